@@ -1,0 +1,48 @@
+// The one way by which kernel code includes NT's ABI: mingw-w64's <ntifs.h> under our overlay, with the names that the
+// public headers give a wrong layout, or an inline body that the kernel itself must export, moved out of the way.
+#pragma once
+
+// The public _KPCR ends before the PRCB, and the public _KWAIT_BLOCK has Windows 7's layout: ours are in kpcr.h and
+// kthread.h. PKWAIT_BLOCK in the DDI prototypes stays the public, opaque pointer.
+#define _KPCR _KPCR_PUBLIC
+#define KPCR KPCR_PUBLIC
+#define PKPCR PKPCR_PUBLIC
+#define KeGetPcr KiPublicGetPcr
+#define _KWAIT_BLOCK _KWAIT_BLOCK_PUBLIC
+#define KWAIT_BLOCK KWAIT_BLOCK_PUBLIC
+// Inline in the headers that drivers see, exports of ntoskrnl.exe all the same.
+#define KeGetCurrentIrql KiInlineGetCurrentIrql
+#define KeLowerIrql KiInlineLowerIrql
+#define KfRaiseIrql KiInlineRaiseIrql
+#define KeRaiseIrqlToDpcLevel KiInlineRaiseIrqlToDpcLevel
+#define KeRaiseIrqlToSynchLevel KiInlineRaiseIrqlToSynchLevel
+#define KeGetCurrentThread KiInlineGetCurrentThread
+#define KeInitializeSpinLock KiInlineInitializeSpinLock
+
+#include <ntifs.h>
+
+#undef _KPCR
+#undef KPCR
+#undef PKPCR
+#undef KeGetPcr
+#undef _KWAIT_BLOCK
+#undef KWAIT_BLOCK
+#undef KeGetCurrentIrql
+#undef KeLowerIrql
+#undef KfRaiseIrql
+#undef KeRaiseIrqlToDpcLevel
+#undef KeRaiseIrqlToSynchLevel
+#undef KeGetCurrentThread
+#undef KeInitializeSpinLock
+#undef KeRaiseIrql
+#define KeRaiseIrql(NewIrql, OldIrql) (*(OldIrql) = KfRaiseIrql(NewIrql))
+
+extern "C" {
+KIRQL NTAPI KeGetCurrentIrql();
+VOID NTAPI KeLowerIrql(KIRQL NewIrql);
+KIRQL NTAPI KfRaiseIrql(KIRQL NewIrql);
+KIRQL NTAPI KeRaiseIrqlToDpcLevel();
+KIRQL NTAPI KeRaiseIrqlToSynchLevel();
+struct _KTHREAD* NTAPI KeGetCurrentThread();
+VOID NTAPI KeInitializeSpinLock(PKSPIN_LOCK SpinLock);
+}
