@@ -2,7 +2,8 @@
 # mingw-w64's DDK headers, our overlay in front of them, lld-link. One custom command a source file, so that host code
 # and guest code live in one build graph. The flags and their reasons: docs/hacking.md.
 #
-#   bugcheck_add_driver(NAME SOURCES a.c b.cpp [INCLUDES dir...] [DEFINES X=1...] [OPTIONS flag...] [LINK_OPTIONS flag...])
+#   bugcheck_add_driver(NAME SOURCES a.c b.cpp [INCLUDES dir...] [DEFINES X=1...] [OPTIONS flag...] [LINK_OPTIONS flag...]
+#                       [LIBRARIES file.lib...])
 #
 # makes the target NAME: ${BUGCHECK_GUEST_DIR}/NAME.sys and NAME.pdb beside it, bound to ntoskrnl.exe.
 
@@ -92,13 +93,13 @@ function(bugcheck_link_pe TARGET IMAGE)
 endfunction()
 
 function(bugcheck_add_driver NAME)
-  cmake_parse_arguments(A "" "" "SOURCES;INCLUDES;DEFINES;OPTIONS;LINK_OPTIONS" ${ARGN})
+  cmake_parse_arguments(A "" "" "SOURCES;INCLUDES;DEFINES;OPTIONS;LINK_OPTIONS;LIBRARIES" ${ARGN})
   if(NOT A_SOURCES)
     message(FATAL_ERROR "bugcheck_add_driver(${NAME}): SOURCES is empty")
   endif()
   bugcheck_compile_pe(objects ${NAME} SOURCES ${A_SOURCES} INCLUDES ${A_INCLUDES} DEFINES ${A_DEFINES} OPTIONS ${A_OPTIONS})
   bugcheck_link_pe(${NAME} ${NAME}.sys PDB ${NAME}.pdb ENTRY DriverEntry OBJECTS ${objects}
-                   LIBRARIES ${BUGCHECK_NTOSKRNL_LIB} LINK_OPTIONS ${A_LINK_OPTIONS})
+                   LIBRARIES ${BUGCHECK_NTOSKRNL_LIB} ${A_LIBRARIES} LINK_OPTIONS ${A_LINK_OPTIONS})
   if(TARGET ntoskrnl_lib)
     add_dependencies(${NAME} ntoskrnl_lib)
   endif()

@@ -1,0 +1,12 @@
+/* A driver whose DriverEntry returns at DISPATCH_LEVEL. */
+#include <ntddk.h>
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    KIRQL OldIrql;
+
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    return STATUS_SUCCESS;
+}
