@@ -1,16 +1,31 @@
-# Tables that code is generated from. Link `bugcheck_tables` to include what is generated:
-#   bugcheck_names.inc   BUGCHECK_CODE(code, "NAME", "p1", "p2", "p3", "p4"), ascending by code
+# Tables that code is generated from, made while configuring, so that every compile step finds them:
+#   build/generated/bugcheck_names.inc      BUGCHECK_CODE(code, "NAME", "p1", "p2", "p3", "p4"), ascending by code
+#   build/generated/documented_exports.inc  NT_DOCUMENTED_EXPORT("Name"), ascending: what a Windows kernel exports
+#   build/guest/ntoskrnl_import.lib         import library with all those names: BUGCHECK_DRIVER_LIB
+# Host code links `bugcheck_tables` to include them; kernel code has the folder on its include path.
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 set(BUGCHECK_GENERATED_DIR ${CMAKE_BINARY_DIR}/generated)
-file(MAKE_DIRECTORY ${BUGCHECK_GENERATED_DIR})
+file(MAKE_DIRECTORY ${BUGCHECK_GENERATED_DIR} ${BUGCHECK_GUEST_DIR})
 
-add_custom_command(
-  OUTPUT ${BUGCHECK_GENERATED_DIR}/bugcheck_names.inc
-  COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/bugchecks.py ${CMAKE_SOURCE_DIR}/data/bugchecks.tsv
-          --inc ${BUGCHECK_GENERATED_DIR}/bugcheck_names.inc
-  DEPENDS ${CMAKE_SOURCE_DIR}/tools/bugchecks.py ${CMAKE_SOURCE_DIR}/data/bugchecks.tsv
-  COMMENT "Generating bugcheck_names.inc" VERBATIM)
-add_custom_target(bugcheck_tables_files DEPENDS ${BUGCHECK_GENERATED_DIR}/bugcheck_names.inc)
+function(bugcheck_generate TOOL TABLE OPTION FILE)
+  set(script ${CMAKE_SOURCE_DIR}/tools/${TOOL})
+  set(table ${CMAKE_SOURCE_DIR}/data/${TABLE})
+  set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${script} ${table})
+  execute_process(COMMAND ${Python3_EXECUTABLE} ${script} ${table} ${OPTION} ${BUGCHECK_GENERATED_DIR}/${FILE}.new
+                  COMMAND_ERROR_IS_FATAL ANY)
+  file(COPY_FILE ${BUGCHECK_GENERATED_DIR}/${FILE}.new ${BUGCHECK_GENERATED_DIR}/${FILE} ONLY_IF_DIFFERENT)
+endfunction()
+
+bugcheck_generate(bugchecks.py bugchecks.tsv --inc bugcheck_names.inc)
+bugcheck_generate(nt_exports.py nt_exports.tsv --inc documented_exports.inc)
+bugcheck_generate(nt_exports.py nt_exports.tsv --def ntoskrnl_import.def)
+
 add_library(bugcheck_tables INTERFACE)
 target_include_directories(bugcheck_tables INTERFACE ${BUGCHECK_GENERATED_DIR})
-add_dependencies(bugcheck_tables bugcheck_tables_files)
+
+set(BUGCHECK_DRIVER_LIB ${BUGCHECK_GUEST_DIR}/ntoskrnl_import.lib)
+add_custom_command(
+  OUTPUT ${BUGCHECK_DRIVER_LIB}
+  COMMAND ${BUGCHECK_LLVM_DLLTOOL} -m i386:x86-64 -d ${BUGCHECK_GENERATED_DIR}/ntoskrnl_import.def -l ${BUGCHECK_DRIVER_LIB}
+  DEPENDS ${BUGCHECK_GENERATED_DIR}/ntoskrnl_import.def VERBATIM)
+add_custom_target(bugcheck_driver_lib ALL DEPENDS ${BUGCHECK_DRIVER_LIB})
