@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Runs a driver of guest tests (tests/guest/nt_test.h), prints its lines, fails on failures and on silence.
+
+usage: run_guest_tests.py --cpus N DRIVER.sys
+"""
+import argparse
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
+import harness  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cpus", default="2")
+    parser.add_argument("driver")
+    options = parser.parse_args()
+    if not pathlib.Path(options.driver).exists():
+        sys.exit(f"{options.driver} has not been built")
+    sandbox = harness.Sandbox()
+    try:
+        log = sandbox.root / "console.log"
+        result = sandbox.run("run", "--cpus", options.cpus, "--timeout", "60s", "--console", log, "--dump",
+                             sandbox.root / "memory.dmp", options.driver, timeout=120)
+        console = log.read_text(errors="replace") if log.exists() else ""
+        lines = [line[line.index("[test]"):] for line in console.splitlines() if "[test]" in line]
+        print("\n".join(lines))
+        done = re.search(r"\[test\] done: (\d+) passed, (\d+) failed", "\n".join(lines))
+        if result.returncode != 0 or not done or done.group(2) != "0" or done.group(1) == "0":
+            print(f"exit status {result.returncode}\n{result.stdout}\n{result.stderr}\n{console[-4000:]}")
+            sys.exit("the tests failed" if done else "the tests came to no end")
+    finally:
+        sandbox.close()
+
+
+if __name__ == "__main__":
+    main()
