@@ -21,7 +21,7 @@ def read_table(path):
 def module_definition(rows):
     """A .def for llvm-dlltool: every name that a Windows kernel exports, so that any driver links."""
     return "LIBRARY ntoskrnl.exe\nEXPORTS\n" + "".join(
-        f"  {name}{' DATA' if kind == 'data' else ''}\n" for name, kind, *_ in rows)
+        f"  {name}{' CONSTANT' if kind == 'data' else ''}\n" for name, kind, *_ in rows)
 
 
 def inc(rows):

@@ -45,7 +45,7 @@ static_assert(sizeof(ExportRecord) == 128);
   __pragma(comment(linker, "/export:" #Name))             \
   NT_EXPORT_RECORD(Name, Irql, Level, Tests)
 
-// A datum (drivers see __imp_Name): e.g. PsInitialSystemProcess.
+// A datum: a driver reads it by __imp_Name (dllimport) or, as with the WDK, by Name, which is then the import slot.
 #define NT_EXPORT_DATA(Name, Level, Tests)                \
-  __pragma(comment(linker, "/export:" #Name ",DATA"))     \
+  __pragma(comment(linker, "/export:" #Name ",CONSTANT"))     \
   NT_EXPORT_RECORD(Name, nt::AnyIrql(), Level, Tests)
