@@ -14,12 +14,12 @@ namespace boot {
 
 base::Result<GuestRam> GuestRam::Create(uint64_t size) {
   if (size < kMinimumMemory) {
-    return base::Fail(fmt::format("{} MiB of memory are too little: the machine needs at least {} MiB", size >> 20,
-                                  kMinimumMemory >> 20));
+    return base::Fail(fmt::format("{} MiB of memory are too little: the machine needs at least {} MiB",
+                                  size >> 20, kMinimumMemory >> 20));
   }
   if (size > kMaximumMemory) {
-    return base::Fail(fmt::format("{} MiB of memory are too much: the machine takes at most {} MiB", size >> 20,
-                                  kMaximumMemory >> 20));
+    return base::Fail(fmt::format("{} MiB of memory are too much: the machine takes at most {} MiB",
+                                  size >> 20, kMaximumMemory >> 20));
   }
   if (size % kLargePageSize != 0) return base::Fail("the memory size must be a multiple of 2 MiB");
   GuestRam ram;
@@ -38,7 +38,7 @@ base::Result<GuestRam> GuestRam::Create(uint64_t size) {
 }
 
 base::Result<GuestRam> GuestRam::Adopt(base::UniqueFd fd, bool writable) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(fd.get(), &status) != 0) return base::FailErrno("cannot look at the machine's memory", errno);
   GuestRam ram;
   ram.fd_ = std::move(fd);

@@ -43,7 +43,8 @@ class GuestRam {
   // One range, or two when RAM reaches beyond the hole below 4 GiB.
   std::vector<RamRange> ranges() const;
 
-  // Where [physical, physical + length) lies in the file; nothing when any byte is not RAM. Takes any numbers.
+  // Where [physical, physical + length) lies in the file; nothing when any byte is not RAM. Takes any
+  // numbers.
   std::optional<uint64_t> FileOffset(uint64_t physical, uint64_t length) const;
   // The same bytes in memory.
   std::optional<std::span<std::byte>> At(uint64_t physical, uint64_t length) const;

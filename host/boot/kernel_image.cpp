@@ -21,7 +21,9 @@ base::Result<T> Header(const base::SpanReader& file, uint64_t offset) {
   return file.Read<T>(offset, "a header");
 }
 
-uint32_t RoundToPages(uint32_t size) { return (size + kPageSize - 1) & ~static_cast<uint32_t>(kPageSize - 1); }
+uint32_t RoundToPages(uint32_t size) {
+  return (size + kPageSize - 1) & ~static_cast<uint32_t>(kPageSize - 1);
+}
 
 }  // namespace
 
@@ -42,13 +44,16 @@ base::Result<KernelImage> KernelImage::Parse(base::Bytes bytes) {
   image.entry_rva_ = TRY(Header<uint32_t>(file, optional + 16));
   image.base_field_offset_ = optional + 24;
   image.preferred_base_ = TRY(Header<uint64_t>(file, optional + 24));
-  if (TRY(Header<uint32_t>(file, optional + 32)) != kPageSize) return base::Fail("its sections are not page aligned");
+  if (TRY(Header<uint32_t>(file, optional + 32)) != kPageSize)
+    return base::Fail("its sections are not page aligned");
   image.size_ = TRY(Header<uint32_t>(file, optional + 56));
   image.headers_size_ = TRY(Header<uint32_t>(file, optional + 60));
   if (image.size_ == 0 || image.size_ > kMaximumImage) return base::Fail("SizeOfImage is out of range");
   image.size_ = RoundToPages(image.size_);
-  if (image.headers_size_ > image.size_ || !file.Has(0, image.headers_size_)) return base::Fail("its headers are cut off");
-  if (image.entry_rva_ == 0 || image.entry_rva_ >= image.size_) return base::Fail("its entry point lies outside");
+  if (image.headers_size_ > image.size_ || !file.Has(0, image.headers_size_))
+    return base::Fail("its headers are cut off");
+  if (image.entry_rva_ == 0 || image.entry_rva_ >= image.size_)
+    return base::Fail("its entry point lies outside");
   if (TRY(Header<uint32_t>(file, optional + 108)) > 5) {
     image.relocations_rva_ = TRY(Header<uint32_t>(file, optional + 112 + 5 * 8));
     image.relocations_size_ = TRY(Header<uint32_t>(file, optional + 112 + 5 * 8 + 4));
@@ -80,8 +85,11 @@ base::Result<void> KernelImage::ParseSections(uint64_t table_offset, uint16_t co
     }
     const bool write = (flags & kSectionWrite) != 0;
     const bool execute = (flags & kSectionExecute) != 0;
-    if (write && execute) return base::Fail(fmt::format("section {} is writable and executable", section.name));
-    section.protection = execute ? Protection::kReadExecute : write ? Protection::kReadWrite : Protection::kReadOnly;
+    if (write && execute)
+      return base::Fail(fmt::format("section {} is writable and executable", section.name));
+    section.protection = execute ? Protection::kReadExecute
+                         : write ? Protection::kReadWrite
+                                 : Protection::kReadOnly;
     previous_end = section.rva + RoundToPages(section.virtual_size);
     sections_.push_back(std::move(section));
   }
@@ -92,7 +100,8 @@ base::Result<void> KernelImage::Load(std::span<std::byte> destination, uint64_t 
   if (destination.size() < size_) return base::Fail("no room for the image");
   std::memcpy(destination.data(), file_.bytes().data(), headers_size_);
   for (const ImageSection& section : sections_) {
-    std::memcpy(destination.data() + section.rva, file_.bytes().data() + section.file_offset, section.file_size);
+    std::memcpy(destination.data() + section.rva, file_.bytes().data() + section.file_offset,
+                section.file_size);
   }
   if (base == preferred_base_) return {};
   TRY(Relocate(destination.first(size_), base - preferred_base_));
@@ -117,7 +126,8 @@ base::Result<void> KernelImage::Relocate(std::span<std::byte> image, uint64_t de
       if (entry >> 12 == kRelocationAbsolute) continue;
       const uint64_t target = page + uint64_t{entry & 0xFFFu};
       const auto value = memory.Get<uint64_t>(target);
-      if (entry >> 12 != kRelocationDir64 || !value) return base::Fail("a relocation is of an unknown kind or outside");
+      if (entry >> 12 != kRelocationDir64 || !value)
+        return base::Fail("a relocation is of an unknown kind or outside");
       const uint64_t moved = *value + delta;
       std::memcpy(image.data() + target, &moved, sizeof(moved));
     }

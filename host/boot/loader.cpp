@@ -19,7 +19,9 @@ constexpr uint64_t kBootStackSize = 32 * 1024;
 constexpr uint64_t kBootStackTop = kKernelBase - 0x10000;  // unmapped pages on both sides
 constexpr uint64_t kUnixEpochAsFileTime = 116444736000000000;
 
-uint64_t PagesOf(uint64_t bytes) { return (bytes + kPageSize - 1) / kPageSize; }
+uint64_t PagesOf(uint64_t bytes) {
+  return (bytes + kPageSize - 1) / kPageSize;
+}
 
 // Carries the state of one load from step to step.
 class Loader {
@@ -58,7 +60,8 @@ class Loader {
 };
 
 base::Result<void> Loader::AllocateBlock() {
-  machine_.loader_block_physical = TRY(allocator_.Allocate(PagesOf(sizeof(LoaderBlock)), MemoryType::kMemoryData));
+  machine_.loader_block_physical =
+      TRY(allocator_.Allocate(PagesOf(sizeof(LoaderBlock)), MemoryType::kMemoryData));
   block_ = ram_.Object<LoaderBlock>(machine_.loader_block_physical);
   block_->version = kLoaderBlockVersion;
   block_->size = sizeof(LoaderBlock);
@@ -133,8 +136,8 @@ base::Result<void> Loader::LoadBootFiles() {
     }
     std::memcpy(entry.name, file.name.data(), file.name.size());
     entry.size = file.bytes.size();
-    entry.physical =
-        TRY_WRAP("boot file " + file.name, allocator_.Allocate(PagesOf(entry.size), MemoryType::kLoadedProgram));
+    entry.physical = TRY_WRAP("boot file " + file.name,
+                              allocator_.Allocate(PagesOf(entry.size), MemoryType::kLoadedProgram));
     std::memcpy(ram_.At(entry.physical, entry.size)->data(), file.bytes.data(), file.bytes.size());
     block_->boot_file_count++;
   }
@@ -144,7 +147,8 @@ base::Result<void> Loader::LoadBootFiles() {
 base::Result<void> Loader::FillBlock() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  block_->system_time = kUnixEpochAsFileTime + static_cast<uint64_t>(now.tv_sec) * 10000000 + now.tv_nsec / 100;
+  block_->system_time =
+      kUnixEpochAsFileTime + static_cast<uint64_t>(now.tv_sec) * 10000000 + now.tv_nsec / 100;
   tm local{};
   localtime_r(&now.tv_sec, &local);
   block_->time_zone_bias_minutes = static_cast<int32_t>(-local.tm_gmtoff / 60);

@@ -1,5 +1,5 @@
-// Plays winload's part: writes kernel, page tables, boot files, control area and loader block into guest RAM, so that
-// the PVH stub only has to switch to long mode and jump.
+// Plays winload's part: writes kernel, page tables, boot files, control area and loader block into guest RAM,
+// so that the PVH stub only has to switch to long mode and jump.
 #pragma once
 
 #include <cstdint>

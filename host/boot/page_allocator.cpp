@@ -37,7 +37,8 @@ std::vector<MemoryDescriptor> PageAllocator::Descriptors() const {
   Append(list, MemoryType::kFree, 1, kLowMemoryTopPage - 1);
   Append(list, MemoryType::kFirmwarePermanent, kLowMemoryTopPage, kOneMegabytePage - kLowMemoryTopPage);
   // The stub, its hand-off block and nothing else; free once the kernel runs on its own tables.
-  Append(list, MemoryType::kFirmwareTemporary, kOneMegabytePage, kLoaderFirstPhysical / kPageSize - kOneMegabytePage);
+  Append(list, MemoryType::kFirmwareTemporary, kOneMegabytePage,
+         kLoaderFirstPhysical / kPageSize - kOneMegabytePage);
   for (const MemoryDescriptor& used : used_) Append(list, used.type, used.base_page, used.page_count);
   const uint64_t next_page = next_ / kPageSize;
   for (const RamRange& range : ram_.ranges()) {

@@ -1,4 +1,5 @@
-// Hands out guest physical pages to the loader, upwards from kLoaderFirstPhysical, and says what each is used for.
+// Hands out guest physical pages to the loader, upwards from kLoaderFirstPhysical, and says what each is used
+// for.
 #pragma once
 
 #include <cstdint>

@@ -65,7 +65,8 @@ base::Result<void> PageTables::MapLarge(uint64_t virtual_address, uint64_t physi
     return base::Fail("a large page is not aligned");
   }
   uint64_t* entry = TRY(Entry(virtual_address, 2));
-  if ((*entry & kPtePresent) != 0) return base::Fail(fmt::format("address {:#x} is mapped twice", virtual_address));
+  if ((*entry & kPtePresent) != 0)
+    return base::Fail(fmt::format("address {:#x} is mapped twice", virtual_address));
   *entry = physical | ProtectionBits(protection) | kPteLarge;
   return {};
 }

@@ -70,7 +70,8 @@ std::vector<std::pair<uint64_t, uint64_t>> DataExtents(const GuestRam& ram) {
 
 class Writer {
  public:
-  Writer(const GuestRam& ram, base::UniqueFd file) : ram_(ram), file_(std::move(file)), extents_(DataExtents(ram)) {}
+  Writer(const GuestRam& ram, base::UniqueFd file)
+      : ram_(ram), file_(std::move(file)), extents_(DataExtents(ram)) {}
 
   int fd() const { return file_.get(); }
   base::Result<void> WriteBytes(const std::vector<std::byte>& bytes, uint64_t offset);
@@ -94,7 +95,8 @@ class Writer {
 
 base::Result<void> Writer::WriteBytes(const std::vector<std::byte>& bytes, uint64_t offset) {
   for (size_t done = 0; done < bytes.size();) {
-    const ssize_t wrote = pwrite(fd(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t wrote =
+        pwrite(fd(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) return base::FailErrno("writing", wrote == 0 ? ENOSPC : errno);
     done += wrote;
@@ -120,14 +122,16 @@ base::Result<void> Writer::Flush() {
     }
   }
   queue_.clear();
-  if (queue_bytes_ != 0) madvise(ram_.data(), ram_.size(), MADV_DONTNEED);  // a shared file: only our mapping goes
+  if (queue_bytes_ != 0)
+    madvise(ram_.data(), ram_.size(), MADV_DONTNEED);  // a shared file: only our mapping goes
   queue_bytes_ = 0;
   return {};
 }
 
 base::Result<void> Writer::Queue(uint64_t ram_offset, uint64_t length, uint64_t file_offset) {
   while (length != 0) {
-    if (!queue_.empty() && (queue_offset_ + queue_bytes_ != file_offset || queue_bytes_ >= kWriteWindow)) TRY(Flush());
+    if (!queue_.empty() && (queue_offset_ + queue_bytes_ != file_offset || queue_bytes_ >= kWriteWindow))
+      TRY(Flush());
     if (queue_.empty()) queue_offset_ = file_offset;
     const uint64_t part = std::min(length, kWriteWindow - queue_bytes_);
     char* source = reinterpret_cast<char*>(ram_.data() + ram_offset);
@@ -179,7 +183,8 @@ std::vector<PageRun> HeaderRuns(const GuestRam& ram, std::vector<std::byte>& hea
   runs.clear();
   total = 0;
   for (const boot::RamRange& range : ram.ranges()) {
-    Put(header, kRunsAt + runs.size() * sizeof(PageRun), PageRun{range.physical / kPageSize, range.size / kPageSize});
+    Put(header, kRunsAt + runs.size() * sizeof(PageRun),
+        PageRun{range.physical / kPageSize, range.size / kPageSize});
     runs.push_back({range.physical / kPageSize, range.size / kPageSize});
     total += range.size / kPageSize;
   }
@@ -188,7 +193,8 @@ std::vector<PageRun> HeaderRuns(const GuestRam& ram, std::vector<std::byte>& hea
   return runs;
 }
 
-// The guest's bitmap with the bits of pages that are not RAM taken out; empty when there is none or it is impossible.
+// The guest's bitmap with the bits of pages that are not RAM taken out; empty when there is none or it is
+// impossible.
 std::vector<uint64_t> GuestBitmap(const GuestRam& ram, const boot::DumpDescription& description) {
   const uint64_t bits = description.bitmap_bits;
   if (bits == 0 || bits % 64 != 0 || bits / 8 > ram.size()) return {};
@@ -247,15 +253,18 @@ base::Result<DumpStatistics> WriteInto(Writer& writer, const GuestRam& ram,
   const auto guest_header = ram.At(description.header_physical, kHeaderSize);
   if (!guest_header) return base::Fail("the machine's dump header is not in its memory");
   std::vector<std::byte> header(guest_header->begin(), guest_header->end());
-  if (Get<uint64_t>(header, 0) != kSignature) return base::Fail("the machine's dump header has no PAGEDU64 signature");
+  if (Get<uint64_t>(header, 0) != kSignature)
+    return base::Fail("the machine's dump header has no PAGEDU64 signature");
   std::vector<PageRun> runs = HeaderRuns(ram, header);
-  const std::vector<uint64_t> bitmap = type == DumpType::kKernel ? GuestBitmap(ram, description) : std::vector<uint64_t>();
+  const std::vector<uint64_t> bitmap =
+      type == DumpType::kKernel ? GuestBitmap(ram, description) : std::vector<uint64_t>();
   DumpStatistics statistics{.type = bitmap.empty() ? DumpType::kFull : DumpType::kKernel};
   uint64_t first_page = kHeaderSize;
   if (statistics.type == DumpType::kKernel) {
     runs = BitmapRuns(bitmap);
     // Readers want it page aligned.
-    first_page = (kHeaderSize + kBitmapHeaderSize + bitmap.size() * 8 + kPageSize - 1) / kPageSize * kPageSize;
+    first_page =
+        (kHeaderSize + kBitmapHeaderSize + bitmap.size() * 8 + kPageSize - 1) / kPageSize * kPageSize;
     TRY(writer.WriteBytes(BitmapHeader(bitmap, first_page, CountPages(runs)), kHeaderSize));
   }
   statistics.pages = CountPages(runs);
@@ -266,16 +275,19 @@ base::Result<DumpStatistics> WriteInto(Writer& writer, const GuestRam& ram,
   writer.SetPosition(first_page);
   for (const PageRun& run : runs) TRY(writer.AppendRun(run));
   TRY(writer.Flush());
-  if (ftruncate(writer.fd(), static_cast<off_t>(statistics.bytes)) != 0) return base::FailErrno("writing", errno);
+  if (ftruncate(writer.fd(), static_cast<off_t>(statistics.bytes)) != 0)
+    return base::FailErrno("writing", errno);
   return statistics;
 }
 
-std::string TemporaryName(const std::string& path) { return fmt::format("{}.{}.partial", path, getpid()); }
+std::string TemporaryName(const std::string& path) {
+  return fmt::format("{}.{}.partial", path, getpid());
+}
 
 }  // namespace
 
-base::Result<DumpStatistics> WriteDump(const GuestRam& ram, const boot::DumpDescription& description, DumpType type,
-                                       const std::string& path) {
+base::Result<DumpStatistics> WriteDump(const GuestRam& ram, const boot::DumpDescription& description,
+                                       DumpType type, const std::string& path) {
   const std::string what = "cannot write the dump " + path;
   const std::string temporary = TemporaryName(path);
   base::UniqueFd file(open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
@@ -301,7 +313,7 @@ base::Result<void> DuplicateDump(const std::string& from, const std::string& to)
   if (link(from.c_str(), temporary.c_str()) != 0) {
     base::UniqueFd source(open(from.c_str(), O_RDONLY | O_CLOEXEC));
     base::UniqueFd target(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    struct stat status {};
+    struct stat status{};
     if (!source || !target || fstat(source.get(), &status) != 0) {
       const int error = errno;
       unlink(temporary.c_str());
@@ -309,7 +321,8 @@ base::Result<void> DuplicateDump(const std::string& from, const std::string& to)
     }
     bool copied = ioctl(target.get(), FICLONE, source.get()) == 0;
     for (off_t left = status.st_size; !copied;) {
-      const ssize_t part = left == 0 ? 0 : copy_file_range(source.get(), nullptr, target.get(), nullptr, left, 0);
+      const ssize_t part =
+          left == 0 ? 0 : copy_file_range(source.get(), nullptr, target.get(), nullptr, left, 0);
       if (part < 0 || (part == 0 && left != 0)) {
         const int error = part == 0 ? EIO : errno;
         unlink(temporary.c_str());

@@ -22,13 +22,14 @@ constexpr int kTcgLimitMs = 20000;
 constexpr int kProbeExitStatus = 0x10 * 2 + 1;  // isa-debug-exit of the probe's 0x10
 
 // Wall time of the probe in ms; nothing when it did not end well within `limit_ms`.
-std::optional<int> TimeProbe(const std::string& program, const std::string& image, boot::Accelerator accelerator,
-                             int limit_ms) {
+std::optional<int> TimeProbe(const std::string& program, const std::string& image,
+                             boot::Accelerator accelerator, int limit_ms) {
   const auto begin = Clock::now();
   auto child = Child::Start(ProbeCommandLine(program, image, accelerator), {});
   if (!child || !child->WaitForEnd(limit_ms)) return std::nullopt;
   if (!WIFEXITED(child->status()) || WEXITSTATUS(child->status()) != kProbeExitStatus) return std::nullopt;
-  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count());
+  return static_cast<int>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count());
 }
 
 // The first line: a key that changes with the host's boot and with QEMU; the second: the answer.
@@ -37,7 +38,8 @@ std::string CacheKey(const std::string& program) {
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot_id;
   std::error_code error;
   const auto written = std::filesystem::last_write_time(program, error).time_since_epoch().count();
-  return fmt::format("{} {} {} {}", boot_id, program, written, access("/dev/kvm", R_OK | W_OK) == 0 ? "kvm" : "no-kvm");
+  return fmt::format("{} {} {} {}", boot_id, program, written,
+                     access("/dev/kvm", R_OK | W_OK) == 0 ? "kvm" : "no-kvm");
 }
 
 std::optional<AcceleratorChoice> ReadCache(const std::string& path, const std::string& key) {
@@ -72,7 +74,8 @@ AcceleratorChoice Probe(const std::string& program, const std::string& image) {
   const int limit = tcg ? *tcg : kTcgLimitMs;
   const auto kvm = TimeProbe(program, image, boot::Accelerator::kKvm, limit);
   if (!kvm) {
-    return {boot::Accelerator::kTcg, fmt::format("probe: tcg {} ms, kvm fails or takes over {} ms", tcg.value_or(0), limit)};
+    return {boot::Accelerator::kTcg,
+            fmt::format("probe: tcg {} ms, kvm fails or takes over {} ms", tcg.value_or(0), limit)};
   }
   return {boot::Accelerator::kKvm, fmt::format("probe: kvm {} ms, tcg {} ms", *kvm, tcg.value_or(limit))};
 }
@@ -92,14 +95,16 @@ const char* AcceleratorName(boot::Accelerator accelerator) {
 }
 
 base::Result<AcceleratorChoice> ChooseAccelerator(const std::string& request, const std::string& qemu_program,
-                                                  const std::string& probe_image, const std::string& cache_folder) {
+                                                  const std::string& probe_image,
+                                                  const std::string& cache_folder) {
   if (request == "tcg") return AcceleratorChoice{boot::Accelerator::kTcg, "asked for"};
   if (request == "icount") return AcceleratorChoice{boot::Accelerator::kTcgIcount, "asked for"};
   if (request == "kvm") {
     if (access("/dev/kvm", R_OK | W_OK) != 0) return base::FailErrno("cannot use KVM: /dev/kvm", errno);
     return AcceleratorChoice{boot::Accelerator::kKvm, "asked for"};
   }
-  if (request != "auto") return base::Fail(fmt::format("unknown accelerator '{}': auto, tcg, kvm or icount", request));
+  if (request != "auto")
+    return base::Fail(fmt::format("unknown accelerator '{}': auto, tcg, kvm or icount", request));
   const std::string path = cache_folder + "/accelerator";
   const std::string key = CacheKey(qemu_program);
   if (!cache_folder.empty()) {

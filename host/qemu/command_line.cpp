@@ -24,8 +24,9 @@ std::string Escape(const std::string& value) {
 }
 
 std::string MachineOption(bool serial) {
-  return fmt::format("microvm,acpi=off,pic=off,pit=off,rtc=off,isa-serial={},auto-kernel-cmdline=off,x-option-roms=off",
-                     serial ? "on" : "off");
+  return fmt::format(
+      "microvm,acpi=off,pic=off,pit=off,rtc=off,isa-serial={},auto-kernel-cmdline=off,x-option-roms=off",
+      serial ? "on" : "off");
 }
 
 const char* AcceleratorOption(boot::Accelerator accelerator) {
@@ -44,38 +45,78 @@ const char* AcceleratorOption(boot::Accelerator accelerator) {
 
 std::vector<std::string> CommandLine(const MachineConfig& config, const InheritedFds& fds) {
   std::vector<std::string> argv = {
-      config.program, "-name", "bugcheck", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-      "-M", MachineOption(true) + ",memory-backend=ram",
-      "-accel", AcceleratorOption(config.accelerator),
-      "-cpu", "max",
-      "-m", fmt::format("{}M", config.memory >> 20),
-      "-smp", fmt::format("{}", config.processors),
-      "-object", fmt::format("memory-backend-file,id=ram,size={}M,mem-path=/proc/self/fd/{},share=on",
-                             config.memory >> 20, fds.ram),
-      "-kernel", config.stub,
-      "-chardev", fmt::format("socket,id=debugcon,fd={}", fds.debug_console),
-      "-device", fmt::format("isa-debugcon,chardev=debugcon,iobase={:#x}", 0xE9),
-      "-chardev", fmt::format("socket,id=com1,fd={}", fds.serial),
-      "-serial", "chardev:com1",
-      "-chardev", fmt::format("socket,id=qmp,fd={}", fds.qmp),
-      "-mon", "chardev=qmp,mode=control",
-      "-sandbox", kSandbox};
+      config.program,
+      "-name",
+      "bugcheck",
+      "-nodefaults",
+      "-no-user-config",
+      "-display",
+      "none",
+      "-no-reboot",
+      "-M",
+      MachineOption(true) + ",memory-backend=ram",
+      "-accel",
+      AcceleratorOption(config.accelerator),
+      "-cpu",
+      "max",
+      "-m",
+      fmt::format("{}M", config.memory >> 20),
+      "-smp",
+      fmt::format("{}", config.processors),
+      "-object",
+      fmt::format("memory-backend-file,id=ram,size={}M,mem-path=/proc/self/fd/{},share=on",
+                  config.memory >> 20, fds.ram),
+      "-kernel",
+      config.stub,
+      "-chardev",
+      fmt::format("socket,id=debugcon,fd={}", fds.debug_console),
+      "-device",
+      fmt::format("isa-debugcon,chardev=debugcon,iobase={:#x}", 0xE9),
+      "-chardev",
+      fmt::format("socket,id=com1,fd={}", fds.serial),
+      "-serial",
+      "chardev:com1",
+      "-chardev",
+      fmt::format("socket,id=qmp,fd={}", fds.qmp),
+      "-mon",
+      "chardev=qmp,mode=control",
+      "-sandbox",
+      kSandbox};
   if (config.accelerator == boot::Accelerator::kTcgIcount) {
     argv.insert(argv.end(), {"-icount", "shift=0,sleep=off"});
   }
   if (!config.drive_c.empty()) {
     argv.insert(argv.end(), {"-global", "virtio-mmio.force-legacy=false", "-fsdev",
-                             fmt::format("local,id=c,path={},security_model=none", Escape(config.drive_c)), "-device",
-                             "virtio-9p-device,fsdev=c,mount_tag=c"});
+                             fmt::format("local,id=c,path={},security_model=none", Escape(config.drive_c)),
+                             "-device", "virtio-9p-device,fsdev=c,mount_tag=c"});
   }
   return argv;
 }
 
 std::vector<std::string> ProbeCommandLine(const std::string& program, const std::string& kernel,
                                           boot::Accelerator accelerator) {
-  return {program, "-name", "bugcheck-probe", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-          "-M", MachineOption(false), "-accel", AcceleratorOption(accelerator), "-cpu", "max", "-m", "32M",
-          "-kernel", kernel, "-device", "isa-debug-exit,iobase=0x501,iosize=4", "-sandbox", kSandbox};
+  return {program,
+          "-name",
+          "bugcheck-probe",
+          "-nodefaults",
+          "-no-user-config",
+          "-display",
+          "none",
+          "-no-reboot",
+          "-M",
+          MachineOption(false),
+          "-accel",
+          AcceleratorOption(accelerator),
+          "-cpu",
+          "max",
+          "-m",
+          "32M",
+          "-kernel",
+          kernel,
+          "-device",
+          "isa-debug-exit,iobase=0x501,iosize=4",
+          "-sandbox",
+          kSandbox};
 }
 
 std::string FindQemu() {

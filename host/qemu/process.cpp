@@ -23,10 +23,13 @@ constexpr int kFirstInheritedFd = 40;
 constexpr int kParkingFd = 200;  // above every number that the child is given
 constexpr size_t kMaxQmpInput = 1 << 20;
 
-int PidfdOpen(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
+int PidfdOpen(pid_t pid) {
+  return static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+}
 
 // Runs in the child between fork and exec: only async-signal-safe calls. Returns only on failure.
-void ExecInChild(char* const* argv, const std::vector<std::pair<int, int>>& inherit, int output, pid_t parent) {
+void ExecInChild(char* const* argv, const std::vector<std::pair<int, int>>& inherit, int output,
+                 pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);  // we became an orphan before the death signal was armed
   setpgid(0, 0);
@@ -56,7 +59,9 @@ base::Result<std::pair<base::UniqueFd, base::UniqueFd>> SocketPair() {
   return std::pair(base::UniqueFd(fds[0]), base::UniqueFd(fds[1]));
 }
 
-void SetNonBlocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+void SetNonBlocking(int fd) {
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
 
 }  // namespace
 
@@ -85,7 +90,9 @@ base::Result<Child> Child::Start(const std::vector<std::string>& argv,
   return child;
 }
 
-Child::Child(Child&& other) noexcept { *this = std::move(other); }
+Child::Child(Child&& other) noexcept {
+  *this = std::move(other);
+}
 
 Child& Child::operator=(Child&& other) noexcept {
   if (this != &other) {
@@ -137,12 +144,14 @@ base::Result<Process> Process::Start(const MachineConfig& config, int ram_fd) {
   auto debug_console = TRY(SocketPair());
   auto serial = TRY(SocketPair());
   auto qmp = TRY(SocketPair());
-  const InheritedFds numbers{kFirstInheritedFd, kFirstInheritedFd + 1, kFirstInheritedFd + 2, kFirstInheritedFd + 3};
+  const InheritedFds numbers{kFirstInheritedFd, kFirstInheritedFd + 1, kFirstInheritedFd + 2,
+                             kFirstInheritedFd + 3};
   Process process;
-  process.child_ = TRY(Child::Start(CommandLine(config, numbers), {{ram_fd, numbers.ram},
-                                                                   {debug_console.second.get(), numbers.debug_console},
-                                                                   {serial.second.get(), numbers.serial},
-                                                                   {qmp.second.get(), numbers.qmp}}));
+  process.child_ =
+      TRY(Child::Start(CommandLine(config, numbers), {{ram_fd, numbers.ram},
+                                                      {debug_console.second.get(), numbers.debug_console},
+                                                      {serial.second.get(), numbers.serial},
+                                                      {qmp.second.get(), numbers.qmp}}));
   process.debug_console_ = std::move(debug_console.first);
   process.serial_ = std::move(serial.first);
   process.qmp_ = std::move(qmp.first);
@@ -153,7 +162,8 @@ base::Result<Process> Process::Start(const MachineConfig& config, int ram_fd) {
 }
 
 void Process::RingDoorbell() {
-  // A machine that has died is noticed through its pidfd, a full socket already holds doorbells: nothing to report.
+  // A machine that has died is noticed through its pidfd, a full socket already holds doorbells: nothing to
+  // report.
   [[maybe_unused]] const ssize_t sent = send(serial_.get(), "!", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -191,7 +201,8 @@ base::Result<std::string> Process::Command(const std::string& json, int timeout_
     const auto parsed = nlohmann::json::parse(answer, nullptr, false);
     if (!parsed.is_object()) return base::Fail("QEMU's monitor sent something that is not JSON");
     if (parsed.contains("return")) return answer;
-    if (parsed.contains("error")) return base::Fail("QEMU: " + parsed["error"].value("desc", "unknown error"));
+    if (parsed.contains("error"))
+      return base::Fail("QEMU: " + parsed["error"].value("desc", "unknown error"));
   }
 }
 

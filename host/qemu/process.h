@@ -1,4 +1,5 @@
-// The QEMU process and its private ends: debug console, serial port, QMP. It dies with us, whatever happens to us.
+// The QEMU process and its private ends: debug console, serial port, QMP. It dies with us, whatever happens
+// to us.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace qemu {
 // A child with its own process group (the terminal's Ctrl-C is ours alone) and a death signal tied to us.
 class Child {
  public:
-  // Starts argv[0]. `inherit`: {ours, number in the child}. stdout and stderr go to a memory file, see Output().
+  // Starts argv[0]. `inherit`: {ours, number in the child}. stdout and stderr go to a memory file, see
+  // Output().
   static base::Result<Child> Start(const std::vector<std::string>& argv,
                                    const std::vector<std::pair<int, int>>& inherit);
 

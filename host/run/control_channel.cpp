@@ -20,7 +20,9 @@ void StoreRelease(volatile T& target, T value) {
 
 constexpr uint32_t kMaxRing = 16 << 20;
 
-uint32_t RoundToEight(uint32_t size) { return (size + 7) & ~7u; }
+uint32_t RoundToEight(uint32_t size) {
+  return (size + 7) & ~7u;
+}
 
 }  // namespace
 
@@ -69,7 +71,9 @@ void HostRing::Write(const void* source, uint32_t size) {
   position_ += size;
 }
 
-void HostRing::Publish() { StoreRelease(ring_->head, position_); }
+void HostRing::Publish() {
+  StoreRelease(ring_->head, position_);
+}
 
 base::Result<ControlChannel> ControlChannel::Attach(const boot::GuestRam& ram, uint64_t control_physical) {
   ControlChannel channel;
@@ -88,9 +92,15 @@ boot::MachineState ControlChannel::state() const {
   return static_cast<boot::MachineState>(
       LoadAcquire(reinterpret_cast<const volatile uint32_t&>(area_->state)));
 }
-uint64_t ControlChannel::boot_step() const { return LoadAcquire(area_->boot_step); }
-uint32_t ControlChannel::processors_running() const { return LoadAcquire(area_->processors_running); }
-uint64_t ControlChannel::driver_entry_tsc() const { return LoadAcquire(area_->driver_entry_tsc); }
+uint64_t ControlChannel::boot_step() const {
+  return LoadAcquire(area_->boot_step);
+}
+uint32_t ControlChannel::processors_running() const {
+  return LoadAcquire(area_->processors_running);
+}
+uint64_t ControlChannel::driver_entry_tsc() const {
+  return LoadAcquire(area_->driver_entry_tsc);
+}
 
 boot::DumpDescription ControlChannel::dump_description() const {
   boot::DumpDescription copy;
@@ -118,7 +128,8 @@ base::Result<std::optional<IncomingMessage>> ControlChannel::ReadMessage() {
   if (waiting < sizeof(boot::Message)) return std::optional<IncomingMessage>();
   boot::Message header;
   replies_.Peek(0, &header, sizeof(header));
-  if (header.size > boot::kMaxPayload) return base::Fail("the machine broke the control protocol: message too long");
+  if (header.size > boot::kMaxPayload)
+    return base::Fail("the machine broke the control protocol: message too long");
   const uint32_t total = RoundToEight(sizeof(header) + header.size);
   if (waiting < total) return std::optional<IncomingMessage>();
   IncomingMessage message{header.kind, header.id, header.status, std::string(header.size, '\0')};

@@ -1,6 +1,6 @@
-// The host's half of boot/control.h: rings of bytes in guest RAM. The guest is not trusted: where the rings lie is
-// what the loader wrote (kept here, never read again), indices and sizes are checked, and the first violation is an
-// error that ends the conversation.
+// The host's half of boot/control.h: rings of bytes in guest RAM. The guest is not trusted: where the rings
+// lie is what the loader wrote (kept here, never read again), indices and sizes are checked, and the first
+// violation is an error that ends the conversation.
 #pragma once
 
 #include <cstdint>

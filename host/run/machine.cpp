@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -24,7 +25,9 @@ int RemainingMs(Deadline deadline) {
   return static_cast<int>(std::clamp<int64_t>(left, 0, kPollSliceMs));
 }
 
-bool IsText(char c) { return c == '\n' || c == '\t' || (c >= ' ' && c <= '~'); }
+bool IsText(char c) {
+  return c == '\n' || c == '\t' || (c >= ' ' && c <= '~');
+}
 
 }  // namespace
 
@@ -58,19 +61,23 @@ base::Result<std::unique_ptr<Machine>> Machine::Start(const MachineOptions& opti
   std::unique_ptr<Machine> machine(new Machine);
   const std::string program = qemu::FindQemu();
   if (program.empty()) {
-    return base::Fail("cannot start the machine: qemu-system-x86_64 is not in PATH (Debian package qemu-system-x86)");
+    return base::Fail(
+        "cannot start the machine: qemu-system-x86_64 is not in PATH (Debian package qemu-system-x86)");
   }
-  const std::string kernel_path = options.kernel.empty() ? options.guest_folder + "/ntoskrnl.exe" : options.kernel;
+  const std::string kernel_path =
+      options.kernel.empty() ? options.guest_folder + "/ntoskrnl.exe" : options.kernel;
   const auto kernel = TRY_WRAP("cannot start the machine", base::MappedFile::Open(kernel_path));
   const std::string hostfs_path = options.guest_folder + "/hostfs.sys";
   base::MappedFile hostfs;
   if (options.kernel.empty() || access(hostfs_path.c_str(), R_OK) == 0) {
     hostfs = TRY_WRAP("cannot start the machine", base::MappedFile::Open(hostfs_path));
   }
-  const auto choice = TRY_WRAP("cannot start the machine",
-                               qemu::ChooseAccelerator(options.accelerator, program,
-                                                       options.guest_folder + "/probe.elf", options.cache_folder));
-  machine->accelerator_text_ = fmt::format("{} ({})", qemu::AcceleratorName(choice.accelerator), choice.reason);
+  const auto choice =
+      TRY_WRAP("cannot start the machine",
+               qemu::ChooseAccelerator(options.accelerator, program, options.guest_folder + "/probe.elf",
+                                       options.cache_folder));
+  machine->accelerator_text_ =
+      fmt::format("{} ({})", qemu::AcceleratorName(choice.accelerator), choice.reason);
 
   machine->ram_ = TRY(boot::GuestRam::Create(options.memory));
   boot::LoaderOptions load;
@@ -99,9 +106,13 @@ base::Result<std::unique_ptr<Machine>> Machine::Start(const MachineOptions& opti
   return machine;
 }
 
-Machine::~Machine() { Kill(); }
+Machine::~Machine() {
+  Kill();
+}
 
-void Machine::Kill() { process_.child().Kill(); }
+void Machine::Kill() {
+  process_.child().Kill();
+}
 
 void Machine::Break(const std::string& why) {
   if (condition_ != Condition::kRunning) return;
@@ -122,7 +133,8 @@ void Machine::ReadDebugConsole() {
       early_line_ += c;
       if (c != '\n' && early_line_.size() < kMaxEarlyLine) continue;
       log_.Append(early_line_);
-      if (early_line_.starts_with(kStubMark)) Break("the machine cannot start: " + early_line_.substr(0, early_line_.size() - 1));
+      if (early_line_.starts_with(kStubMark))
+        Break("the machine cannot start: " + early_line_.substr(0, early_line_.size() - 1));
       early_line_.clear();
     }
   }
@@ -160,7 +172,8 @@ void Machine::NoteEnd() {
   if (condition_ != Condition::kRunning) return;
   condition_ = Condition::kDied;
   const std::string output = process_.child().Output();
-  failure_ = fmt::format("QEMU ended ({}){}{}", process_.child().EndText(), output.empty() ? "" : ": ", output);
+  failure_ =
+      fmt::format("QEMU ended ({}){}{}", process_.child().EndText(), output.empty() ? "" : ": ", output);
   if (output.empty()) failure_ += ": the machine reset itself (triple fault) or was killed";
 }
 
@@ -175,7 +188,10 @@ void Machine::Pump(int timeout_ms, std::vector<pollfd>* extra) {
   const size_t extra_index = fds.size();
   if (extra != nullptr) fds.insert(fds.end(), extra->begin(), extra->end());
   if (poll(fds.data(), fds.size(), timeout_ms) > 0) {
-    if (interrupt_fd_ >= 0 && fds[interrupt_index].revents != 0) interrupted_ = true;
+    if (interrupt_fd_ >= 0 && fds[interrupt_index].revents != 0) {
+      signalfd_siginfo taken;
+      interrupted_ = read(interrupt_fd_, &taken, sizeof(taken)) > 0 || interrupted_;
+    }
     if (extra != nullptr) std::copy(fds.begin() + extra_index, fds.end(), extra->begin());
   }
   ReadDebugConsole();
@@ -241,6 +257,7 @@ bool Machine::InjectNmi(Deadline deadline) {
 
 base::Result<void> Machine::ShutDown(Deadline deadline) {
   if (condition_ == Condition::kStopped) return {};
+  interrupted_ = false;  // the interrupt may be the reason for shutting down; a second one ends the wait
   TRY(Post(boot::Request::kShutdown, "", nullptr));
   PumpUntil(deadline, [] { return false; });
   if (condition_ != Condition::kStopped) {

@@ -1,5 +1,5 @@
-// A running machine: guest RAM, QEMU, control channel and console log, with everything that can happen to it turned
-// into a Condition. Single threaded: time passes only in Pump and in the calls built on it.
+// A running machine: guest RAM, QEMU, control channel and console log, with everything that can happen to it
+// turned into a Condition. Single threaded: time passes only in Pump and in the calls built on it.
 #pragma once
 
 #include <chrono>
@@ -62,7 +62,8 @@ class Machine {
 
   // Handles what has happened, waiting up to `timeout_ms` for something to. `extra` are polled as well.
   void Pump(int timeout_ms, std::vector<pollfd>* extra = nullptr);
-  // Pumps until `done()` or the condition changes or the deadline passes or the user interrupts; returns done().
+  // Pumps until `done()` or the condition changes or the deadline passes or the user interrupts; returns
+  // done().
   bool PumpUntil(Deadline deadline, const std::function<bool()>& done);
 
   Condition condition() const { return condition_; }

@@ -1,0 +1,65 @@
+// The program: finds the subcommand, runs it.
+#include <cstdio>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "bin/subcommand.h"
+
+namespace bin {
+namespace {
+
+struct Subcommand {
+  const char* name;
+  int (*run)(const Arguments&);
+  const char* usage;
+  const char* summary;
+};
+
+constexpr Subcommand kSubcommands[] = {
+    {"up", UpMain, "up [--foreground]", "start the default machine"},
+};
+
+void PrintHelp(FILE* file) {
+  fmt::print(file,
+             "bugcheck: runs Windows kernel drivers on Linux, breaks them on purpose, and reads the wreck\n\n"
+             "usage:\n");
+  for (const Subcommand& subcommand : kSubcommands) {
+    fmt::print(file, "  bugcheck {:<45} {}\n", subcommand.usage, subcommand.summary);
+  }
+  fmt::print(file, "\nbugcheck SUBCOMMAND --help tells more.\n");
+}
+
+}  // namespace
+
+int ReportError(const std::string& message) {
+  fmt::print(stderr, "bugcheck: {}\n", message);
+  return kInternalError;
+}
+
+int Main(int argc, char** argv) {
+  if (argc < 2) {
+    PrintHelp(stderr);
+    return kUsageError;
+  }
+  const std::string name = argv[1];
+  if (name == "--help" || name == "-h" || name == "help") {
+    PrintHelp(stdout);
+    return kClean;
+  }
+  if (name == "--version") {
+    fmt::print("bugcheck {}\n", BUGCHECK_VERSION);
+    return kClean;
+  }
+  for (const Subcommand& subcommand : kSubcommands) {
+    if (name == subcommand.name) return subcommand.run(Arguments(argv + 2, argv + argc));
+  }
+  fmt::print(stderr, "bugcheck: unknown subcommand: {} (see bugcheck --help)\n", name);
+  return kUsageError;
+}
+
+}  // namespace bin
+
+int main(int argc, char** argv) {
+  return bin::Main(argc, argv);
+}
