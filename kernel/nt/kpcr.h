@@ -46,20 +46,37 @@ typedef struct _KPROCESSOR_STATE {
   CONTEXT ContextFrame;
 } KPROCESSOR_STATE, *PKPROCESSOR_STATE;
 
-// Lock trace: what this processor holds or spins for. Written by its own processor only; read by the debugger.
+// Lock trace: what this processor holds or spins for. Written by its own processor only; read by the
+// debugger.
 typedef struct _KLOCK_TRACE_ENTRY {
-  volatile PVOID Lock;      // 0 = free entry
-  PVOID CallerAddress;      // return address in the code that acquired or wants it
+  volatile PVOID Lock;  // 0 = free entry
+  PVOID CallerAddress;  // return address in the code that acquired or wants it
   struct _KTHREAD* Thread;
-  ULONG64 StartTime;        // performance counter: when the hold or the spin began
-  UCHAR Kind;               // KLOCK_TRACE_KIND
-  KIRQL Irql;               // IRQL before the acquisition
+  ULONG64 StartTime;  // performance counter: when the hold or the spin began
+  UCHAR Kind;         // KLOCK_TRACE_KIND
+  KIRQL Irql;         // spinning: IRQL before the acquisition; held: IRQL at which it is held
   UCHAR Spare[6];
 } KLOCK_TRACE_ENTRY, *PKLOCK_TRACE_ENTRY;
 
-typedef enum _KLOCK_TRACE_KIND : UCHAR { LockTraceFree = 0, LockTraceHeld = 1, LockTraceSpinning = 2 } KLOCK_TRACE_KIND;
+typedef enum _KLOCK_TRACE_KIND : UCHAR {
+  LockTraceFree = 0,
+  LockTraceHeld = 1,
+  LockTraceSpinning = 2
+} KLOCK_TRACE_KIND;
 
 #define KLOCK_TRACE_ENTRIES 16
+
+// The cheap record that an acquisition writes (see ke/lock_trace.h). Index: KPRCB.LockStackIndex / 2.
+typedef struct _KLOCK_STACK_ENTRY {
+  volatile PVOID Lock;
+  PVOID CallerAddress;
+} KLOCK_STACK_ENTRY;
+typedef struct _KLOCK_STACK_TIME {
+  ULONG TscLow;      // written by the acquisition
+  ULONG SeenTscLow;  // TscLow when Tsc was computed
+  ULONG64 Tsc;       // full time, computed by KiResolveLockTrace
+} KLOCK_STACK_TIME;
+#define KLOCK_STACK_ENTRIES 128
 
 typedef struct _KDPC_DATA {
   LIST_ENTRY DpcListHead;
@@ -70,7 +87,7 @@ typedef struct _KDPC_DATA {
 
 typedef struct _KPRCB {
   ULONG MxCsr;
-  UCHAR LegacyNumber;            // 0x4: gs:[0x184]
+  UCHAR LegacyNumber;  // 0x4: gs:[0x184]
   UCHAR ReservedMustBeZero;
   UCHAR InterruptRequest;
   UCHAR IdleHalt;
@@ -83,18 +100,18 @@ typedef struct _KPRCB {
   UCHAR IdleState;
   ULONG Number;
   ULONG64 RspBase;
-  KSPIN_LOCK PrcbLock;           // guards the ready queues and NextThread
+  KSPIN_LOCK PrcbLock;  // guards the ready queues and NextThread
   ULONG ApicId;
   ULONG MHz;
   UCHAR CpuType;
   UCHAR CpuID;
   USHORT CpuStep;
-  ULONG64 SetMember;             // affinity bit
+  ULONG64 SetMember;  // affinity bit
   UCHAR VendorString[13];
   UCHAR ProcessorBrand[49];
   KPROCESSOR_STATE ProcessorState;
-  PCONTEXT Context;              // = &ProcessorState.ContextFrame once frozen (KDBG OffsetPrcbContext)
-  volatile ULONG IpiFrozen;      // RUNNING 0, TARGET_FROZEN 2, ...
+  PCONTEXT Context;          // = &ProcessorState.ContextFrame once frozen (KDBG OffsetPrcbContext)
+  volatile ULONG IpiFrozen;  // RUNNING 0, TARGET_FROZEN 2, ...
   volatile ULONG64 PendingIpi;
   ULONG ReadySummary;
   LIST_ENTRY DispatcherReadyListHead[32];
@@ -104,7 +121,7 @@ typedef struct _KPRCB {
   volatile UCHAR DpcInterruptRequested;
   volatile UCHAR QuantumEnd;
   volatile UCHAR ThreadDpcEnable;
-  PVOID DpcRoutine;              // the routine that runs now (0 = none)
+  PVOID DpcRoutine;  // the routine that runs now (0 = none)
   ULONG64 StartCycles;
   ULONG InterruptCount;
   ULONG KernelTime;
@@ -115,7 +132,20 @@ typedef struct _KPRCB {
   ULONG PageFaultCount;
   LIST_ENTRY TimerListHead;
   KLOCK_TRACE_ENTRY LockTrace[KLOCK_TRACE_ENTRIES];
-  ULONG64 LongHolds;             // holds over 25 microseconds so far
+  ULONG64 LongHolds;     // holds over 25 microseconds seen so far
+  UCHAR LockStackIndex;  // in steps of 2, wraps
+  UCHAR LockTraceSpare[7];
+  KLOCK_STACK_ENTRY LockStack[KLOCK_STACK_ENTRIES];
+  KLOCK_STACK_TIME LockStackTime[KLOCK_STACK_ENTRIES];
+  PKTRAP_FRAME BugCheckTrapFrame;  // set by KiBugCheckDispatch on the way to KeBugCheckEx
+  PKEXCEPTION_FRAME BugCheckExceptionFrame;
+  ULONG64 ClockDeadline;          // performance counter: when the armed clock interrupt is due, 0 = none
+  ULONG64 LastTick;               // performance counter of the last whole tick
+  struct _KTHREAD* ExitedThread;  // switched away from for ever, not yet given to the reaper
+  UCHAR DispatchPending;          // DPC interrupt requested and not yet taken
+  UCHAR InIdleLoop;
+  UCHAR TimerExpirationWanted;
+  UCHAR PrcbSpare[5];
 } KPRCB, *PKPRCB;
 
 typedef struct _KPCR {
@@ -125,8 +155,8 @@ typedef struct _KPCR {
       union _KGDTENTRY64* GdtBase;
       struct _KTSS64* TssBase;
       ULONG64 UserRsp;
-      struct _KPCR* Self;         // 0x18
-      struct _KPRCB* CurrentPrcb; // 0x20
+      struct _KPCR* Self;          // 0x18
+      struct _KPRCB* CurrentPrcb;  // 0x20
       PVOID LockArray;
       PVOID Used_Self;
     };
@@ -155,7 +185,11 @@ static_assert(FIELD_OFFSET(KPCR, Self) == 0x18 && FIELD_OFFSET(KPCR, CurrentPrcb
 static_assert(FIELD_OFFSET(KPCR, Prcb) == 0x180 && FIELD_OFFSET(KPRCB, LegacyNumber) == 4);
 static_assert(FIELD_OFFSET(KPRCB, CurrentThread) == 8);
 
-FORCEINLINE PKPCR KeGetPcr() { return reinterpret_cast<PKPCR>(__readgsqword(FIELD_OFFSET(KPCR, Self))); }
-FORCEINLINE PKPRCB KeGetCurrentPrcb() { return reinterpret_cast<PKPRCB>(__readgsqword(FIELD_OFFSET(KPCR, CurrentPrcb))); }
+FORCEINLINE PKPCR KeGetPcr() {
+  return reinterpret_cast<PKPCR>(__readgsqword(FIELD_OFFSET(KPCR, Self)));
+}
+FORCEINLINE PKPRCB KeGetCurrentPrcb() {
+  return reinterpret_cast<PKPRCB>(__readgsqword(FIELD_OFFSET(KPCR, CurrentPrcb)));
+}
 
 extern "C" PKPRCB KiProcessorBlock[64];

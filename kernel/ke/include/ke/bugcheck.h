@@ -1,0 +1,21 @@
+// The crash path for other modules.
+#pragma once
+
+#include "nt/ktrap.h"
+#include "nt/ntos.h"
+
+extern "C" {
+
+extern ULONG_PTR KiBugCheckData[5];      // code and parameters of the crash
+extern volatile ULONG KiBugCheckActive;  // non-zero from the moment a processor owns the crash
+extern UCHAR IopDumpHeader[0x2000];      // DUMP_HEADER64 as the host's dump writer takes it
+
+// From an interrupt or trap stub: bug check whose context is the trap frame's. Frames read
+// nt!KeBugCheckEx <- nt!KiBugCheckDispatch <- the stub.
+[[noreturn]] VOID KiBugCheckDispatch(ULONG code, ULONG_PTR p1, ULONG_PTR p2, ULONG_PTR p3, ULONG_PTR p4);
+
+// Assertion of the kernel itself, in every build.
+[[noreturn]] VOID KiAssertFailed(const char* text, const char* file, ULONG line);
+#define KE_ASSERT(x) ((x) ? (void)0 : KiAssertFailed(#x, __FILE_NAME__, __LINE__))
+
+}  // extern "C"

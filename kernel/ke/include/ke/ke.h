@@ -1,0 +1,72 @@
+// ke for the other modules: threads, processors, TLB, interrupts, hooks. Everything else goes by its NT
+// prototype.
+#pragma once
+
+#include "nt/eprocess.h"
+#include "nt/kpcr.h"
+#include "boot/loader_block.h"
+
+extern "C" {
+
+// ---- Objects that exist from the first instruction ----
+// The idle process and the idle threads (one a processor, ETHREADs). ke creates them and links them into
+// KiInitialProcess's thread lists; ps gives them names and identifiers and must not reinitialize those lists.
+extern EPROCESS KiInitialProcess;
+extern ETHREAD KiInitialThread;  // idle thread of processor 0: runs KiSystemStartup
+extern volatile CCHAR KeNumberProcessors;
+extern volatile KAFFINITY KeActiveProcessors;
+extern boot::LoaderBlock* KeLoaderBlock;
+
+// ---- Processes and threads ----
+// Prepares the Pcb of a process (zeroed by the caller).
+VOID KeInitializeProcess(PKPROCESS process, KPRIORITY base_priority, KAFFINITY affinity,
+                         ULONG64 directory_table_base);
+
+typedef VOID (*PKSYSTEM_ROUTINE)(PKSTART_ROUTINE start, PVOID context);
+// Prepares a thread that will enter system_routine(start, context) from nt!KiStartSystemThread. `thread` is
+// zeroed by the caller; stack_base is the high end. Links the thread into process->ThreadListHead. The
+// routine never returns.
+VOID KeInitThread(PKTHREAD thread, PVOID stack_base, PVOID stack_limit, PKSYSTEM_ROUTINE system_routine,
+                  PKSTART_ROUTINE start, PVOID context, PKPROCESS process);
+// Makes the thread runnable for the first time. IRQL <= DISPATCH_LEVEL.
+VOID KeStartThread(PKTHREAD thread);
+// Ends the current thread: signals its object, leaves the process's list and never comes back. IRQL <=
+// APC_LEVEL. The thread is handed to the reaper once it is off its stack.
+[[noreturn]] VOID KeTerminateThread(KPRIORITY increment);
+// Called at PASSIVE_LEVEL, in nt!KiReaperThread, for each thread that is off its stack: frees the stack,
+// drops the reference of the running thread. One callback, set once by ps.
+typedef VOID (*PKTHREAD_REAPER)(PKTHREAD thread);
+VOID KeSetThreadReaper(PKTHREAD_REAPER reaper);
+
+FORCEINLINE PKTHREAD KeCurrentThread() {
+  return reinterpret_cast<PKTHREAD>(
+      __readgsqword(FIELD_OFFSET(KPCR, Prcb) + FIELD_OFFSET(KPRCB, CurrentThread)));
+}
+FORCEINLINE ULONG KeCurrentProcessor() {
+  return KeGetCurrentPrcb()->Number;
+}
+
+// ---- Translation buffers ----
+// On every processor, by IPI. IRQL < IPI_LEVEL with interrupts enabled; deadlock-free against processors that
+// spin at DISPATCH_LEVEL; does nothing remotely once the machine is frozen.
+VOID KeFlushSingleTb(PVOID address);
+VOID KeFlushMultipleTb(ULONG count, PVOID* addresses);
+VOID KeFlushEntireTb(BOOLEAN invalid, BOOLEAN all_processors);
+
+// ---- Faults ----
+// Exception dispatch below a handler search that another module may supply (SEH). Returns TRUE when the
+// exception was handled: context and frames then say where to go on.
+typedef BOOLEAN (*PKEXCEPTION_DISPATCHER)(PEXCEPTION_RECORD record, PCONTEXT context);
+VOID KeSetExceptionDispatcher(PKEXCEPTION_DISPATCHER dispatcher);
+VOID KiContextFromFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME exception, PCONTEXT context);
+VOID KiContextToFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME exception, PCONTEXT context);
+
+// ---- Interrupts of devices ----
+// Connects `routine` to the line `gsi` of the I/O APIC; lines may be shared. The routine runs at `irql` of
+// the vector
+// (*irql on return). Level-triggered lines are active high.
+typedef BOOLEAN (*PKDEVICE_ROUTINE)(PVOID context);
+NTSTATUS KeConnectLine(ULONG gsi, BOOLEAN level, PKDEVICE_ROUTINE routine, PVOID context, PKIRQL irql);
+VOID KeDisconnectLine(ULONG gsi, PKDEVICE_ROUTINE routine, PVOID context);
+
+}  // extern "C"
