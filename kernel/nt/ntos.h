@@ -19,7 +19,32 @@
 #define KeGetCurrentThread KiInlineGetCurrentThread
 #define KeInitializeSpinLock KiInlineInitializeSpinLock
 
+// Drivers see these as pointers to the kernel's variables; in the kernel they are the variables.
+#define CmKeyObjectType KiDriverViewCmKeyObjectType
+#define ExEventObjectType KiDriverViewExEventObjectType
+#define ExSemaphoreObjectType KiDriverViewExSemaphoreObjectType
+#define IoFileObjectType KiDriverViewIoFileObjectType
+#define PsThreadType KiDriverViewPsThreadType
+#define SeTokenObjectType KiDriverViewSeTokenObjectType
+#define PsProcessType KiDriverViewPsProcessType
+#define TmEnlistmentObjectType KiDriverViewTmEnlistmentObjectType
+#define TmResourceManagerObjectType KiDriverViewTmResourceManagerObjectType
+#define TmTransactionManagerObjectType KiDriverViewTmTransactionManagerObjectType
+#define TmTransactionObjectType KiDriverViewTmTransactionObjectType
+
 #include <ntifs.h>
+
+#undef CmKeyObjectType
+#undef ExEventObjectType
+#undef ExSemaphoreObjectType
+#undef IoFileObjectType
+#undef PsThreadType
+#undef SeTokenObjectType
+#undef PsProcessType
+#undef TmEnlistmentObjectType
+#undef TmResourceManagerObjectType
+#undef TmTransactionManagerObjectType
+#undef TmTransactionObjectType
 
 #undef _KPCR
 #undef KPCR
@@ -38,6 +63,18 @@
 #define KeRaiseIrql(NewIrql, OldIrql) (*(OldIrql) = KfRaiseIrql(NewIrql))
 
 extern "C" {
+extern POBJECT_TYPE CmKeyObjectType;
+extern POBJECT_TYPE ExEventObjectType;
+extern POBJECT_TYPE ExMutantObjectType;
+extern POBJECT_TYPE ExSemaphoreObjectType;
+extern POBJECT_TYPE ExTimerObjectType;
+extern POBJECT_TYPE IoDeviceObjectType;
+extern POBJECT_TYPE IoDriverObjectType;
+extern POBJECT_TYPE IoFileObjectType;
+extern POBJECT_TYPE PsProcessType;
+extern POBJECT_TYPE PsThreadType;
+extern POBJECT_TYPE SeTokenObjectType;
+
 KIRQL NTAPI KeGetCurrentIrql();
 VOID NTAPI KeLowerIrql(KIRQL NewIrql);
 KIRQL NTAPI KfRaiseIrql(KIRQL NewIrql);

@@ -1,0 +1,252 @@
+// The kernel's handle table. Entries are 4 apart; kernel handles carry the high bits of kKernelHandleBase. A
+// spin lock guards the table, so that no handle operation ever blocks.
+#include "ob_internal.h"
+#include "nt/export.h"
+
+extern "C" {
+HANDLE_TABLE* ObpKernelHandleTable;
+static HANDLE_TABLE ObpKernelHandles;
+}
+
+namespace ob {
+namespace {
+
+constexpr ULONG_PTR kKernelHandleBase = 0xFFFFFFFF80000000;
+const HANDLE kCurrentProcess = reinterpret_cast<HANDLE>(static_cast<LONG_PTR>(-1));
+const HANDLE kCurrentThread = reinterpret_cast<HANDLE>(static_cast<LONG_PTR>(-2));
+
+HANDLE_TABLE_ENTRY* EntryLocked(HANDLE_TABLE* table, ULONG index) {
+  if (index == 0 || index >= table->NextHandleNeedingPool) return nullptr;
+  return &table->TableCode[index / HANDLE_TABLE_PAGE_ENTRIES][index % HANDLE_TABLE_PAGE_ENTRIES];
+}
+
+bool DecodeHandle(HANDLE handle, ULONG* index) {
+  ULONG_PTR value = reinterpret_cast<ULONG_PTR>(handle);
+  if ((value & kKernelHandleBase) == kKernelHandleBase) value &= ~kKernelHandleBase;
+  value >>= 2;
+  if (value == 0 || value >= static_cast<ULONG_PTR>(HANDLE_TABLE_PAGE_ENTRIES) * HANDLE_TABLE_PAGES)
+    return false;
+  *index = static_cast<ULONG>(value);
+  return true;
+}
+
+// One more page of entries on the free list; `page` becomes the table's.
+void AddPageLocked(HANDLE_TABLE* table, HANDLE_TABLE_ENTRY* page) {
+  const ULONG first = table->NextHandleNeedingPool;
+  table->TableCode[first / HANDLE_TABLE_PAGE_ENTRIES] = page;
+  table->NextHandleNeedingPool = first + HANDLE_TABLE_PAGE_ENTRIES;
+  for (ULONG i = HANDLE_TABLE_PAGE_ENTRIES; i-- > 0;) {
+    const ULONG index = first + i;
+    if (index == 0) continue;  // handle 0 is no handle
+    page[i].NextFreeTableEntry = table->FirstFreeHandle;
+    table->FirstFreeHandle = index;
+  }
+}
+
+NTSTATUS Grow(HANDLE_TABLE* table) {
+  constexpr SIZE_T kBytes = sizeof(HANDLE_TABLE_ENTRY) * HANDLE_TABLE_PAGE_ENTRIES;
+  auto* page = static_cast<HANDLE_TABLE_ENTRY*>(ExAllocatePoolWithTag(NonPagedPoolNx, kBytes, kHandleTag));
+  if (page == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  RtlZeroMemory(page, kBytes);
+  NTSTATUS status = STATUS_SUCCESS;
+  {
+    SpinGuard guard(&table->Lock);
+    if (table->FirstFreeHandle == 0 &&
+        table->NextHandleNeedingPool < HANDLE_TABLE_PAGE_ENTRIES * HANDLE_TABLE_PAGES) {
+      AddPageLocked(table, page);
+      return STATUS_SUCCESS;
+    }
+    if (table->FirstFreeHandle == 0) status = STATUS_INSUFFICIENT_RESOURCES;  // else somebody else was faster
+  }
+  ExFreePoolWithTag(page, kHandleTag);
+  return status;
+}
+
+// Takes a free entry; 0 when there is none.
+ULONG TakeEntry(HANDLE_TABLE* table, const HANDLE_TABLE_ENTRY& value) {
+  SpinGuard guard(&table->Lock);
+  const ULONG index = table->FirstFreeHandle;
+  if (index == 0) return 0;
+  HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
+  table->FirstFreeHandle = entry->NextFreeTableEntry;
+  *entry = value;
+  ++table->HandleCount;
+  return index;
+}
+
+PVOID PseudoHandleObject(HANDLE handle) {
+  if (handle == kCurrentProcess) return IoGetCurrentProcess();
+  if (handle == kCurrentThread) return KeGetCurrentThread();
+  return nullptr;
+}
+
+}  // namespace
+
+NTSTATUS InitHandleTable() {
+  ObpKernelHandleTable = &ObpKernelHandles;
+  KeInitializeSpinLock(&ObpKernelHandles.Lock);
+  return Grow(ObpKernelHandleTable);
+}
+
+PVOID LookupHandle(HANDLE handle, HANDLE_TABLE_ENTRY* result) {
+  if (PVOID object = PseudoHandleObject(handle); object != nullptr) {
+    ObfReferenceObject(object);
+    *result = {ObjectToHeader(object),
+               {.GrantedAccessBits = ObGetObjectType(object)->TypeInfo.ValidAccessMask},
+               0,
+               nullptr};
+    return object;
+  }
+  ULONG index;
+  if (!DecodeHandle(handle, &index)) return nullptr;
+  SpinGuard guard(&ObpKernelHandleTable->Lock);
+  HANDLE_TABLE_ENTRY* entry = EntryLocked(ObpKernelHandleTable, index);
+  if (entry == nullptr || entry->Object == nullptr) return nullptr;
+  PVOID object = &static_cast<POBJECT_HEADER>(entry->Object)->Body;
+  ObfReferenceObject(object);
+  *result = *entry;
+  return object;
+}
+
+NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted) {
+  *object = nullptr;
+  HANDLE_TABLE_ENTRY entry;
+  PVOID body = LookupHandle(handle, &entry);
+  if (body == nullptr) return STATUS_INVALID_HANDLE;
+  if (type != nullptr && ObGetObjectType(body) != type) {
+    ObfDereferenceObject(body);
+    return STATUS_OBJECT_TYPE_MISMATCH;
+  }
+  if (granted != nullptr) *granted = entry.GrantedAccessBits;
+  *object = body;
+  return STATUS_SUCCESS;
+}
+
+void EnumerateHandles(void (*visit)(HANDLE, PVOID, PVOID, PVOID), PVOID context) {
+  HANDLE_TABLE* table = ObpKernelHandleTable;
+  SpinGuard guard(&table->Lock);
+  for (ULONG index = 1; index < table->NextHandleNeedingPool; ++index) {
+    HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
+    if (entry->Object == nullptr) continue;
+    visit(reinterpret_cast<HANDLE>(kKernelHandleBase | (static_cast<ULONG_PTR>(index) << 2)),
+          &static_cast<POBJECT_HEADER>(entry->Object)->Body, entry->Creator, context);
+  }
+}
+
+}  // namespace ob
+
+extern "C" NTSTATUS NTAPI ObpCreateHandle(PVOID Object, ACCESS_MASK GrantedAccess, ULONG Attributes,
+                                          PVOID Creator, PHANDLE Handle) {
+  POBJECT_HEADER header = ObjectToHeader(Object);
+  POBJECT_TYPE type = ObGetObjectType(Object);
+  RtlMapGenericMask(&GrantedAccess, &type->TypeInfo.GenericMapping);
+  if (GrantedAccess & MAXIMUM_ALLOWED)
+    GrantedAccess = (GrantedAccess & ~MAXIMUM_ALLOWED) | type->TypeInfo.ValidAccessMask;
+  GrantedAccess &= type->TypeInfo.ValidAccessMask | ACCESS_SYSTEM_SECURITY;
+  ObfReferenceObject(Object);
+  InterlockedIncrement64(&header->HandleCount);
+  InterlockedIncrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
+  const HANDLE_TABLE_ENTRY value = {
+      header, {.GrantedAccessBits = GrantedAccess}, Attributes & OBJ_INHERIT, Creator};
+  NTSTATUS status = STATUS_SUCCESS;
+  ULONG index;
+  while ((index = ob::TakeEntry(ObpKernelHandleTable, value)) == 0 && NT_SUCCESS(status))
+    status = ob::Grow(ObpKernelHandleTable);
+  if (index == 0) {
+    InterlockedDecrement64(&header->HandleCount);
+    InterlockedDecrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
+    ObfDereferenceObject(Object);
+    return status;
+  }
+  const ULONG_PTR base = (Attributes & OBJ_KERNEL_HANDLE) ? ob::kKernelHandleBase : 0;
+  *Handle = reinterpret_cast<HANDLE>(base | (static_cast<ULONG_PTR>(index) << 2));
+  return STATUS_SUCCESS;
+}
+
+/// Closes a handle: the last one of a temporary named object takes its name away.
+/// IRQL: <= PASSIVE_LEVEL as documented; nothing checks it.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ObCloseHandle.
+NT_EXPORT(ObCloseHandle, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE) {
+  if (ob::PseudoHandleObject(Handle) != nullptr) return STATUS_SUCCESS;
+  ULONG index;
+  if (!ob::DecodeHandle(Handle, &index)) return STATUS_INVALID_HANDLE;
+  POBJECT_HEADER header;
+  {
+    ob::SpinGuard guard(&ObpKernelHandleTable->Lock);
+    HANDLE_TABLE_ENTRY* entry = ob::EntryLocked(ObpKernelHandleTable, index);
+    if (entry == nullptr || entry->Object == nullptr) return STATUS_INVALID_HANDLE;
+    if (entry->Attributes & OBJ_PROTECT_CLOSE) return STATUS_HANDLE_NOT_CLOSABLE;
+    header = static_cast<POBJECT_HEADER>(entry->Object);
+    *entry = {nullptr, {.NextFreeTableEntry = ObpKernelHandleTable->FirstFreeHandle}, 0, nullptr};
+    ObpKernelHandleTable->FirstFreeHandle = index;
+    --ObpKernelHandleTable->HandleCount;
+  }
+  PVOID object = &header->Body;
+  POBJECT_TYPE type = ObGetObjectType(object);
+  const LONG_PTR left = InterlockedDecrement64(&header->HandleCount);
+  InterlockedDecrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
+  if (type->TypeInfo.CloseProcedure != nullptr) {
+    type->TypeInfo.CloseProcedure(PsInitialSystemProcess, object, left + 1, left + 1);
+  }
+  if (left == 0) ObpDeleteNameCheck(object);
+  ObfDereferenceObject(object);
+  return STATUS_SUCCESS;
+}
+
+/// The object of a handle, referenced, if it is of the type (0: any). Callers from kernel mode get it
+/// whatever access the handle has, as on Windows; from user mode the granted access counts. IRQL: <=
+/// PASSIVE_LEVEL as documented; nothing checks it. Differs from NT: none. Source: WDK
+/// wdm/ObReferenceObjectByHandle.
+NT_EXPORT(ObReferenceObjectByHandle, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK DesiredAccess,
+                                                    POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                                    PVOID* Object,
+                                                    POBJECT_HANDLE_INFORMATION HandleInformation) {
+  ACCESS_MASK granted;
+  NTSTATUS status = ob::ReferenceHandle(Handle, ObjectType, Object, &granted);
+  if (!NT_SUCCESS(status)) return status;
+  if (AccessMode != KernelMode && (DesiredAccess & ~granted) != 0) {
+    ObfDereferenceObject(*Object);
+    *Object = nullptr;
+    return STATUS_ACCESS_DENIED;
+  }
+  if (HandleInformation != nullptr) *HandleInformation = {0, granted};
+  return STATUS_SUCCESS;
+}
+
+/// ObReferenceObjectByHandle; the tag is not kept.
+/// IRQL: <= PASSIVE_LEVEL.
+/// Differs from NT: the tag is ignored.
+/// Source: WDK wdm/ObReferenceObjectByHandleWithTag.
+NT_EXPORT(ObReferenceObjectByHandleWithTag, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ObReferenceObjectByHandleWithTag(HANDLE Handle, ACCESS_MASK DesiredAccess,
+                                                           POBJECT_TYPE ObjectType,
+                                                           KPROCESSOR_MODE AccessMode, ULONG, PVOID* Object,
+                                                           POBJECT_HANDLE_INFORMATION HandleInformation) {
+  return ObReferenceObjectByHandle(Handle, DesiredAccess, ObjectType, AccessMode, Object, HandleInformation);
+}
+
+/// Opens a handle to an object that the caller refers to by pointer.
+/// IRQL: <= PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: WDK ntifs/ObOpenObjectByPointer.
+NT_EXPORT(ObOpenObjectByPointer, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes, PACCESS_STATE,
+                                                ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
+                                                KPROCESSOR_MODE, PHANDLE Handle) {
+  if (ObjectType != nullptr && ObGetObjectType(Object) != ObjectType) return STATUS_OBJECT_TYPE_MISMATCH;
+  return ObpCreateHandle(Object, DesiredAccess, HandleAttributes, __builtin_return_address(0), Handle);
+}
+
+/// Whether a handle value is a kernel handle's (OBJ_KERNEL_HANDLE).
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ObIsKernelHandle.
+NT_EXPORT(ObIsKernelHandle, nt::AnyIrql(), Full, "KernelOb.*");
+extern "C" BOOLEAN NTAPI ObIsKernelHandle(HANDLE Handle) {
+  const auto value = reinterpret_cast<ULONG_PTR>(Handle);
+  return (value & ob::kKernelHandleBase) == ob::kKernelHandleBase && Handle != ob::kCurrentProcess &&
+         Handle != ob::kCurrentThread;
+}

@@ -1,0 +1,102 @@
+// The object manager's interface to the other modules, beside the NT functions of the public headers.
+#pragma once
+
+#include "nt/objects.h"
+
+extern "C" {
+// Phase 0, after mm: types, the root directory and Windows's standard directories and links.
+NTSTATUS ObInitSystem();
+
+extern POBJECT_TYPE ObpTypeObjectType;
+extern POBJECT_TYPE ObpDirectoryObjectType;
+extern POBJECT_TYPE ObpSymbolicLinkObjectType;
+extern POBJECT_DIRECTORY ObpRootDirectoryObject;
+extern POBJECT_DIRECTORY ObpTypeDirectoryObject;
+extern HANDLE_TABLE* ObpKernelHandleTable;
+
+// Creates a type and enters it in \ObjectTypes. PASSIVE_LEVEL.
+NTSTATUS NTAPI ObCreateObjectType(PUNICODE_STRING TypeName, POBJECT_TYPE_INITIALIZER ObjectTypeInitializer,
+                                  PSECURITY_DESCRIPTOR SecurityDescriptor, POBJECT_TYPE* ObjectType);
+POBJECT_TYPE NTAPI ObGetObjectType(PVOID Object);
+NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE ObjectType,
+                                  KPROCESSOR_MODE AccessMode, PACCESS_STATE AccessState,
+                                  ACCESS_MASK DesiredAccess, PVOID ParseContext, PHANDLE Handle);
+// Walks `name` from the root (or RootDirectory). With `insert` the last component is created in its
+// directory. On success *found carries a reference. Parse procedures are called without locks. IRQL <=
+// DISPATCH_LEVEL as far as the parse procedure allows.
+NTSTATUS NTAPI ObpLookupObjectName(HANDLE RootDirectory, PUNICODE_STRING Name, ULONG Attributes,
+                                   POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode, PVOID ParseContext,
+                                   PVOID InsertObject, PVOID* Found);
+NTSTATUS NTAPI ObpCreateHandle(PVOID Object, ACCESS_MASK GrantedAccess, ULONG Attributes, PVOID Creator,
+                               PHANDLE Handle);
+NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode);
+}
+
+namespace ob {
+
+struct TypeDescription {
+  const wchar_t* name;
+  ULONG pool_tag;
+  GENERIC_MAPPING mapping;
+  ACCESS_MASK valid_access;
+  OB_DELETE_METHOD delete_procedure;
+  OB_CLOSE_METHOD close_procedure;
+  OB_PARSE_METHOD parse_procedure;
+  OB_QUERYNAME_METHOD query_name_procedure;
+  bool waitable;           // the body begins with a DISPATCHER_HEADER
+  LONG dispatcher_offset;  // not waitable: offset of an embedded dispatcher object, 0 = none
+};
+NTSTATUS CreateType(const TypeDescription& description, POBJECT_TYPE* type);
+
+// The object of a kernel handle, referenced; checks the type (0 = any).
+NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted);
+// The dispatcher object to wait for on behalf of `object`; 0 if the type cannot be waited for.
+PVOID DispatcherObject(PVOID object);
+
+// Calls `visit` for each entry of a directory (object referenced during the call); false from it ends the
+// walk.
+NTSTATUS EnumerateDirectory(POBJECT_DIRECTORY directory,
+                            bool (*visit)(PVOID object, PCUNICODE_STRING name, PVOID context), PVOID context);
+// Creates a permanent directory / link; used at boot.
+NTSTATUS CreateDirectory(const wchar_t* path, POBJECT_DIRECTORY* directory);
+NTSTATUS CreateLink(const wchar_t* path, const wchar_t* target);
+
+// Calls `visit` for every open kernel handle; the table is locked (DISPATCH_LEVEL): no calls back into ob.
+void EnumerateHandles(void (*visit)(HANDLE handle, PVOID object, PVOID creator, PVOID context),
+                      PVOID context);
+
+// A null-terminated wide string as UNICODE_STRING (no copy).
+inline UNICODE_STRING String(const wchar_t* text) {
+  USHORT length = 0;
+  while (text[length] != 0) ++length;
+  return {static_cast<USHORT>(length * 2), static_cast<USHORT>(length * 2 + 2), const_cast<PWCH>(text)};
+}
+
+// A Zw service: the previous mode is kernel for its duration.
+class KernelServiceScope {
+ public:
+  KernelServiceScope() : thread_(KeGetCurrentThread()), previous_(thread_->PreviousMode) {
+    thread_->PreviousMode = KernelMode;
+  }
+  ~KernelServiceScope() { thread_->PreviousMode = previous_; }
+  KernelServiceScope(const KernelServiceScope&) = delete;
+  KernelServiceScope& operator=(const KernelServiceScope&) = delete;
+
+ private:
+  PRKTHREAD thread_;
+  CHAR previous_;
+};
+
+class SpinGuard {
+ public:
+  explicit SpinGuard(KSPIN_LOCK* lock) : lock_(lock), irql_(KeAcquireSpinLockRaiseToDpc(lock)) {}
+  ~SpinGuard() { KeReleaseSpinLock(lock_, irql_); }
+  SpinGuard(const SpinGuard&) = delete;
+  SpinGuard& operator=(const SpinGuard&) = delete;
+
+ private:
+  KSPIN_LOCK* lock_;
+  KIRQL irql_;
+};
+
+}  // namespace ob

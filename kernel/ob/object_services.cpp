@@ -1,0 +1,219 @@
+// Zw services on handles, directories, names.
+#include "ob_internal.h"
+#include "nt/export.h"
+
+/// Closes a handle.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/NtClose.
+NT_EXPORT(NtClose, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI NtClose(HANDLE Handle) {
+  return ObCloseHandle(Handle, KeGetCurrentThread()->PreviousMode);
+}
+
+/// Closes a handle.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ZwClose.
+NT_EXPORT(ZwClose, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwClose(HANDLE Handle) {
+  ob::KernelServiceScope scope;
+  return NtClose(Handle);
+}
+
+/// Creates an object directory.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: WDK wdm/ZwCreateDirectoryObject.
+NT_EXPORT(ZwCreateDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwCreateDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAccess,
+                                                  POBJECT_ATTRIBUTES ObjectAttributes) {
+  ob::KernelServiceScope scope;
+  PVOID object;
+  NTSTATUS status = ObCreateObject(KernelMode, ObpDirectoryObjectType, ObjectAttributes, KernelMode, nullptr,
+                                   sizeof(OBJECT_DIRECTORY), 0, 0, &object);
+  if (!NT_SUCCESS(status)) return status;
+  KeInitializeSpinLock(&static_cast<POBJECT_DIRECTORY>(object)->Lock);
+  return ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, DirectoryHandle);
+}
+
+/// Opens an object directory.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: WDK wdm (not documented), exported.
+NT_EXPORT(ZwOpenDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwOpenDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAccess,
+                                                POBJECT_ATTRIBUTES ObjectAttributes) {
+  ob::KernelServiceScope scope;
+  return ObOpenObjectByName(ObjectAttributes, ObpDirectoryObjectType, KernelMode, nullptr, DesiredAccess,
+                            nullptr, DirectoryHandle);
+}
+
+/// Takes the permanence of a named object away.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ZwMakeTemporaryObject.
+NT_EXPORT(ZwMakeTemporaryObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwMakeTemporaryObject(HANDLE Handle) {
+  ob::KernelServiceScope scope;
+  PVOID object;
+  NTSTATUS status = ob::ReferenceHandle(Handle, nullptr, &object, nullptr);
+  if (!NT_SUCCESS(status)) return status;
+  ObMakeTemporaryObject(object);
+  ObfDereferenceObject(object);
+  return STATUS_SUCCESS;
+}
+
+namespace {
+
+// The full path of a directory entry, built from its end backwards. Returns the bytes that it takes.
+ULONG PathLength(PVOID object) {
+  ULONG length = 0;
+  while (object != ObpRootDirectoryObject) {
+    POBJECT_HEADER_NAME_INFO info = ObjectNameInfo(ObjectToHeader(object));
+    if (info == nullptr || info->Directory == nullptr) break;
+    length += info->Name.Length + sizeof(WCHAR);
+    object = info->Directory;
+  }
+  return length;
+}
+
+void WritePath(PVOID object, UCHAR* end) {
+  while (object != ObpRootDirectoryObject) {
+    POBJECT_HEADER_NAME_INFO info = ObjectNameInfo(ObjectToHeader(object));
+    if (info == nullptr || info->Directory == nullptr) break;
+    end -= info->Name.Length;
+    RtlCopyMemory(end, info->Name.Buffer, info->Name.Length);
+    end -= sizeof(WCHAR);
+    *reinterpret_cast<WCHAR*>(end) = L'\\';
+    object = info->Directory;
+  }
+}
+
+// Files and keys: the type knows the rest of the name.
+NTSTATUS TypedName(PVOID object, UNICODE_STRING* prefix, UNICODE_STRING* rest) {
+  POBJECT_TYPE type = ObGetObjectType(object);
+  if (type->TypeInfo.QueryNameProcedure == nullptr) return STATUS_NOT_SUPPORTED;
+  return type->TypeInfo.QueryNameProcedure(object, FALSE, prefix, rest);
+}
+
+}  // namespace
+
+/// The full name of an object (a file's: the device's name and the file's path). Objects without a name: an
+/// empty string. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/ObQueryNameString.
+NT_EXPORT(ObQueryNameString, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo,
+                                            ULONG Length, PULONG ReturnLength) {
+  UNICODE_STRING prefix = {};
+  UNICODE_STRING rest = {};
+  PVOID named = Object;
+  if (NT_SUCCESS(TypedName(Object, &prefix, &rest)) && prefix.Buffer != nullptr) {
+    named = prefix.Buffer;  // the procedure answers with the object that the name begins with
+  }
+  const bool root = named == ObpRootDirectoryObject;
+  const ULONG path = root ? sizeof(WCHAR) : PathLength(named);
+  const ULONG name = path + rest.Length;
+  *ReturnLength = sizeof(OBJECT_NAME_INFORMATION) + (name != 0 ? name + sizeof(WCHAR) : 0);
+  if (Length < *ReturnLength) return STATUS_INFO_LENGTH_MISMATCH;
+  if (name == 0) {
+    ObjectNameInfo->Name = {};
+    return STATUS_SUCCESS;
+  }
+  auto* text = reinterpret_cast<UCHAR*>(ObjectNameInfo + 1);
+  if (root)
+    *reinterpret_cast<WCHAR*>(text) = L'\\';
+  else
+    WritePath(named, text + path);
+  RtlCopyMemory(text + path, rest.Buffer, rest.Length);
+  *reinterpret_cast<WCHAR*>(text + name) = 0;
+  ObjectNameInfo->Name = {static_cast<USHORT>(name), static_cast<USHORT>(name + sizeof(WCHAR)),
+                          reinterpret_cast<PWCH>(text)};
+  return STATUS_SUCCESS;
+}
+
+/// Basic facts, name or type of a handle's object (ObjectBasicInformation 0, ObjectNameInformation 1,
+/// ObjectTypeInformation 2). IRQL: PASSIVE_LEVEL. Differs from NT: the other classes answer
+/// STATUS_INVALID_INFO_CLASS; type information holds the name only. Source: WDK ntifs/ZwQueryObject.
+NT_EXPORT(ZwQueryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS Class, PVOID Information,
+                                        ULONG Length, PULONG ReturnLength) {
+  ob::KernelServiceScope scope;
+  PVOID object;
+  ACCESS_MASK granted;
+  NTSTATUS status = ob::ReferenceHandle(Handle, nullptr, &object, &granted);
+  if (!NT_SUCCESS(status)) return status;
+  ULONG needed = 0;
+  POBJECT_HEADER header = ObjectToHeader(object);
+  if (Class == 0) {
+    needed = sizeof(PUBLIC_OBJECT_BASIC_INFORMATION);
+    if (Length < needed) {
+      status = STATUS_INFO_LENGTH_MISMATCH;
+    } else {
+      *static_cast<PPUBLIC_OBJECT_BASIC_INFORMATION>(Information) = {
+          (header->Flags & OB_FLAG_PERMANENT_OBJECT) ? static_cast<ULONG>(OBJ_PERMANENT) : 0u,
+          granted,
+          static_cast<ULONG>(header->HandleCount),
+          static_cast<ULONG>(header->PointerCount - 1),
+          {}};
+    }
+  } else if (Class == 1) {
+    status = ObQueryNameString(object, static_cast<POBJECT_NAME_INFORMATION>(Information), Length, &needed);
+  } else if (Class == 2) {
+    const UNICODE_STRING& name = ObGetObjectType(object)->Name;
+    needed = sizeof(PUBLIC_OBJECT_TYPE_INFORMATION) + name.MaximumLength;
+    if (Length < needed) {
+      status = STATUS_INFO_LENGTH_MISMATCH;
+    } else {
+      auto* info = static_cast<PPUBLIC_OBJECT_TYPE_INFORMATION>(Information);
+      RtlZeroMemory(info, sizeof(*info));
+      info->TypeName = {name.Length, name.MaximumLength, reinterpret_cast<PWCH>(info + 1)};
+      RtlCopyMemory(info + 1, name.Buffer, name.MaximumLength);
+    }
+  } else {
+    status = STATUS_INVALID_INFO_CLASS;
+  }
+  if (ReturnLength != nullptr) *ReturnLength = needed;
+  ObfDereferenceObject(object);
+  return status;
+}
+
+/// Waits for the object of a handle.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwWaitForSingleObject.
+NT_EXPORT(ZwWaitForSingleObject, nt::AtMost(APC_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
+  ob::KernelServiceScope scope;
+  PVOID object;
+  NTSTATUS status = ob::ReferenceHandle(Handle, nullptr, &object, nullptr);
+  if (!NT_SUCCESS(status)) return status;
+  PVOID dispatcher = ob::DispatcherObject(object);
+  status = dispatcher != nullptr
+               ? KeWaitForSingleObject(dispatcher, UserRequest, KernelMode, Alertable, Timeout)
+               : STATUS_OBJECT_TYPE_MISMATCH;
+  ObfDereferenceObject(object);
+  return status;
+}
+
+/// A second handle to the object of a handle of this process (there is only one process).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: both process handles must be the System process's.
+/// Source: WDK ntifs/ZwDuplicateObject.
+NT_EXPORT(ZwDuplicateObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
+                                            HANDLE TargetProcessHandle, PHANDLE TargetHandle,
+                                            ACCESS_MASK DesiredAccess, ULONG HandleAttributes,
+                                            ULONG Options) {
+  ob::KernelServiceScope scope;
+  PVOID object;
+  ACCESS_MASK granted;
+  NTSTATUS status = ob::ReferenceHandle(SourceHandle, nullptr, &object, &granted);
+  if (!NT_SUCCESS(status)) return status;
+  if (TargetHandle != nullptr) {
+    const ACCESS_MASK access = (Options & 2 /* DUPLICATE_SAME_ACCESS */) ? granted : DesiredAccess;
+    status = ObpCreateHandle(object, access, HandleAttributes, __builtin_return_address(0), TargetHandle);
+  }
+  if (Options & 1 /* DUPLICATE_CLOSE_SOURCE */) ObCloseHandle(SourceHandle, KernelMode);
+  ObfDereferenceObject(object);
+  return status;
+}
