@@ -6,9 +6,9 @@
 //     NT_ASSERT_EQ(status, STATUS_SUCCESS);             // records a failure and leaves the test
 //   }
 //
-// kernel/MODULE/*_guest_test.cpp become MODULE_guest_tests.sys, whose DriverEntry runs each test at PASSIVE_LEVEL in a
-// system thread, prints one line a test ("[test] PASS Suite.Name") and a count, and fails when a test failed or left the
-// IRQL raised.
+// kernel/MODULE/*_guest_test.cpp become MODULE_guest_tests.sys, whose DriverEntry runs each test at
+// PASSIVE_LEVEL in a system thread, prints one line a test ("[test] PASS Suite.Name") and a count, and fails
+// when a test failed or left the IRQL raised.
 #pragma once
 
 #include <ntifs.h>
@@ -22,7 +22,8 @@ struct Case {
 };
 
 // Marks the running test as failed and prints where and what; any IRQL.
-void Fail(const char* file, int line, const char* expression, unsigned long long actual, unsigned long long expected);
+void Fail(const char* file, int line, const char* expression, unsigned long long actual,
+          unsigned long long expected);
 
 template <typename Actual, typename Expected>
 bool Equal(const char* file, int line, const char* expression, Actual actual, Expected expected) {
@@ -33,23 +34,23 @@ bool Equal(const char* file, int line, const char* expression, Actual actual, Ex
 
 }  // namespace nt_test
 
-#define NT_TEST(Suite, Name)                                                                              \
-  static void NtTest_##Suite##_##Name();                                                                  \
-  static constexpr nt_test::Case kNtCase_##Suite##_##Name = {#Suite, #Name, NtTest_##Suite##_##Name};     \
-  extern "C" __attribute__((section(".nttst$m"), used)) const nt_test::Case* const                        \
-      NtCasePointer_##Suite##_##Name = &kNtCase_##Suite##_##Name;                                         \
+#define NT_TEST(Suite, Name)                                                                          \
+  static void NtTest_##Suite##_##Name();                                                              \
+  static constexpr nt_test::Case kNtCase_##Suite##_##Name = {#Suite, #Name, NtTest_##Suite##_##Name}; \
+  extern "C" __attribute__((section(".nttst$m"), used))                                               \
+  const nt_test::Case* const NtCasePointer_##Suite##_##Name = &kNtCase_##Suite##_##Name;              \
   static void NtTest_##Suite##_##Name()
 
 #define NT_EXPECT_EQ(Actual, Expected) \
   (void)nt_test::Equal(__FILE__, __LINE__, #Actual " == " #Expected, (Actual), (Expected))
-#define NT_ASSERT_EQ(Actual, Expected)                                                                      \
-  do {                                                                                                      \
-    if (!nt_test::Equal(__FILE__, __LINE__, #Actual " == " #Expected, (Actual), (Expected))) return;        \
+#define NT_ASSERT_EQ(Actual, Expected)                                                               \
+  do {                                                                                               \
+    if (!nt_test::Equal(__FILE__, __LINE__, #Actual " == " #Expected, (Actual), (Expected))) return; \
   } while (0)
 #define NT_EXPECT_TRUE(Condition) (void)nt_test::Equal(__FILE__, __LINE__, #Condition, !!(Condition), true)
-#define NT_ASSERT_TRUE(Condition)                                                                  \
-  do {                                                                                             \
-    if (!nt_test::Equal(__FILE__, __LINE__, #Condition, !!(Condition), true)) return;              \
+#define NT_ASSERT_TRUE(Condition)                                                     \
+  do {                                                                                \
+    if (!nt_test::Equal(__FILE__, __LINE__, #Condition, !!(Condition), true)) return; \
   } while (0)
 #define NT_EXPECT_SUCCESS(Status) NT_EXPECT_TRUE(NT_SUCCESS(Status))
 #define NT_ASSERT_SUCCESS(Status) NT_ASSERT_TRUE(NT_SUCCESS(Status))

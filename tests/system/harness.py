@@ -148,5 +148,16 @@ class SystemTest(unittest.TestCase):
         self.assertEqual(self.sandbox.left_behind(), [])
 
 
+def check_spinlock_crash(test, verdict):
+    """0xD1 (A, 2, 8, A): pageable code, executed at DISPATCH_LEVEL where it is not resident."""
+    crash = verdict["bugcheck"]
+    test.assertEqual(int(crash["code"], 16), 0xD1, verdict)
+    first, irql, access, instruction = (int(value, 16) for value in crash["parameters"])
+    test.assertEqual((irql, access), (2, 8), verdict)
+    test.assertEqual(first, instruction, verdict)
+    test.assertGreater(first, 0xFFFF800000000000, verdict)
+    test.assertEqual(crash["driver"].lower(), "hostfs.sys", verdict)
+
+
 def main():
     unittest.main(verbosity=2)
