@@ -9,7 +9,6 @@ SEED = harness.SHARED / "seed.md"
 
 PROJECT = """cmake_minimum_required(VERSION 3.25)
 project(CaseStudy LANGUAGES C)
-set(CMAKE_SOURCE_DIR_OF_BUGCHECK "{source}")
 set(BUGCHECK_GUEST_DIR ${{CMAKE_BINARY_DIR}}/guest)
 set(BUGCHECK_DRIVER_LIB "{guest}/ntoskrnl_import.lib")
 list(APPEND CMAKE_MODULE_PATH "{source}/cmake")
