@@ -4,23 +4,14 @@
 #include "nt/eprocess.h"
 
 extern "C" {
-// Phase 0, after ob: types, the Idle process, the System process (pid 4), the CID table. The idle threads'
-// ETHREADs are attached with PspAdoptIdleThread.
+// Phase 0, after ob: types, identity of the Idle process and its threads, the System process (pid 4) and,
+// unless told otherwise by PsStartPhase1Thread, no thread in it yet.
 NTSTATUS PsInitSystem();
 
-// Makes `Thread` (a static ETHREAD whose Tcb ke has initialised) an idle thread of the Idle process, id 0.
-VOID PspAdoptIdleThread(PETHREAD Thread);
-
 // The first frames of every system thread: KiStartSystemThread calls this.
-[[noreturn]] VOID NTAPI PspSystemThreadStartup(PKSTART_ROUTINE StartRoutine, PVOID StartContext);
+VOID NTAPI PspSystemThreadStartup(PKSTART_ROUTINE StartRoutine, PVOID StartContext);
 [[noreturn]] VOID NTAPI PspExitThread(NTSTATUS ExitStatus);
 
-// ke calls this (DISPATCH_LEVEL, on another stack) when a terminated thread has been switched away from for
-// good.
-VOID NTAPI PspReapThread(PKTHREAD Thread);
-
-extern KPROCESS* KiIdleProcess;
-PEPROCESS NTAPI PsGetCurrentProcess();
 HANDLE NTAPI PsGetThreadId(PETHREAD Thread);
 HANDLE NTAPI PsGetProcessId(PEPROCESS Process);
 UCHAR* NTAPI PsGetProcessImageFileName(PEPROCESS Process);
@@ -28,10 +19,14 @@ UCHAR* NTAPI PsGetProcessImageFileName(PEPROCESS Process);
 
 namespace ps {
 
-// Calls `visit` for each live thread of `process`, referenced during the call; PASSIVE_LEVEL.
+// Calls `visit` for each live thread of `process`, referenced during the call; false from it ends the walk.
+// IRQL <= DISPATCH_LEVEL.
 void EnumerateThreads(PEPROCESS process, bool (*visit)(PETHREAD thread, PVOID context), PVOID context);
 
 // Creates and starts a thread of the System process; `thread` (may be 0) gets a reference.
 NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thread);
+
+// Calls the registered load-image routines. PASSIVE_LEVEL.
+void NotifyImageLoad(PUNICODE_STRING full_name, PVOID base, SIZE_T size);
 
 }  // namespace ps

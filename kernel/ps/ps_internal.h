@@ -1,0 +1,18 @@
+// Private to ps.
+#pragma once
+
+#include "ob/ob.h"
+#include "ps/ps.h"
+
+namespace ps {
+
+// Guards PsActiveProcessHead and every process's thread list. Never held over a call out of ps.
+extern KSPIN_LOCK g_list_lock;
+
+NTSTATUS InitThreadType();
+HANDLE NewClientId();
+void NotifyThread(PETHREAD thread, BOOLEAN create);
+VOID NTAPI DeleteThread(PVOID object);
+VOID ReapThread(PKTHREAD thread);
+
+}  // namespace ps

@@ -1,0 +1,348 @@
+// System threads: creation, start, exit, look-up.
+#include "ps_internal.h"
+
+#include "ke/ke.h"
+#include "mm/mm.h"
+#include "nt/export.h"
+
+extern "C" {
+POBJECT_TYPE PsThreadType;
+}
+
+/// The type of thread objects.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/ObReferenceObjectByHandle.
+NT_EXPORT_DATA(PsThreadType, Full, "KernelPs.*");
+
+#ifndef KERNEL_APC_PENDING_DURING_EXIT
+#define KERNEL_APC_PENDING_DURING_EXIT 0x20
+#endif
+#ifndef THREAD_TERMINATE_HELD_MUTEX
+#define THREAD_TERMINATE_HELD_MUTEX 0x4000008A
+#endif
+
+namespace ps {
+
+namespace {
+
+volatile LONG g_next_id = 8;  // 4 is the System process; ids are 4 apart, as handles are
+
+}  // namespace
+
+HANDLE NewClientId() {
+  const LONG id = InterlockedExchangeAdd(&g_next_id, 4);
+  return reinterpret_cast<HANDLE>(static_cast<ULONG_PTR>(static_cast<ULONG>(id)));
+}
+
+NTSTATUS InitThreadType() {
+  const ob::TypeDescription type = {L"Thread",
+                                    'erhT',
+                                    {STANDARD_RIGHTS_READ | 0x48, STANDARD_RIGHTS_WRITE | 0x437,
+                                     STANDARD_RIGHTS_EXECUTE | 0x120800, THREAD_ALL_ACCESS},
+                                    THREAD_ALL_ACCESS,
+                                    DeleteThread,
+                                    nullptr,
+                                    nullptr,
+                                    nullptr,
+                                    true,
+                                    0};
+  return ob::CreateType(type, &PsThreadType);
+}
+
+VOID NTAPI DeleteThread(PVOID object) {
+  auto* thread = static_cast<PETHREAD>(object);
+  if (thread->ThreadName != nullptr) ExFreePoolWithTag(thread->ThreadName, 0);
+  if (thread->Tcb.Process != nullptr) ObfDereferenceObject(thread->Tcb.Process);
+}
+
+// nt!KiReaperThread, PASSIVE_LEVEL: the thread is off its stack for good.
+VOID ReapThread(PKTHREAD tcb) {
+  PVOID stack = tcb->StackBase;
+  tcb->InitialStack = nullptr;
+  tcb->StackBase = nullptr;
+  tcb->StackLimit = nullptr;
+  tcb->KernelStack = nullptr;
+  MmDeleteKernelStack(stack);
+  ObfDereferenceObject(tcb);
+}
+
+namespace {
+
+// A thread object, not started: one reference, the running thread's.
+NTSTATUS AllocateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, PKSTART_ROUTINE start,
+                        PVOID context, PETHREAD* result) {
+  PVOID object;
+  NTSTATUS status = ObCreateObject(KernelMode, PsThreadType, attributes, KernelMode, nullptr, sizeof(ETHREAD),
+                                   0, 0, &object);
+  if (!NT_SUCCESS(status)) return status;
+  auto* stack = static_cast<UCHAR*>(MmCreateKernelStack(FALSE));
+  if (stack == nullptr) {
+    ObfDereferenceObject(object);
+    return STATUS_INSUFFICIENT_RESOURCES;
+  }
+  auto* thread = static_cast<PETHREAD>(object);
+  ObfReferenceObject(process);
+  KeInitThread(&thread->Tcb, stack, stack - kKernelStackSize, PspSystemThreadStartup, start, context,
+               &process->Pcb);
+  thread->StartAddress = reinterpret_cast<PVOID>(start);
+  thread->Win32StartAddress = thread->StartAddress;
+  thread->StartContext = context;
+  thread->ExitStatus = STATUS_PENDING;
+  thread->SystemThread = 1;
+  InitializeListHead(&thread->IrpList);
+  KeInitializeSpinLock(&thread->IrpListLock);
+  thread->Cid = {process->UniqueProcessId, NewClientId()};
+  KeQuerySystemTime(&thread->CreateTime);
+  *result = thread;
+  return STATUS_SUCCESS;
+}
+
+void LinkThread(PEPROCESS process, PETHREAD thread) {
+  ob::SpinGuard guard(&g_list_lock);
+  InsertTailList(&process->ThreadListHead, &thread->ThreadListEntry);
+  process->ActiveThreads = process->ActiveThreads + 1;
+  thread->ThreadInserted = 1;
+}
+
+void UnlinkThread(PEPROCESS process, PETHREAD thread) {
+  ob::SpinGuard guard(&g_list_lock);
+  RemoveEntryList(&thread->ThreadListEntry);
+  process->ActiveThreads = process->ActiveThreads - 1;
+  thread->ThreadInserted = 0;
+}
+
+// A thread that never ran: what KeInitThread and the allocation did is undone.
+void DiscardThread(PETHREAD thread) {
+  RemoveEntryList(&thread->Tcb.ThreadListEntry);
+  ReapThread(&thread->Tcb);
+}
+
+NTSTATUS CreateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, ACCESS_MASK access,
+                      PKSTART_ROUTINE start, PVOID context, PVOID creator, PHANDLE handle, PCLIENT_ID cid,
+                      PETHREAD* referenced) {
+  PETHREAD thread;
+  NTSTATUS status = AllocateThread(process, attributes, start, context, &thread);
+  if (!NT_SUCCESS(status)) return status;
+  const ULONG handle_attributes = attributes != nullptr ? attributes->Attributes : 0;
+  status = ObInsertObject(thread, nullptr, 0, 0, nullptr, nullptr);
+  if (NT_SUCCESS(status) && handle != nullptr) {
+    status = ObpCreateHandle(thread, access, handle_attributes, creator, handle);
+  }
+  if (!NT_SUCCESS(status)) {
+    DiscardThread(thread);
+    return status;
+  }
+  if (cid != nullptr) *cid = thread->Cid;
+  if (referenced != nullptr) {
+    ObfReferenceObject(thread);
+    *referenced = thread;
+  }
+  LinkThread(process, thread);
+  NotifyThread(thread, TRUE);
+  KeStartThread(&thread->Tcb);
+  return STATUS_SUCCESS;
+}
+
+}  // namespace
+
+NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thread) {
+  return CreateThread(PsInitialSystemProcess, nullptr, 0, start, context, nullptr, nullptr, nullptr, thread);
+}
+
+void EnumerateThreads(PEPROCESS process, bool (*visit)(PETHREAD, PVOID), PVOID context) {
+  constexpr ULONG kMaximum = 512;
+  auto** threads =
+      static_cast<PETHREAD*>(ExAllocatePoolWithTag(NonPagedPoolNx, kMaximum * sizeof(PETHREAD), 'hTsP'));
+  if (threads == nullptr) return;
+  ULONG count = 0;
+  {
+    ob::SpinGuard guard(&g_list_lock);
+    for (LIST_ENTRY* link = process->ThreadListHead.Flink;
+         link != &process->ThreadListHead && count < kMaximum; link = link->Flink) {
+      threads[count] = CONTAINING_RECORD(link, ETHREAD, ThreadListEntry);
+      ObfReferenceObject(threads[count++]);
+    }
+  }
+  bool going = true;
+  for (ULONG i = 0; i < count; ++i) {
+    if (going) going = visit(threads[i], context);
+    ObfDereferenceObject(threads[i]);
+  }
+  ExFreePoolWithTag(threads, 'hTsP');
+}
+
+namespace {
+
+// Requests of a thread that exits: each is cancelled and must have been completed before the thread may go.
+void CancelThreadIrps(PETHREAD thread) {
+  constexpr ULONG kRounds = 3000;  // 5 minutes of 100 ms, as long as Windows waits
+  for (ULONG round = 0; round < kRounds; ++round) {
+    KIRQL irql = KeAcquireSpinLockRaiseToDpc(&thread->IrpListLock);
+    if (IsListEmpty(&thread->IrpList)) {
+      KeReleaseSpinLock(&thread->IrpListLock, irql);
+      return;
+    }
+    PIRP irp = CONTAINING_RECORD(thread->IrpList.Flink, IRP, ThreadListEntry);
+    KeReleaseSpinLock(&thread->IrpListLock, irql);
+    IoCancelIrp(irp);
+    LARGE_INTEGER pause;
+    pause.QuadPart = -1'000'000;
+    KeDelayExecutionThread(KernelMode, FALSE, &pause);
+  }
+}
+
+}  // namespace
+}  // namespace ps
+
+extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
+  auto* thread = reinterpret_cast<PETHREAD>(KeCurrentThread());
+  const KIRQL irql = KeGetCurrentIrql();
+  if (irql != PASSIVE_LEVEL || thread->Tcb.CombinedApcDisable != 0) {
+    KeBugCheckEx(KERNEL_APC_PENDING_DURING_EXIT, 0, thread->Tcb.CombinedApcDisable, irql, 0);
+  }
+  if (thread->Tcb.MutantListHead.Flink != nullptr && !IsListEmpty(&thread->Tcb.MutantListHead)) {
+    auto* mutant = CONTAINING_RECORD(thread->Tcb.MutantListHead.Flink, KMUTANT, MutantListEntry);
+    KeBugCheckEx(THREAD_TERMINATE_HELD_MUTEX, reinterpret_cast<ULONG_PTR>(thread),
+                 reinterpret_cast<ULONG_PTR>(mutant), 0, 0);
+  }
+  ps::NotifyThread(thread, FALSE);
+  ps::CancelThreadIrps(thread);
+  thread->ExitStatus = ExitStatus;
+  KeQuerySystemTime(&thread->ExitTime);
+  thread->Terminated = 1;
+  ps::UnlinkThread(reinterpret_cast<PEPROCESS>(thread->Tcb.Process), thread);
+  KeTerminateThread(0);
+}
+
+extern "C" VOID NTAPI PspSystemThreadStartup(PKSTART_ROUTINE StartRoutine, PVOID StartContext) {
+  KeLowerIrql(PASSIVE_LEVEL);
+  StartRoutine(StartContext);
+  PspExitThread(STATUS_SUCCESS);
+}
+
+/// Creates a thread of the System process (or of the process of ProcessHandle) that runs StartRoutine in
+/// kernel mode. It ends when the routine returns, or by PsTerminateSystemThread. IRQL: PASSIVE_LEVEL. Differs
+/// from NT: none. Source: WDK wdm/PsCreateSystemThread.
+NT_EXPORT(PsCreateSystemThread, nt::AtMost(PASSIVE_LEVEL), Full, "KernelPs.*");
+extern "C" NTSTATUS NTAPI PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess,
+                                               POBJECT_ATTRIBUTES ObjectAttributes, HANDLE ProcessHandle,
+                                               PCLIENT_ID ClientId, PKSTART_ROUTINE StartRoutine,
+                                               PVOID StartContext) {
+  PVOID process = PsInitialSystemProcess;
+  if (ProcessHandle != nullptr) {
+    NTSTATUS status = ob::ReferenceHandle(ProcessHandle, PsProcessType, &process, nullptr);
+    if (!NT_SUCCESS(status)) return status;
+  } else {
+    ObfReferenceObject(process);
+  }
+  *ThreadHandle = nullptr;
+  NTSTATUS status =
+      ps::CreateThread(static_cast<PEPROCESS>(process), ObjectAttributes, DesiredAccess, StartRoutine,
+                       StartContext, __builtin_return_address(0), ThreadHandle, ClientId, nullptr);
+  ObfDereferenceObject(process);
+  return status;
+}
+
+/// Ends the current system thread; does not return.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/PsTerminateSystemThread.
+NT_EXPORT(PsTerminateSystemThread, nt::AtMost(PASSIVE_LEVEL), Full, "KernelPs.*");
+extern "C" NTSTATUS NTAPI PsTerminateSystemThread(NTSTATUS ExitStatus) {
+  if (!reinterpret_cast<PETHREAD>(KeCurrentThread())->SystemThread) return STATUS_INVALID_PARAMETER;
+  PspExitThread(ExitStatus);
+}
+
+/// The id of the current thread.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntddk/PsGetCurrentThreadId.
+NT_EXPORT(PsGetCurrentThreadId, nt::AnyIrql(), Full, "KernelPs.*");
+extern "C" HANDLE NTAPI PsGetCurrentThreadId() {
+  return reinterpret_cast<PETHREAD>(KeCurrentThread())->Cid.UniqueThread;
+}
+
+/// The id of a thread.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/PsGetThreadId.
+NT_EXPORT(PsGetThreadId, nt::AnyIrql(), Full, "KernelPs.*");
+extern "C" HANDLE NTAPI PsGetThreadId(PETHREAD Thread) {
+  return Thread->Cid.UniqueThread;
+}
+
+/// The id of a thread's process.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntddk/PsGetThreadProcessId.
+NT_EXPORT(PsGetThreadProcessId, nt::AnyIrql(), Full, "KernelPs.*");
+extern "C" HANDLE NTAPI PsGetThreadProcessId(PETHREAD Thread) {
+  return Thread->Cid.UniqueProcess;
+}
+
+/// The process of a thread.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/IoThreadToProcess.
+NT_EXPORT(IoThreadToProcess, nt::AnyIrql(), Full, "KernelPs.*");
+extern "C" PEPROCESS NTAPI IoThreadToProcess(PETHREAD Thread) {
+  return reinterpret_cast<PEPROCESS>(Thread->Tcb.Process);
+}
+
+/// Whether a thread is a system thread.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/PsIsSystemThread.
+NT_EXPORT(PsIsSystemThread, nt::AnyIrql(), Full, "KernelPs.*");
+extern "C" BOOLEAN NTAPI PsIsSystemThread(PETHREAD Thread) {
+  return Thread->SystemThread;
+}
+
+/// Whether a thread ends.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/PsIsThreadTerminating.
+NT_EXPORT(PsIsThreadTerminating, nt::AnyIrql(), Full, "KernelPs.*");
+extern "C" BOOLEAN NTAPI PsIsThreadTerminating(PETHREAD Thread) {
+  return Thread->Terminated;
+}
+
+/// The exit status of a thread, STATUS_PENDING while it lives.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/PsGetThreadExitStatus.
+NT_EXPORT(PsGetThreadExitStatus, nt::AnyIrql(), Full, "KernelPs.*");
+extern "C" NTSTATUS NTAPI PsGetThreadExitStatus(PETHREAD Thread) {
+  return Thread->ExitStatus;
+}
+
+namespace {
+
+struct ThreadSearch {
+  HANDLE id;
+  PETHREAD found;
+};
+
+}  // namespace
+
+/// The thread with an id, referenced.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/PsLookupThreadByThreadId.
+NT_EXPORT(PsLookupThreadByThreadId, nt::AtMost(APC_LEVEL), Full, "KernelPs.*");
+extern "C" NTSTATUS NTAPI PsLookupThreadByThreadId(HANDLE ThreadId, PETHREAD* Thread) {
+  ThreadSearch search = {ThreadId, nullptr};
+  ps::EnumerateThreads(
+      PsInitialSystemProcess,
+      [](PETHREAD thread, PVOID context) {
+        auto* wanted = static_cast<ThreadSearch*>(context);
+        if (thread->Cid.UniqueThread != wanted->id) return true;
+        ObfReferenceObject(thread);
+        wanted->found = thread;
+        return false;
+      },
+      &search);
+  *Thread = search.found;
+  return search.found != nullptr ? STATUS_SUCCESS : STATUS_INVALID_CID;
+}
