@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Measures what the project promises about speed and memory, with QEMU's own floor in the same run, and prints a table.
+
+Each time is the median of several runs, from fork to the end of the process. Limits are stated for a 2-core machine under TCG.
+
+usage: bench.py --build DIR [--runs N] [--json FILE]
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+SOURCE = pathlib.Path(__file__).resolve().parents[1]
+QUESTIONS = "!mex.di; !mex.tl -t; !mex.running; !analyze -v"
+# What `run` starts QEMU with, less the devices: the floor is the same machine with nothing in it.
+MACHINE = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M",
+           "microvm,acpi=off,pic=off,pit=off,rtc=off,isa-serial=off,auto-kernel-cmdline=off,x-option-roms=off",
+           "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "256M", "-smp", "6",
+           "-device", "isa-debug-exit,iobase=0x501,iosize=4"]
+
+
+def peak_resident(pid):
+    try:
+        match = re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())
+        return int(match.group(1)) / 1024 if match else 0
+    except OSError:
+        return 0
+
+
+class Bench:
+    def __init__(self, build, runs):
+        self.build, self.runs = build, runs
+        self.program = build / "bin/bugcheck"
+        self.guest = build / "guest"
+        self.work = pathlib.Path(tempfile.mkdtemp(prefix="bugcheck-bench-", dir=build))
+        self.environment = dict(os.environ)
+        for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"):
+            folder = self.work / variable
+            folder.mkdir(mode=0o700)
+            self.environment[variable] = str(folder)
+        self.rows = []
+
+    def timed(self, command, expect=(0,), runs=None, prepare=None):
+        """Runs a command several times: median seconds."""
+        seconds = []
+        for _ in range(runs or self.runs):
+            if prepare:
+                prepare()
+            start = time.monotonic()
+            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                       env=self.environment)
+            _, error = process.communicate()
+            seconds.append(time.monotonic() - start)
+            if process.returncode not in expect:
+                raise RuntimeError(f"{' '.join(map(str, command))}: exit status {process.returncode}\n"
+                                   f"{error.decode(errors='replace')}")
+        return statistics.median(seconds)
+
+    def resident(self, command):
+        """Peak resident sizes in MB of one run of a command: the program's own, and that of the QEMU it started."""
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env=self.environment)
+        own = qemu = 0
+        while process.poll() is None:
+            own = max(own, peak_resident(process.pid))
+            try:
+                children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            except OSError:
+                children = []
+            qemu = max([qemu, *(peak_resident(child) for child in children)])
+            time.sleep(0.002)
+        return own, qemu
+
+    def row(self, what, value, limit, unit, note="", higher_is_better=False):
+        verdict = "" if limit is None else ("yes" if (value >= limit if higher_is_better else value <= limit) else "NO")
+        self.rows.append({"what": what, "value": value, "limit": limit, "unit": unit, "met": verdict, "note": note})
+
+    def failed(self, what, error):
+        self.rows.append({"what": what, "value": None, "limit": None, "unit": "", "met": "NO",
+                          "note": f"not measured: {str(error).splitlines()[0]}"})
+
+    def floor(self):
+        elf = self.work / "floor.elf"
+        subprocess.run(["clang-19", "--target=x86_64-elf", "-c", SOURCE / "tests/bench/floor.S", "-o", self.work / "floor.o"], check=True)
+        subprocess.run(["ld.lld-19", "-m", "elf_x86_64", "-static", "-z", "max-page-size=4096", "--build-id=none", "-T",
+                        SOURCE / "boot/stub.ld", self.work / "floor.o", "-o", elf], check=True)
+        seconds = self.timed(["qemu-system-x86_64", *MACHINE, "-kernel", elf], expect=(1,), runs=3 * self.runs)
+        self.row("bare QEMU microvm, 6 processors: start and exit", seconds, None, "s", "the floor")
+        return seconds
+
+    def wine(self):
+        """Seconds that Wine's `sc start` of the same driver takes in a prepared prefix, or None where it is not installed."""
+        if not shutil.which("wine"):
+            return None
+        environment = dict(self.environment, WINEPREFIX=str(self.work / "wine"), WINEDEBUG="-all", DISPLAY="")
+        driver = self.guest / "spinlock.sys"
+        subprocess.run(["wine", "sc", "create", "bench", "type=", "kernel", f"binPath=Z:{driver}"], env=environment,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        seconds = []
+        for _ in range(3):
+            start = time.monotonic()
+            subprocess.run(["wine", "sc", "start", "bench"], env=environment, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, check=False)
+            seconds.append(time.monotonic() - start)
+            subprocess.run(["wine", "sc", "stop", "bench"], env=environment, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, check=False)
+        return statistics.median(seconds)
+
+    def crash(self, floor, wine):
+        dump, verdict = self.work / "memory.dmp", self.work / "verdict.json"
+        command = [self.program, "run", "--cpus", "6", "--dump", dump, "--json", verdict, self.guest / "spinlock.sys"]
+        self.timed(command, expect=(3,), runs=1)  # the accelerator probe and cold caches are not what is measured
+        entries, rates, copies = [], [], []
+        collect = lambda: self.collect(verdict, entries, rates, dump, copies)  # noqa: E731
+        seconds = self.timed(command, expect=(3,), prepare=collect)
+        collect()
+        if entries:
+            entry = statistics.median(entries)
+            self.row("launch to DriverEntry", entry, 5 * floor, "s", f"{entry / floor:.1f} x the floor, limit 5 x")
+            self.row("launch to DriverEntry, against Wine's sc start", entry, 0.5 * (wine or 0.38), "s",
+                     f"{entry / (wine or 0.38):.2f} x " + (f"{wine:.2f} s measured here" if wine else "0.38 s measured elsewhere: wine is not installed") + ", limit 0.5 x")
+        else:
+            self.failed("launch to DriverEntry", "the verdict has no time for it")
+        self.row("bugcheck run spinlock.sys, dump written", seconds, 1.0, "s")
+        if rates and copies:
+            ratio = statistics.median(rates) / statistics.median(copies)
+            self.row("dump writing against cp of the same bytes", ratio, 0.8, "x",
+                     f"{statistics.median(rates):.0f} MB/s against {statistics.median(copies):.0f} MB/s, {dump.stat().st_size / 1e6:.1f} MB",
+                     higher_is_better=True)
+        own, qemu = self.resident(command)
+        self.row("QEMU: peak resident size, 256 MB configured", qemu, 120, "MB", "of the whole run, DriverEntry and after")
+        self.row("bugcheck run: peak resident size", own, 60, "MB", "with the guest's pages that it mapped to write the dump")
+        question = [self.program, "debug", "-c", QUESTIONS, dump]
+        self.row(f"debug -c '{QUESTIONS}'", self.timed(question), 0.3, "s")
+        self.row("debugger: peak resident size", self.resident(question)[0], 150, "MB")
+
+    def collect(self, verdict, entries, rates, dump, copies):
+        """Takes the times that the last run reported, and the rate of cp on the dump that it wrote."""
+        if not verdict.exists():
+            return
+        report = json.loads(verdict.read_text())
+        seconds = report.get("seconds", {})
+        if seconds.get("launch_to_driver_entry"):
+            entries.append(seconds["launch_to_driver_entry"])
+        if seconds.get("dump") and dump.exists():
+            size = dump.stat().st_size / 1e6
+            rates.append(size / seconds["dump"])
+            start = time.monotonic()
+            shutil.copyfile(dump, self.work / "copy.dmp")
+            copies.append(size / (time.monotonic() - start))
+            (self.work / "copy.dmp").unlink()
+
+    def corrected(self):
+        drive = self.work / "drive"
+
+        def fresh():
+            shutil.rmtree(drive, ignore_errors=True)
+            drive.mkdir()
+
+        seconds = self.timed([self.program, "run", "--cpus", "6", "--drive-c", drive, self.guest / "spinlock_fixed.sys"], prepare=fresh)
+        self.row("bugcheck run spinlock_fixed.sys: 1000 files written and moved", seconds, 2.0, "s")
+
+    def lock_pair(self):
+        """Guest instructions of an uncontended acquire and release beyond the two CR8 writes, counted under -icount by the
+        lock_bench driver, which prints them."""
+        log = self.work / "console.log"
+        self.timed([self.program, "run", "--cpus", "1", "--accel", "icount", "--console", log, self.guest / "lock_bench.sys"], runs=1)
+        match = re.search(r"lock_bench: (\d+) instructions", log.read_text(errors="replace"))
+        if not match:
+            raise RuntimeError("lock_bench printed no count")
+        self.row("uncontended spin lock pair beyond two CR8 writes", int(match.group(1)), 16, "instructions")
+
+    def print_table(self):
+        print(f"\n| what | measured | limit | met | note |\n|---|---|---|---|---|")
+        for row in self.rows:
+            digits = 0 if row["unit"] in ("MB", "instructions") else 3
+            text = "-" if row["value"] is None else f"{row['value']:.{digits}f} {row['unit']}"
+            limit = "" if row["limit"] is None else f"{row['limit']:.{digits}f} {row['unit']}"
+            print(f"| {row['what']} | {text} | {limit} | {row['met']} | {row['note']} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=SOURCE / "build")
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+    bench = Bench(options.build.resolve(), options.runs)
+    try:
+        floor = bench.floor()
+        wine = bench.wine()
+        if wine:
+            bench.row("Wine: sc start of the same driver", wine, None, "s", "for comparison")
+        for name, part in (("the spin-lock sample", lambda: bench.crash(floor, wine)), ("the corrected sample", bench.corrected),
+                           ("the spin lock pair", bench.lock_pair)):
+            try:
+                part()
+            except (RuntimeError, OSError, json.JSONDecodeError) as error:
+                print(error, file=sys.stderr)
+                bench.failed(name, error)
+        bench.print_table()
+        if options.json:
+            options.json.write_text(json.dumps(bench.rows, indent=1) + "\n")
+    finally:
+        shutil.rmtree(bench.work, ignore_errors=True)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
