@@ -17,6 +17,7 @@ struct Subcommand {
 };
 
 constexpr Subcommand kSubcommands[] = {
+    {"run", RunMain, "run [OPTIONS] DRIVER.sys", "a fresh machine, one driver, a verdict"},
     {"up", UpMain, "up [--foreground]", "start the default machine"},
 };
 

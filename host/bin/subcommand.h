@@ -19,6 +19,7 @@ enum ExitStatus {
   kLeftBehind = 6,
 };
 
+int RunMain(const Arguments& arguments);
 int UpMain(const Arguments& arguments);
 
 // "bugcheck: MESSAGE" on stderr; kInternalError.

@@ -1,0 +1,95 @@
+// bugcheck run: a fresh machine, one driver, a verdict.
+#include <cstdio>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "bin/options.h"
+#include "bin/subcommand.h"
+#include "run/paths.h"
+#include "run/progress.h"
+#include "run/run_driver.h"
+#include "run/run_report.h"
+#include "run/signals.h"
+#include "run/units.h"
+
+namespace bin {
+namespace {
+
+constexpr char kFooter[] =
+    "Without --keep-running the driver is stopped when none of its threads is left, or when they have only waited\n"
+    "for a second. Exit status: 0 clean; 1 internal error; 2 wrong usage; 3 bug check (dump written); 4 hang or\n"
+    "time-out (dump written); 5 the driver did not load; 6 it unloaded but left something behind.";
+
+struct RunArguments {
+  MachineArguments machine;
+  std::string timeout = "30s";
+  std::string keep_running;
+  std::string dump_type = "kernel";
+  std::string json;
+  bool quiet = false;
+  run::RunOptions options;
+};
+
+void Declare(CLI::App& app, RunArguments& arguments) {
+  arguments.machine.AddTo(app);
+  app.add_option("--timeout", arguments.timeout, "how long the driver may take, e.g. 30s (the default)");
+  app.add_option("--keep-running", arguments.keep_running, "let the driver run this long, e.g. 5s, then stop it");
+  app.add_option("--drive-c", arguments.options.drive_c, "folder behind C: (default: a fresh one, removed afterwards)");
+  app.add_option("--dump", arguments.options.dump_path, "where to write the crash dump");
+  app.add_option("--dump-type", arguments.dump_type, "full or kernel (the default)")->check(CLI::IsMember({"full", "kernel"}));
+  app.add_option("--json", arguments.json, "write the verdict there (docs/run-json.md); - is stdout");
+  app.add_option("--console", arguments.options.console_path, "write the guest's console text there");
+  app.add_flag("--quiet,-q", arguments.quiet, "no progress");
+  app.add_option("driver", arguments.options.driver, "the driver's image, DRIVER.sys")->required();
+  app.footer(kFooter);
+}
+
+base::Result<void> Resolve(RunArguments& arguments) {
+  arguments.options.machine = TRY(arguments.machine.Resolve());
+  arguments.options.timeout = TRY_WRAP("--timeout", run::ParseDuration(arguments.timeout));
+  if (!arguments.keep_running.empty()) {
+    arguments.options.keep_running = TRY_WRAP("--keep-running", run::ParseDuration(arguments.keep_running));
+  }
+  if (arguments.dump_type == "full") arguments.options.dump_type = dump::DumpType::kFull;
+  return {};
+}
+
+// False when the file cannot be written.
+bool WriteText(const std::string& path, const std::string& text) {
+  if (path == "-") return std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  std::ofstream file(path, std::ios::trunc);
+  file << text;
+  file.close();
+  return !file.fail();
+}
+
+}  // namespace
+
+int RunMain(const Arguments& arguments) {
+  RunArguments parsed;
+  CLI::App app("Runs one driver in a fresh machine and says how it went", "bugcheck run");
+  Declare(app, parsed);
+  if (auto status = Parse(app, arguments)) return *status;
+  if (auto resolved = Resolve(parsed); !resolved) return UsageError(resolved.error().message);
+  auto guest = run::GuestFolder();
+  if (!guest) return ReportError(guest.error().message);
+  parsed.options.machine.guest_folder = *guest;
+  if (!parsed.json.empty() && parsed.json != "-" && !WriteText(parsed.json, "")) {
+    return ReportError(fmt::format("cannot write {}: {}", parsed.json, strerror(errno)));
+  }
+  const base::UniqueFd interrupts = run::BlockInterrupts();
+  parsed.options.interrupt_fd = interrupts.get();
+  const bool silent = parsed.quiet || parsed.json == "-";
+  run::Progress progress(silent ? run::Progress::Mode::kSilent : run::Progress::Detect());
+  const run::RunResult result = run::RunDriver(parsed.options, progress);
+  if (parsed.json != "-") fmt::print("{}", run::ReportText(parsed.options, result));
+  std::fflush(stdout);
+  if (result.outcome != run::Outcome::kClean && result.outcome != run::Outcome::kBugcheck) ReportError(result.message);
+  if (!parsed.json.empty() && !WriteText(parsed.json, run::ReportJson(parsed.options, result))) {
+    return ReportError(fmt::format("cannot write {}", parsed.json));
+  }
+  return run::ExitStatusOf(result);
+}
+
+}  // namespace bin

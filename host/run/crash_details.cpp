@@ -1,0 +1,7 @@
+#include "run/crash_details.h"
+
+namespace run {
+
+void AddCrashDetails(const RunOptions&, RunResult&) {}
+
+}  // namespace run
