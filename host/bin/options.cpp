@@ -18,9 +18,9 @@ struct VerifierFlag {
 
 // Bits as in verifier.exe /flags.
 constexpr VerifierFlag kVerifierFlags[] = {
-    {"standard", 0x209BB},   {"special_pool", 0x1}, {"irql", 0x2},      {"low_resources", 0x4}, {"pool", 0x8},
-    {"io", 0x10},            {"deadlock", 0x20},    {"dma", 0x80},      {"security", 0x100},    {"misc", 0x800},
-    {"ddi", 0x20000},        {"none", 0},
+    {"standard", 0x209BB}, {"special_pool", 0x1}, {"irql", 0x2},      {"low_resources", 0x4},
+    {"pool", 0x8},         {"io", 0x10},          {"deadlock", 0x20}, {"dma", 0x80},
+    {"security", 0x100},   {"misc", 0x800},       {"ddi", 0x20000},   {"none", 0},
 };
 
 }  // namespace

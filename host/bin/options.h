@@ -32,7 +32,8 @@ struct MachineArguments {
   base::Result<run::MachineOptions> Resolve() const;
 };
 
-// Driver Verifier's flags: "standard", "all", a number, or names joined by commas (special_pool, irql, pool, io, ...).
+// Driver Verifier's flags: "standard", "all", a number, or names joined by commas (special_pool, irql, pool,
+// io, ...).
 base::Result<uint32_t> ParseVerifierFlags(const std::string& list);
 
 }  // namespace bin

@@ -17,8 +17,10 @@ namespace bin {
 namespace {
 
 constexpr char kFooter[] =
-    "Without --keep-running the driver is stopped when none of its threads is left, or when they have only waited\n"
-    "for a second. Exit status: 0 clean; 1 internal error; 2 wrong usage; 3 bug check (dump written); 4 hang or\n"
+    "Without --keep-running the driver is stopped when none of its threads is left, or when they have only "
+    "waited\n"
+    "for a second. Exit status: 0 clean; 1 internal error; 2 wrong usage; 3 bug check (dump written); 4 hang "
+    "or\n"
     "time-out (dump written); 5 the driver did not load; 6 it unloaded but left something behind.";
 
 struct RunArguments {
@@ -34,10 +36,13 @@ struct RunArguments {
 void Declare(CLI::App& app, RunArguments& arguments) {
   arguments.machine.AddTo(app);
   app.add_option("--timeout", arguments.timeout, "how long the driver may take, e.g. 30s (the default)");
-  app.add_option("--keep-running", arguments.keep_running, "let the driver run this long, e.g. 5s, then stop it");
-  app.add_option("--drive-c", arguments.options.drive_c, "folder behind C: (default: a fresh one, removed afterwards)");
+  app.add_option("--keep-running", arguments.keep_running,
+                 "let the driver run this long, e.g. 5s, then stop it");
+  app.add_option("--drive-c", arguments.options.drive_c,
+                 "folder behind C: (default: a fresh one, removed afterwards)");
   app.add_option("--dump", arguments.options.dump_path, "where to write the crash dump");
-  app.add_option("--dump-type", arguments.dump_type, "full or kernel (the default)")->check(CLI::IsMember({"full", "kernel"}));
+  app.add_option("--dump-type", arguments.dump_type, "full or kernel (the default)")
+      ->check(CLI::IsMember({"full", "kernel"}));
   app.add_option("--json", arguments.json, "write the verdict there (docs/run-json.md); - is stdout");
   app.add_option("--console", arguments.options.console_path, "write the guest's console text there");
   app.add_flag("--quiet,-q", arguments.quiet, "no progress");
@@ -85,7 +90,8 @@ int RunMain(const Arguments& arguments) {
   const run::RunResult result = run::RunDriver(parsed.options, progress);
   if (parsed.json != "-") fmt::print("{}", run::ReportText(parsed.options, result));
   std::fflush(stdout);
-  if (result.outcome != run::Outcome::kClean && result.outcome != run::Outcome::kBugcheck) ReportError(result.message);
+  if (result.outcome != run::Outcome::kClean && result.outcome != run::Outcome::kBugcheck)
+    ReportError(result.message);
   if (!parsed.json.empty() && !WriteText(parsed.json, run::ReportJson(parsed.options, result))) {
     return ReportError(fmt::format("cannot write {}", parsed.json));
   }

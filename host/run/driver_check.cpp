@@ -41,7 +41,8 @@ DriverFile CheckImage(const pe::Image& image, DriverProblem& problem) {
     return Refuse(problem, kInvalidFormat, "it is an object file, not a linked image");
   }
   if (headers.subsystem != pe::kSubsystemNative) {
-    return Refuse(problem, kInvalidFormat, fmt::format("not a kernel driver: its subsystem is {}, not native", headers.subsystem));
+    return Refuse(problem, kInvalidFormat,
+                  fmt::format("not a kernel driver: its subsystem is {}, not native", headers.subsystem));
   }
   if (headers.entry_rva == 0 || headers.entry_rva >= headers.size_of_image) {
     return Refuse(problem, kInvalidFormat, "it has no entry point");
@@ -52,17 +53,22 @@ DriverFile CheckImage(const pe::Image& image, DriverProblem& problem) {
   if (!relocations) return Refuse(problem, kInvalidFormat, "bad relocations: " + relocations.error().message);
   for (const pe::Relocation& relocation : *relocations) {
     if (relocation.type != kDir64) {
-      return Refuse(problem, kInvalidFormat, fmt::format("bad relocations: type {} at {:#x} is not one of x64", relocation.type, relocation.rva));
+      return Refuse(problem, kInvalidFormat,
+                    fmt::format("bad relocations: type {} at {:#x} is not one of x64", relocation.type,
+                                relocation.rva));
     }
     if (relocation.rva > headers.size_of_image - 8) {
-      return Refuse(problem, kInvalidFormat, fmt::format("bad relocations: {:#x} lies outside the image", relocation.rva));
+      return Refuse(problem, kInvalidFormat,
+                    fmt::format("bad relocations: {:#x} lies outside the image", relocation.rva));
     }
   }
   const bool stripped = (headers.characteristics & 0x1) != 0;
-  if (stripped) return Refuse(problem, kInvalidFormat, "bad relocations: they have been stripped, so it cannot be moved");
+  if (stripped)
+    return Refuse(problem, kInvalidFormat, "bad relocations: they have been stripped, so it cannot be moved");
   if (headers.checksum != 0 && headers.checksum != image.ComputeChecksum()) {
     return Refuse(problem, kChecksumMismatch,
-                  fmt::format("its checksum is wrong: the header says {:#x}, the file has {:#x}", headers.checksum, image.ComputeChecksum()));
+                  fmt::format("its checksum is wrong: the header says {:#x}, the file has {:#x}",
+                              headers.checksum, image.ComputeChecksum()));
   }
   return DriverFile::kGood;
 }
@@ -76,7 +82,8 @@ DriverFile CheckDriver(const std::string& path, DriverProblem& problem) {
     return DriverFile::kUnreadable;
   }
   const base::SpanReader bytes(file->bytes());
-  if (bytes.Get<uint16_t>(0) != 0x5A4D) return Refuse(problem, kNotMz, "not a Windows driver: it does not begin with MZ");
+  if (bytes.Get<uint16_t>(0) != 0x5A4D)
+    return Refuse(problem, kNotMz, "not a Windows driver: it does not begin with MZ");
   // The machine first: whatever else differs in an image for another processor follows from that.
   const auto nt = bytes.Get<uint32_t>(0x3C);
   if (nt && bytes.Get<uint32_t>(*nt) == 0x4550u) {

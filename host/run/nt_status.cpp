@@ -131,7 +131,8 @@ const char* StatusName(int32_t status) {
 
 std::string StatusText(int32_t status) {
   const char* name = StatusName(status);
-  return fmt::format("{:#010X}{}{}", static_cast<uint32_t>(status), *name == '\0' ? "" : " ", name).replace(1, 1, "x");
+  return fmt::format("{:#010X}{}{}", static_cast<uint32_t>(status), *name == '\0' ? "" : " ", name)
+      .replace(1, 1, "x");
 }
 
 Win32Error Win32ErrorByCode(uint32_t code) {

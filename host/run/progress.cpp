@@ -13,7 +13,9 @@ constexpr auto kRedraw = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Progress::Mode Progress::Detect() { return isatty(STDERR_FILENO) != 0 ? Mode::kTerminal : Mode::kPlain; }
+Progress::Mode Progress::Detect() {
+  return isatty(STDERR_FILENO) != 0 ? Mode::kTerminal : Mode::kPlain;
+}
 
 double Progress::Seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();

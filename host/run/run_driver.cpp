@@ -58,7 +58,9 @@ class Runner {
   void OnEvent(const IncomingMessage& message);
   std::string ServiceName() const { return fs::path(options_.driver).stem().string(); }
   std::string ServicePayload() const { return FieldWriter().String(ServiceName()).payload(); }
-  double Since(Clock::time_point begin) const { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+  double Since(Clock::time_point begin) const {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
 
   const RunOptions& options_;
   Progress& progress_;
@@ -85,15 +87,19 @@ bool Runner::Check() {
       return Fail(Outcome::kNotLoaded, problem.message);
     case DriverFile::kRefused:
       result_.status = problem.status;
-      return Fail(Outcome::kNotLoaded, fmt::format("cannot load {}: {} ({})", options_.driver, problem.message, StatusText(problem.status)));
+      return Fail(Outcome::kNotLoaded, fmt::format("cannot load {}: {} ({})", options_.driver,
+                                                   problem.message, StatusText(problem.status)));
   }
   if (options_.dump_path.empty()) return true;
   const fs::path dump = options_.dump_path;
   const std::string folder = dump.has_parent_path() ? dump.parent_path().string() : ".";
   std::error_code error;
-  if (fs::is_directory(dump, error)) return Fail(Outcome::kInternalError, fmt::format("cannot write the dump {}: it is a folder", dump.string()));
+  if (fs::is_directory(dump, error))
+    return Fail(Outcome::kInternalError,
+                fmt::format("cannot write the dump {}: it is a folder", dump.string()));
   if (access(folder.c_str(), W_OK | X_OK) != 0) {
-    return Fail(Outcome::kInternalError, base::FailErrno("cannot write the dump " + dump.string(), errno).value().message);
+    return Fail(Outcome::kInternalError,
+                base::FailErrno("cannot write the dump " + dump.string(), errno).value().message);
   }
   return true;
 }
@@ -111,8 +117,11 @@ bool Runner::Prepare() {
   if (auto made = PrepareDriveC(drive_c_); !made) return Fail(Outcome::kInternalError, made.error().message);
   const std::string name = fs::path(options_.driver).filename().string();
   std::error_code error;
-  fs::copy_file(options_.driver, HostPath(drive_c_, kDriverFolder + name), fs::copy_options::overwrite_existing, error);
-  if (error) return Fail(Outcome::kInternalError, fmt::format("cannot copy {} to drive C:: {}", options_.driver, error.message()));
+  fs::copy_file(options_.driver, HostPath(drive_c_, kDriverFolder + name),
+                fs::copy_options::overwrite_existing, error);
+  if (error)
+    return Fail(Outcome::kInternalError,
+                fmt::format("cannot copy {} to drive C:: {}", options_.driver, error.message()));
   result_.console_path = options_.console_path;
   if (result_.console_path.empty()) {
     const std::string folder = StateFolder() + "/runs/" + ServiceName();
@@ -137,7 +146,8 @@ bool Runner::Launch() {
   progress_.Stage("booting (" + result_.accelerator + ")");
   if (machine_->WaitReady(Clock::now() + kBootLimit)) return true;
   if (machine_->interrupted()) return Fail(Outcome::kInterrupted, "interrupted");
-  std::string message = fmt::format("the machine did not start: {}; its console is in {}", machine_->Whereabouts(), result_.console_path);
+  std::string message = fmt::format("the machine did not start: {}; its console is in {}",
+                                    machine_->Whereabouts(), result_.console_path);
   if (machine_->condition() == Condition::kCrashed) RecordCrash("");
   return Fail(Outcome::kInternalError, std::move(message));
 }
@@ -145,22 +155,32 @@ bool Runner::Launch() {
 bool Runner::CreateService() {
   deadline_ = Clock::now() + options_.timeout;
   if (options_.machine.verifier_flags != 0) {
-    const auto payload = FieldWriter().U32(options_.machine.verifier_flags).String(fs::path(options_.driver).filename().string()).payload();
+    const auto payload = FieldWriter()
+                             .U32(options_.machine.verifier_flags)
+                             .String(fs::path(options_.driver).filename().string())
+                             .payload();
     auto reply = machine_->Call(boot::Request::kVerifier, payload, Clock::now() + kReplyLimit);
     if (!reply) return GiveUp("the verifier was set up");
     if (!Succeeded(reply->status)) {
-      return Fail(Outcome::kInternalError, "cannot turn on the verifier: the kernel says " + StatusText(reply->status));
+      return Fail(Outcome::kInternalError,
+                  "cannot turn on the verifier: the kernel says " + StatusText(reply->status));
     }
   }
   progress_.Stage(fmt::format("sc create {0}, sc start {0}", ServiceName()));
-  const auto payload = FieldWriter().String(ServiceName()).String(kDriverFolder + fs::path(options_.driver).filename().string())
-                           .U32(1).U32(3).U32(1).payload();
+  const auto payload = FieldWriter()
+                           .String(ServiceName())
+                           .String(kDriverFolder + fs::path(options_.driver).filename().string())
+                           .U32(1)
+                           .U32(3)
+                           .U32(1)
+                           .payload();
   auto reply = machine_->Call(boot::Request::kServiceCreate, payload, Clock::now() + kReplyLimit);
   if (!reply) return GiveUp("the service was created");
   // A service that an earlier run left in the registry of --drive-c is used as it is.
   constexpr auto kCollision = static_cast<int32_t>(0xC0000035);
   if (!Succeeded(reply->status) && reply->status != kCollision) {
-    return Fail(Outcome::kInternalError, fmt::format("cannot create the service {}: {}", ServiceName(), StatusText(reply->status)));
+    return Fail(Outcome::kInternalError,
+                fmt::format("cannot create the service {}: {}", ServiceName(), StatusText(reply->status)));
   }
   return true;
 }
@@ -180,7 +200,8 @@ bool Runner::StartService() {
     why = ": its DriverEntry failed";
   }
   if (!detail.notes.empty()) why += fmt::format(": {}", fmt::join(detail.notes, "; "));
-  Fail(Outcome::kNotLoaded, fmt::format("cannot load {}{} ({})", options_.driver, why, StatusText(reply->status)));
+  Fail(Outcome::kNotLoaded,
+       fmt::format("cannot load {}{} ({})", options_.driver, why, StatusText(reply->status)));
   ShutDown();
   return false;
 }
@@ -206,12 +227,14 @@ bool Runner::LetWork() {
     if (!options_.keep_running && now - last_change >= kIdleLimit) return true;
     result_.threads = activity.threads;
     if (now >= deadline_) return Hang("the driver's threads worked");
-    const Deadline until = std::min(options_.keep_running ? std::min(now + wait, keep) : now + wait, deadline_);
+    const Deadline until =
+        std::min(options_.keep_running ? std::min(now + wait, keep) : now + wait, deadline_);
     machine_->PumpUntil(until, [this] {
       progress_.Tick();
       return false;
     });
-    if (machine_->condition() != Condition::kRunning || machine_->interrupted()) return GiveUp("the driver worked");
+    if (machine_->condition() != Condition::kRunning || machine_->interrupted())
+      return GiveUp("the driver worked");
     wait = std::min(wait * 2, milliseconds(50));
   }
 }
@@ -224,11 +247,13 @@ bool Runner::StopService() {
   if (!reply) return GiveUp("the driver was unloaded");
   result_.left_behind = ParseLines(reply->payload);
   if (!Succeeded(reply->status)) {
-    result_.left_behind.insert(result_.left_behind.begin(), "the driver itself: it cannot be unloaded: " + StatusText(reply->status));
+    result_.left_behind.insert(result_.left_behind.begin(),
+                               "the driver itself: it cannot be unloaded: " + StatusText(reply->status));
   }
   result_.outcome = result_.left_behind.empty() ? Outcome::kClean : Outcome::kLeftBehind;
   if (!result_.left_behind.empty()) {
-    result_.message = fmt::format("{} left behind: {}", options_.driver, fmt::join(result_.left_behind, "; "));
+    result_.message =
+        fmt::format("{} left behind: {}", options_.driver, fmt::join(result_.left_behind, "; "));
   }
   return true;
 }
@@ -242,7 +267,8 @@ void Runner::ShutDown() {
   } else if (machine_->interrupted()) {
     Fail(Outcome::kInterrupted, "interrupted");
   } else {
-    Fail(Outcome::kInternalError, fmt::format("{}; its console is in {}", done.error().message, result_.console_path));
+    Fail(Outcome::kInternalError,
+         fmt::format("{}; its console is in {}", done.error().message, result_.console_path));
   }
 }
 
@@ -253,17 +279,20 @@ bool Runner::GiveUp(const std::string& doing) {
   }
   if (machine_->interrupted()) return Fail(Outcome::kInterrupted, "interrupted");
   if (machine_->condition() == Condition::kRunning) return Hang(doing);
-  return Fail(Outcome::kInternalError, fmt::format("the machine failed while {}: {}; its console is in {}", doing, machine_->Whereabouts(), result_.console_path));
+  return Fail(Outcome::kInternalError, fmt::format("the machine failed while {}: {}; its console is in {}",
+                                                   doing, machine_->Whereabouts(), result_.console_path));
 }
 
 bool Runner::Hang(const std::string& doing) {
   progress_.Stage("time is up: stopping the machine by NMI");
   result_.outcome = Outcome::kHang;
-  result_.message = fmt::format("{}: no end after {:.1f} s while {}", options_.driver, options_.timeout.count() / 1000.0, doing);
+  result_.message = fmt::format("{}: no end after {:.1f} s while {}", options_.driver,
+                                options_.timeout.count() / 1000.0, doing);
   ReadThreads();
   if (!machine_->InjectNmi(Clock::now() + kCrashLimit)) {
     if (machine_->interrupted()) return Fail(Outcome::kInterrupted, "interrupted");
-    result_.message += fmt::format("; not even an NMI stops the machine ({}), so there is no dump", machine_->Whereabouts());
+    result_.message +=
+        fmt::format("; not even an NMI stops the machine ({}), so there is no dump", machine_->Whereabouts());
     return false;
   }
   const std::string message = result_.message;
@@ -276,7 +305,8 @@ bool Runner::Hang(const std::string& doing) {
 }
 
 void Runner::ReadThreads() {
-  auto reply = machine_->Call(boot::Request::kDriverActivity, ServicePayload(), Clock::now() + milliseconds(500));
+  auto reply =
+      machine_->Call(boot::Request::kDriverActivity, ServicePayload(), Clock::now() + milliseconds(500));
   if (reply && Succeeded(reply->status)) result_.threads = ParseActivity(reply->payload).threads;
 }
 
@@ -292,7 +322,8 @@ void Runner::WriteDump() {
   progress_.Stage("writing the dump");
   const std::string on_c = HostPath(drive_c_, kDumpOnC);
   std::string path = options_.dump_path;
-  if (path.empty()) path = options_.drive_c.empty() ? StateFolder() + "/runs/" + ServiceName() + "/MEMORY.DMP" : on_c;
+  if (path.empty())
+    path = options_.drive_c.empty() ? StateFolder() + "/runs/" + ServiceName() + "/MEMORY.DMP" : on_c;
   if (options_.dump_path.empty()) {
     if (auto made = MakeFolder(fs::path(path).parent_path().string()); !made) {
       Fail(Outcome::kInternalError, made.error().message);
@@ -300,16 +331,19 @@ void Runner::WriteDump() {
     }
   }
   const auto begin = Clock::now();
-  auto written = dump::WriteDump(machine_->ram(), machine_->channel().dump_description(), options_.dump_type, path);
+  auto written =
+      dump::WriteDump(machine_->ram(), machine_->channel().dump_description(), options_.dump_type, path);
   result_.seconds_to_write_dump = Since(begin);
   if (!written) {
-    Fail(Outcome::kInternalError, fmt::format("{} (the machine stopped with bug check {:#X})", written.error().message, result_.stop->code));
+    Fail(Outcome::kInternalError, fmt::format("{} (the machine stopped with bug check {:#X})",
+                                              written.error().message, result_.stop->code));
     return;
   }
   result_.dump = *written;
   result_.dump_path = path;
   if (!options_.drive_c.empty() && path != on_c) {
-    if (auto copied = dump::DuplicateDump(path, on_c); !copied) result_.warnings.push_back(copied.error().message);
+    if (auto copied = dump::DuplicateDump(path, on_c); !copied)
+      result_.warnings.push_back(copied.error().message);
   }
 }
 
@@ -330,7 +364,8 @@ void Runner::OnEvent(const IncomingMessage& message) {
 }
 
 RunResult Runner::Run() {
-  if (Check() && Prepare() && Launch() && CreateService() && StartService() && LetWork() && StopService()) ShutDown();
+  if (Check() && Prepare() && Launch() && CreateService() && StartService() && LetWork() && StopService())
+    ShutDown();
   if (machine_ != nullptr) machine_->Kill();
   if (result_.stop && !result_.dump_path.empty()) AddCrashDetails(options_, result_);
   result_.seconds_total = progress_.Seconds();
@@ -340,7 +375,9 @@ RunResult Runner::Run() {
 
 }  // namespace
 
-RunResult RunDriver(const RunOptions& options, Progress& progress) { return Runner(options, progress).Run(); }
+RunResult RunDriver(const RunOptions& options, Progress& progress) {
+  return Runner(options, progress).Run();
+}
 
 int ExitStatusOf(const RunResult& result) {
   switch (result.outcome) {

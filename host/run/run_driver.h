@@ -40,7 +40,7 @@ struct ThreadFact {
 
 struct RunResult {
   Outcome outcome = Outcome::kInternalError;
-  std::string message;  // why, one sentence; "" when clean
+  std::string message;            // why, one sentence; "" when clean
   std::optional<int32_t> status;  // NTSTATUS of the load
   std::vector<std::string> missing_imports;
   std::vector<std::string> warnings;

@@ -21,7 +21,9 @@ std::string Clean(const std::string& text) {
   return clean;
 }
 
-std::string Hex(uint64_t value) { return fmt::format("0x{:X}", value); }
+std::string Hex(uint64_t value) {
+  return fmt::format("0x{:X}", value);
+}
 
 std::string Address(uint64_t value) {
   return fmt::format("{:08x}`{:08x}", value >> 32, value & 0xFFFFFFFF);
@@ -35,7 +37,8 @@ std::string VerdictLine(const RunOptions& options, const RunResult& result) {
     case Outcome::kLeftBehind:
       return fmt::format("{}: loaded and worked, but left something behind", driver);
     case Outcome::kBugcheck:
-      return fmt::format("{}: the machine stopped with bug check {}", driver, BugcheckTitle(result.stop->code));
+      return fmt::format("{}: the machine stopped with bug check {}", driver,
+                         BugcheckTitle(result.stop->code));
     case Outcome::kHang:
       return fmt::format("{}: hang", driver);
     case Outcome::kNotLoaded:
@@ -65,20 +68,27 @@ ordered_json StopJson(const RunResult& result) {
 }  // namespace
 
 const char* ThreadStateName(uint32_t state) {
-  constexpr const char* kNames[] = {"initialized", "ready",      "running",        "standby",         "terminated",
-                                    "waiting",     "transition", "deferred ready", "gate wait (old)", "waiting for process"};
+  constexpr const char* kNames[] = {
+      "initialized", "ready",      "running",        "standby",         "terminated",
+      "waiting",     "transition", "deferred ready", "gate wait (old)", "waiting for process"};
   return state < std::size(kNames) ? kNames[state] : "unknown";
 }
 
 const char* WaitReasonName(uint32_t reason) {
-  constexpr const char* kNames[] = {
-      "Executive",      "FreePage",       "PageIn",         "PoolAllocation",   "DelayExecution",     "Suspended",
-      "UserRequest",    "WrExecutive",    "WrFreePage",     "WrPageIn",         "WrPoolAllocation",   "WrDelayExecution",
-      "WrSuspended",    "WrUserRequest",  "WrSpare0",       "WrQueue",          "WrLpcReceive",       "WrLpcReply",
-      "WrVirtualMemory", "WrPageOut",     "WrRendezvous",   "WrKeyedEvent",     "WrTerminated",       "WrProcessInSwap",
-      "WrCpuRateControl", "WrCalloutStack", "WrKernel",     "WrResource",       "WrPushLock",         "WrMutex",
-      "WrQuantumEnd",   "WrDispatchInt",  "WrPreempted",    "WrYieldExecution", "WrFastMutex",        "WrGuardedMutex",
-      "WrRundown",      "WrAlertByThreadId", "WrDeferredPreempt", "WrPhysicalFault"};
+  constexpr const char* kNames[] = {"Executive",        "FreePage",          "PageIn",
+                                    "PoolAllocation",   "DelayExecution",    "Suspended",
+                                    "UserRequest",      "WrExecutive",       "WrFreePage",
+                                    "WrPageIn",         "WrPoolAllocation",  "WrDelayExecution",
+                                    "WrSuspended",      "WrUserRequest",     "WrSpare0",
+                                    "WrQueue",          "WrLpcReceive",      "WrLpcReply",
+                                    "WrVirtualMemory",  "WrPageOut",         "WrRendezvous",
+                                    "WrKeyedEvent",     "WrTerminated",      "WrProcessInSwap",
+                                    "WrCpuRateControl", "WrCalloutStack",    "WrKernel",
+                                    "WrResource",       "WrPushLock",        "WrMutex",
+                                    "WrQuantumEnd",     "WrDispatchInt",     "WrPreempted",
+                                    "WrYieldExecution", "WrFastMutex",       "WrGuardedMutex",
+                                    "WrRundown",        "WrAlertByThreadId", "WrDeferredPreempt",
+                                    "WrPhysicalFault"};
   return reason < std::size(kNames) ? kNames[reason] : "unknown";
 }
 
@@ -92,32 +102,39 @@ std::string StopText(const boot::StopFacts& stop, const std::string& symbol) {
   std::string text = fmt::format("STOP {}\n", BugcheckTitle(stop.code));
   for (int i = 0; i < 4; i++) {
     const char* meaning = name == nullptr ? "" : name->parameters[i];
-    text += fmt::format("  parameter {}  {:016x}{}{}\n", i + 1, stop.parameters[i], *meaning == '\0' ? "" : "  ", meaning);
+    text += fmt::format("  parameter {}  {:016x}{}{}\n", i + 1, stop.parameters[i],
+                        *meaning == '\0' ? "" : "  ", meaning);
   }
   const std::string driver = Clean(stop.driver);
   if (!driver.empty()) text += fmt::format("  driver       {} at {}\n", driver, Address(stop.driver_base));
-  text += fmt::format("  at           {}{}{}\n", Address(stop.instruction), symbol.empty() ? "" : "  ", symbol);
-  text += fmt::format("  thread       {}, IRQL {}, processor {}\n", Address(stop.thread), stop.irql, stop.processor);
+  text +=
+      fmt::format("  at           {}{}{}\n", Address(stop.instruction), symbol.empty() ? "" : "  ", symbol);
+  text += fmt::format("  thread       {}, IRQL {}, processor {}\n", Address(stop.thread), stop.irql,
+                      stop.processor);
   return text;
 }
 
 std::string ReportText(const RunOptions& options, const RunResult& result) {
   std::string text;
   if (result.stop) text += StopText(*result.stop, result.fault_symbol);
-  for (const std::string& finding : result.left_behind) text += fmt::format("left behind: {}\n", Clean(finding));
-  for (const std::string& name : result.missing_imports) text += fmt::format("missing import: {}\n", Clean(name));
+  for (const std::string& finding : result.left_behind)
+    text += fmt::format("left behind: {}\n", Clean(finding));
+  for (const std::string& name : result.missing_imports)
+    text += fmt::format("missing import: {}\n", Clean(name));
   for (const ThreadFact& thread : result.threads) {
     const bool waits = thread.state == 5;
-    text += fmt::format("thread {}: {}{}{}\n", Address(thread.thread), ThreadStateName(thread.state), waits ? ", " : "",
-                        waits ? WaitReasonName(thread.wait_reason) : "");
+    text += fmt::format("thread {}: {}{}{}\n", Address(thread.thread), ThreadStateName(thread.state),
+                        waits ? ", " : "", waits ? WaitReasonName(thread.wait_reason) : "");
   }
   for (const std::string& note : result.thread_notes) text += note + "\n";
   for (const std::string& warning : result.warnings) text += fmt::format("warning: {}\n", Clean(warning));
   if (!result.dump_path.empty()) {
-    text += fmt::format("dump         {} ({} memory, {:.1f} MB)\n", result.dump_path,
-                        result.dump.type == dump::DumpType::kFull ? "full" : "kernel", result.dump.bytes / 1e6);
+    text +=
+        fmt::format("dump         {} ({} memory, {:.1f} MB)\n", result.dump_path,
+                    result.dump.type == dump::DumpType::kFull ? "full" : "kernel", result.dump.bytes / 1e6);
   }
-  if (!result.console_path.empty() && result.outcome != Outcome::kClean) text += fmt::format("console      {}\n", result.console_path);
+  if (!result.console_path.empty() && result.outcome != Outcome::kClean)
+    text += fmt::format("console      {}\n", result.console_path);
   const std::string verdict = VerdictLine(options, result);
   if (!verdict.empty()) text += fmt::format("verdict      {}\n", verdict);
   return text;

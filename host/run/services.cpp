@@ -128,7 +128,8 @@ std::string ServiceBlock(const ServiceInfo& service, bool extended) {
   text += fmt::format("        STATE              : {:x}  {} \n", service.state, StateName(service.state));
   text += fmt::format("                                ({}, NOT_PAUSABLE, IGNORES_SHUTDOWN)\n",
                       running ? "STOPPABLE" : "NOT_STOPPABLE");
-  text += fmt::format("        WIN32_EXIT_CODE    : {0}  ({0:#x})\n", running || service.state == 1 ? 0 : 1077);
+  text +=
+      fmt::format("        WIN32_EXIT_CODE    : {0}  ({0:#x})\n", running || service.state == 1 ? 0 : 1077);
   text += "        SERVICE_EXIT_CODE  : 0  (0x0)\n";
   text += "        CHECKPOINT         : 0x0\n";
   text += "        WAIT_HINT          : 0x0\n";

@@ -57,7 +57,8 @@ StartDetail ParseStartDetail(const std::string& payload, int32_t status);
 // One string field, its non-empty lines.
 std::vector<std::string> ParseLines(const std::string& payload);
 
-// sc.exe's block for one service, as `sc query`, `sc start` (extended: with PID and FLAGS) and `sc stop` print it.
+// sc.exe's block for one service, as `sc query`, `sc start` (extended: with PID and FLAGS) and `sc stop`
+// print it.
 std::string ServiceBlock(const ServiceInfo& service, bool extended);
 
 }  // namespace run

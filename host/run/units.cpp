@@ -24,7 +24,11 @@ base::Result<std::chrono::milliseconds> ParseDuration(const std::string& text) {
   std::string unit;
   double factor = 0;
   if (Split(text, number, unit)) {
-    factor = unit == "ms" ? 1 : unit == "s" || unit.empty() ? 1000 : unit == "m" ? 60000 : unit == "h" ? 3600000 : 0;
+    factor = unit == "ms"                  ? 1
+             : unit == "s" || unit.empty() ? 1000
+             : unit == "m"                 ? 60000
+             : unit == "h"                 ? 3600000
+                                           : 0;
   }
   if (factor == 0 || number * factor > 1e10) {
     return base::Fail(fmt::format("'{}' is not a time: write it as 30s, 500ms or 2m", text));
@@ -38,7 +42,10 @@ base::Result<uint64_t> ParseSize(const std::string& text) {
   double factor = 0;
   if (Split(text, number, unit)) {
     if (!unit.empty() && (unit.back() == 'B' || unit.back() == 'b')) unit.pop_back();
-    factor = unit == "K" || unit == "k" ? 1 << 10 : unit == "M" || unit == "m" || unit.empty() ? 1 << 20 : unit == "G" || unit == "g" ? 1 << 30 : 0;
+    factor = unit == "K" || unit == "k"                   ? 1 << 10
+             : unit == "M" || unit == "m" || unit.empty() ? 1 << 20
+             : unit == "G" || unit == "g"                 ? 1 << 30
+                                                          : 0;
   }
   if (factor == 0 || number * factor > 1e18) {
     return base::Fail(fmt::format("'{}' is not a size: write it as 256M or 1G", text));

@@ -1,6 +1,9 @@
 // A kernel of a hundred lines for the tests of the host side: checks what the loader handed over, then obeys
 // the boot option "play=...":
-//   serve   answers kPing and kShutdown, and crashes on kCrash (default)
+//   serve   answers every request (kPing with its payload, the rest with success and none), stops on
+//   kShutdown,
+//           crashes on kCrash and on an NMI (default)
+//   start_crash, start_hang, start_fail   as serve, but so at kServiceStart
 //   crash   writes a dump description and stops as if KeBugCheckEx had run
 //   hang    reaches kReady and answers nothing
 //   mute    hangs before the console is up
@@ -83,7 +86,7 @@ uint64_t PhysicalOf(const void* address) {
 }
 
 // The dump: the kernel image, loader block and page-table root; enough to find the way.
-[[noreturn]] void Crash() {
+[[noreturn]] void Crash(uint32_t code) {
   SetState(boot::MachineState::kCrashing);
   for (uint32_t i = 0; i < sizeof(g_dump_header); i += 4) Put<uint32_t>(g_dump_header, i, 0x45474150);
   Put<uint32_t>(g_dump_header, 4, 0x34365544);
@@ -94,7 +97,7 @@ uint64_t PhysicalOf(const void* address) {
   Put<uint64_t>(g_dump_header, 0x10, cr3);
   Put<uint32_t>(g_dump_header, 0x30, 0x8664);
   Put<uint32_t>(g_dump_header, 0x34, 1);
-  Put<uint32_t>(g_dump_header, 0x38, 0xE2);
+  Put<uint32_t>(g_dump_header, 0x38, code);
   for (uint32_t i = 0; i < 4; i++) Put<uint64_t>(g_dump_header, 0x40 + i * 8, i + 1);
   uint32_t runs = 0;
   uint64_t pages = 0;
@@ -115,7 +118,7 @@ uint64_t PhysicalOf(const void* address) {
   g_control->dump.header_physical = PhysicalOf(g_dump_header);
   g_control->dump.bitmap_physical = PhysicalOf(g_bitmap);
   g_control->dump.bitmap_bits = 65536;
-  g_control->stop.code = 0xE2;
+  g_control->stop.code = code;
   for (uint32_t i = 0; i < 4; i++) g_control->stop.parameters[i] = i + 1;
   SetState(boot::MachineState::kCrashed);
   Halt();
@@ -138,9 +141,16 @@ uint8_t g_payload[boot::kMaxPayload + 8];
     TakeRequest(reinterpret_cast<uint8_t*>(&message), sizeof(message));
     const uint32_t padded = (message.size + 7) & ~7u;
     TakeRequest(g_payload, padded);
-    if (message.kind == static_cast<uint32_t>(boot::Request::kCrash)) Crash();
+    const auto request = static_cast<boot::Request>(message.kind);
+    if (request == boot::Request::kCrash) Crash(0xE2);
+    if (request == boot::Request::kServiceStart) {
+      if (Option("start_crash")) Crash(0xD1);
+      if (Option("start_hang")) Halt();
+      if (Option("start_fail")) message.status = static_cast<int32_t>(0xC0000001);
+    }
+    if (request != boot::Request::kPing) message.size = 0;
     Ring(g_control->replies, &message, sizeof(message));
-    Ring(g_control->replies, g_payload, padded);
+    Ring(g_control->replies, g_payload, (message.size + 7) & ~7u);
     Doorbell();
     if (message.kind == static_cast<uint32_t>(boot::Request::kShutdown)) {
       SetState(boot::MachineState::kShuttingDown);
@@ -148,6 +158,37 @@ uint8_t g_payload[boot::kMaxPayload + 8];
       Halt();
     }
   }
+}
+
+struct [[gnu::packed]] Gate {
+  uint16_t offset_low, selector, type;
+  uint16_t offset_middle;
+  uint32_t offset_high, reserved;
+};
+Gate g_idt[3];
+
+void NmiEntry() {
+  Crash(0x80);
+}
+
+// An interrupt table with the NMI alone, and the local APIC's pin that brings QEMU's inject-nmi.
+void PrepareForNmi() {
+  const auto handler = reinterpret_cast<uint64_t>(&NmiEntry);
+  uint16_t code_selector;
+  asm volatile("movw %%cs, %0" : "=r"(code_selector));
+  g_idt[2] = {static_cast<uint16_t>(handler),
+              code_selector,
+              0x8E00,
+              static_cast<uint16_t>(handler >> 16),
+              static_cast<uint32_t>(handler >> 32),
+              0};
+  struct [[gnu::packed]] {
+    uint16_t limit;
+    uint64_t base;
+  } table{sizeof(g_idt) - 1, reinterpret_cast<uint64_t>(g_idt)};
+  asm volatile("lidt %0" ::"m"(table));
+  *AtPhysical<volatile uint32_t>(0xFEE00350) = 0x700;
+  *AtPhysical<volatile uint32_t>(0xFEE00360) = 0x400;
 }
 
 }  // namespace
@@ -170,11 +211,12 @@ extern "C" [[noreturn]] void KiSystemStartup(boot::LoaderBlock* block) {
     } nothing{0, 0};
     asm volatile("lidt %0; int3" ::"m"(nothing));
   }
+  PrepareForNmi();
   SetState(boot::MachineState::kConsoleUp);
   Print("tiny kernel: hello\n");
   if (block->boot_file_count == 1) Print("tiny kernel: one boot file\n");
   SetState(boot::MachineState::kReady);
-  if (Option("crash")) Crash();
+  if (Option("crash")) Crash(0xE2);
   if (Option("hang")) Halt();
   if (Option("liar")) {
     g_control->replies.head = 1ull << 40;
