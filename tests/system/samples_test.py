@@ -65,7 +65,7 @@ class Samples(harness.SystemTest):
         self.assertEqual(verdict["outcome"], "bugcheck")
 
     def test_leaky_is_told_what_it_left(self):
-        verdict = self.verdict(GUEST / "leaky.sys", "--keep-running", "1s", expect=harness.EXIT_HANG)
+        verdict = self.verdict(GUEST / "leaky.sys", "--keep-running", "1s", expect=harness.EXIT_LEFT_BEHIND)
         text = " ".join(verdict["left_behind"]).lower()
         for what in ("thread", "device", "pool"):
             self.assertIn(what, text)
