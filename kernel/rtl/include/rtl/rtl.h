@@ -6,6 +6,8 @@
 #ifdef BUGCHECK_RTL_HOST
 #include "rtl/host_types.h"
 #else
+// memcpy_s and friends are defined here, not imported.
+#define _SECIMP
 #include <stdarg.h>
 
 #include "nt/export.h"
