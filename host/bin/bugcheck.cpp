@@ -18,7 +18,15 @@ struct Subcommand {
 
 constexpr Subcommand kSubcommands[] = {
     {"run", RunMain, "run [OPTIONS] DRIVER.sys", "a fresh machine, one driver, a verdict"},
-    {"up", UpMain, "up [--foreground]", "start the default machine"},
+    {"sc", ScMain, "sc create|start|stop|query|delete NAME ...", "as sc.exe, on the default machine"},
+    {"sc.exe", ScMain, "", ""},
+    {"up", UpMain, "up", "starts the default machine, which keeps its C: and registry"},
+    {"down", DownMain, "down", "shuts it down"},
+    {"status", StatusMain, "status", "says how it is"},
+    {"shell", ShellMain, "shell", "a prompt on it: sc, driverquery, dir, type, ..."},
+    {"debug", DebugMain, "debug [-c 'CMD; CMD'] [-y SYMPATH] FILE.dmp|--live",
+     "the debugger, on a dump or on the running machine"},
+    {"exports", ExportsMain, "exports [--json]", "what the kernel exports, and how faithfully"},
 };
 
 void PrintHelp(FILE* file) {
@@ -26,7 +34,8 @@ void PrintHelp(FILE* file) {
              "bugcheck: runs Windows kernel drivers on Linux, breaks them on purpose, and reads the wreck\n\n"
              "usage:\n");
   for (const Subcommand& subcommand : kSubcommands) {
-    fmt::print(file, "  bugcheck {:<45} {}\n", subcommand.usage, subcommand.summary);
+    if (*subcommand.usage == '\0') continue;
+    fmt::print(file, "  bugcheck {:<51} {}\n", subcommand.usage, subcommand.summary);
   }
   fmt::print(file, "\nbugcheck SUBCOMMAND --help tells more.\n");
 }

@@ -20,7 +20,13 @@ enum ExitStatus {
 };
 
 int RunMain(const Arguments& arguments);
+int ScMain(const Arguments& arguments);
 int UpMain(const Arguments& arguments);
+int DownMain(const Arguments& arguments);
+int StatusMain(const Arguments& arguments);
+int ShellMain(const Arguments& arguments);
+int DebugMain(const Arguments& arguments);
+int ExportsMain(const Arguments& arguments);
 
 // "bugcheck: MESSAGE" on stderr; kInternalError.
 int ReportError(const std::string& message);

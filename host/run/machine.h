@@ -77,6 +77,7 @@ class Machine {
   const std::string& accelerator_text() const { return accelerator_text_; }
   ConsoleLog& log() { return log_; }
   qemu::Process& process() { return process_; }
+  const qemu::Process& process() const { return process_; }
 
   void set_event_handler(EventHandler handler) { event_handler_ = std::move(handler); }
   // A signalfd; when it becomes readable, interrupted() is set and waiting ends.

@@ -126,8 +126,7 @@ std::string ServiceBlock(const ServiceInfo& service, bool extended) {
   text += fmt::format("        TYPE               : {:x}  {}  \n", service.type,
                       service.type == 2 ? "FILE_SYSTEM_DRIVER" : "KERNEL_DRIVER");
   text += fmt::format("        STATE              : {:x}  {} \n", service.state, StateName(service.state));
-  text += fmt::format("                                ({}, NOT_PAUSABLE, IGNORES_SHUTDOWN)\n",
-                      running ? "STOPPABLE" : "NOT_STOPPABLE");
+  if (running) text += "                                (STOPPABLE, NOT_PAUSABLE, IGNORES_SHUTDOWN)\n";
   text +=
       fmt::format("        WIN32_EXIT_CODE    : {0}  ({0:#x})\n", running || service.state == 1 ? 0 : 1077);
   text += "        SERVICE_EXIT_CODE  : 0  (0x0)\n";

@@ -1,0 +1,27 @@
+// Commands on the running machine: what `bugcheck sc` and the shell share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bin/subcommand.h"
+#include "run/client.h"
+
+namespace bin {
+
+// Each prints its answer and returns an exit status. kBugcheck: the machine stopped; what is known has been
+// printed.
+int ScCommand(run::MachineClient& client, const std::string& drive_c, const Arguments& arguments);
+int DriverQueryCommand(run::MachineClient& client);
+int DirCommand(run::MachineClient& client, const std::string& path);
+int TypeCommand(run::MachineClient& client, const std::string& path);
+int VerifierCommand(run::MachineClient& client, const Arguments& arguments);
+int DevicesCommand(run::MachineClient& client, const std::string& directory);
+int CrashCommand(run::MachineClient& client);
+
+// Says what a reply other than kAnswered means; kClean for kAnswered.
+int CheckReply(const base::Result<run::RpcMessage>& reply);
+
+void PrintScHelp();
+
+}  // namespace bin
