@@ -1,0 +1,207 @@
+// What the files of mm (and the pools in ex) share.
+#pragma once
+
+#include "mm/mm.h"
+#include "mm/page_bitmap.h"
+#include "mm/pte.h"
+#include "nt/ntos.h"
+
+// One record a page of RAM; Windows's layout as far as a debugger looks at it.
+typedef struct _MMPFNENTRY1 {
+  UCHAR PageLocation : 3;
+  UCHAR WriteInProgress : 1;
+  UCHAR Modified : 1;
+  UCHAR ReadInProgress : 1;
+  UCHAR CacheAttribute : 2;
+} MMPFNENTRY1;
+
+typedef struct _MMPFN {
+  union {
+    ULONG64 Flink;  // while on its way back to the free pages: the next one's PFN
+    PVOID Event;
+  } u1;
+  PMMPTE PteAddress;
+  MMPTE OriginalPte;
+  union {
+    ULONG64 Blink;
+    ULONG64 ShareCount;
+  } u2;
+  struct {
+    USHORT ReferenceCount;  // 1 for its PTE and one for each lock
+    MMPFNENTRY1 e1;
+    UCHAR e3;
+  } u3;
+  ULONG Unused;
+  struct {
+    ULONG64 PteFrame : 36;
+    ULONG64 Spare : 28;
+  } u4;
+} MMPFN, *PMMPFN;
+static_assert(sizeof(MMPFN) == 48 && FIELD_OFFSET(MMPFN, OriginalPte) == 16 && FIELD_OFFSET(MMPFN, u3) == 32);
+
+extern "C" {
+extern PMMPFN MmPfnDatabase;
+extern ULONG64 MmNumberOfPhysicalPages;
+extern ULONG64 MmLowestPhysicalPage;
+extern ULONG64 MmHighestPhysicalPage;
+extern volatile ULONG64 MmAvailablePages;
+}
+
+namespace mm {
+
+inline constexpr ULONG64 kPageSize = 4096;
+constexpr ULONG64 PagesFor(ULONG64 bytes) {
+  return (bytes + kPageSize - 1) / kPageSize;
+}
+
+// MMPFNENTRY1.PageLocation, Windows's values.
+enum class PageLocation : UCHAR {
+  kZeroed = 0,
+  kFree = 1,
+  kStandby = 2,
+  kModified = 3,  // in transition, the only copy
+  kBad = 5,
+  kActive = 6,
+};
+enum class Zero : bool { kNo, kYes };
+
+// Holds a spin lock at DISPATCH_LEVEL for a scope.
+class SpinGuard {
+ public:
+  explicit SpinGuard(PKSPIN_LOCK lock) : lock_(lock), irql_(KeAcquireSpinLockRaiseToDpc(lock)) {}
+  ~SpinGuard() { KeReleaseSpinLock(lock_, irql_); }
+  SpinGuard(const SpinGuard&) = delete;
+  SpinGuard& operator=(const SpinGuard&) = delete;
+
+ private:
+  PKSPIN_LOCK lock_;
+  KIRQL irql_;
+};
+
+// A lock whose holder may take page faults and wait; raises to APC_LEVEL. Init comes first.
+class SleepLock {
+ public:
+  void Init() {
+    free_ = 1;
+    KeInitializeEvent(&event_, SynchronizationEvent, FALSE);
+  }
+  // Returns the IRQL before; at most APC_LEVEL (in the boot's first phase, when nobody contends, any).
+  KIRQL Acquire() {
+    const KIRQL old = KeGetCurrentIrql();
+    if (old < APC_LEVEL) KfRaiseIrql(APC_LEVEL);
+    // free_ counts down from 1 (free); each waiter is handed the lock by one set of the event.
+    if (__atomic_sub_fetch(&free_, 1, __ATOMIC_ACQUIRE) != 0) {
+      KeWaitForSingleObject(&event_, WrPoolAllocation, KernelMode, FALSE, nullptr);
+    }
+    return old;
+  }
+  void Release(KIRQL old) {
+    if (__atomic_add_fetch(&free_, 1, __ATOMIC_RELEASE) != 1) KeSetEvent(&event_, IO_NO_INCREMENT, FALSE);
+    if (old < APC_LEVEL) KeLowerIrql(old);
+  }
+
+ private:
+  LONG free_;
+  KEVENT event_;
+};
+
+class SleepGuard {
+ public:
+  explicit SleepGuard(SleepLock& lock) : lock_(lock), irql_(lock.Acquire()) {}
+  ~SleepGuard() { lock_.Release(irql_); }
+  SleepGuard(const SleepGuard&) = delete;
+  SleepGuard& operator=(const SleepGuard&) = delete;
+
+ private:
+  SleepLock& lock_;
+  KIRQL irql_;
+};
+
+// ---- Physical pages (pfn_database.cpp). IRQL <= DISPATCH_LEVEL ----
+inline constexpr PFN_NUMBER kNoPage = 0;  // PFN 0 is never given out
+extern KSPIN_LOCK g_pfn_lock;
+void InitPhysicalPages(const boot::LoaderBlock* block);
+bool InitPfnDatabase(const boot::LoaderBlock* block);
+PFN_NUMBER AllocatePage(Zero zero);
+PFN_NUMBER AllocatePageRun(ULONG64 pages, ULONG64 low, ULONG64 high, ULONG64 boundary);
+void FreePage(PFN_NUMBER pfn);
+void FreePageRun(PFN_NUMBER first, ULONG64 pages);
+// The record of a page of RAM; 0 for device memory.
+PMMPFN PfnRecordOrNull(PFN_NUMBER pfn);
+void SetPageOwner(PFN_NUMBER pfn, PMMPTE pte, PageLocation location);
+inline void* PageAddress(PFN_NUMBER pfn) {
+  return MmPhysicalToVirtual(pfn * kPageSize);
+}
+void ZeroPage(PFN_NUMBER pfn);
+// Pages that were in use at boot and belong in a dump, pages of boot files: see MmDescribeDumpPages.
+const PageBitmap& FreePages();
+
+// ---- Page tables (page_tables.cpp). IRQL <= DISPATCH_LEVEL ----
+// Makes the page table of `va` (and those of the pages after it) present. System addresses only.
+bool EnsurePageTables(ULONG64 va, ULONG64 pages);
+// Top-level entry for a 512 GiB slot: made at boot, so that every address space shares it.
+bool EnsureTopLevel(ULONG64 va);
+struct Walk {
+  MMPTE entry;       // the leaf, or the entry where the walk ended
+  UCHAR level;       // 1 PTE, 2 PDE (2 MiB leaf or end), 3 PPE, 4 PXE
+  bool valid;        // the leaf is valid
+  ULONG64 physical;  // of the address, if valid
+};
+Walk WalkTables(ULONG64 va);
+// False for addresses whose bits 63..47 differ.
+constexpr bool IsCanonical(ULONG64 va) {
+  return va + 0x8000'0000'0000 < 0x1'0000'0000'0000;
+}
+constexpr bool IsSystemAddress(ULONG64 va) {
+  return va >= 0xFFFF8000'00000000;
+}
+void FlushPage(ULONG64 va);  // this processor
+
+// ---- Ranges of system addresses (va_region.cpp). IRQL <= DISPATCH_LEVEL ----
+class VaRegion {
+ public:
+  bool Init(ULONG64 base, ULONG64 pages);
+  ULONG64 Reserve(ULONG64 pages, ULONG64 alignment_pages = 1);  // address, 0 when none is left
+  void Release(ULONG64 va, ULONG64 pages);
+  bool Contains(ULONG64 va) const { return va - base_ < pages_ * kPageSize; }
+  bool IsReserved(ULONG64 va) const { return Contains(va) && !bitmap_.IsFree((va - base_) / kPageSize); }
+  ULONG64 base() const { return base_; }
+  ULONG64 pages() const { return pages_; }
+  const PageBitmap& bitmap() const { return bitmap_; }
+
+ private:
+  KSPIN_LOCK lock_ = 0;
+  ULONG64 base_ = 0;
+  ULONG64 pages_ = 0;
+  PageBitmap bitmap_;
+};
+extern VaRegion g_nonpaged_pool_region;
+extern VaRegion g_paged_pool_region;
+extern VaRegion g_system_pte_region;
+extern VaRegion g_image_region;
+bool InitVaRegions();
+
+// Maps `pages` fresh pages at `va` (reserved by the caller); on failure nothing stays mapped.
+bool MapFreshPages(ULONG64 va, ULONG64 pages, Protection protection, Zero zero);
+// Maps given, physically contiguous pages (device memory too) at a new address; 0 on failure. `va` keeps no
+// offset.
+ULONG64 MapPhysicalPages(PFN_NUMBER first, ULONG64 pages, Protection protection, Cache cache);
+ULONG64 MapPageList(const PFN_NUMBER* list, ULONG64 pages, Protection protection, Cache cache);
+
+enum class FreePagesToo : bool { kNo, kYes };
+// Unmaps and gives the range back. Addresses and pages are reused only after every processor has flushed its
+// TLB, which happens for many ranges at once.
+void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages);
+// Flushes and reuses what RetireRange has gathered: when memory runs short.
+bool DrainRetired();
+
+// ---- Paging (fault.cpp) ----
+// Makes the page resident. IRQL <= APC_LEVEL. False: nothing is there, or no memory.
+bool MakeResident(ULONG64 va);
+// Turns valid, unlocked pages into transition pages and flushes every TLB; returns how many.
+ULONG64 TrimRange(ULONG64 va, ULONG64 pages);
+
+// ---- Images (image_list.cpp) ----
+void InitModuleList(const boot::LoaderBlock* block);
+
+}  // namespace mm

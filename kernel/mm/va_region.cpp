@@ -1,0 +1,183 @@
+// Ranges of system addresses, mapping of pages into them, and their deferred unmapping.
+#include "mm/mm_internal.h"
+
+#include "ke/ke.h"
+
+namespace mm {
+
+VaRegion g_nonpaged_pool_region;
+VaRegion g_paged_pool_region;
+VaRegion g_system_pte_region;
+VaRegion g_image_region;
+
+namespace {
+
+constexpr ULONG64 kNonPagedPoolBase = 0xFFFFAB00'00000000;
+constexpr ULONG64 kPagedPoolBase = 0xFFFFC600'00000000;
+constexpr ULONG64 kSystemPteBase = 0xFFFFFB00'00000000;
+constexpr ULONG64 kImageBase = 0xFFFFF802'10000000;
+constexpr ULONG64 kImagePages = 64 * 1024;
+
+// Ranges on their way out: unmapped, but other processors may still have them in their TLBs.
+struct Retired {
+  VaRegion* region;
+  ULONG64 va;
+  ULONG64 pages;
+  PFN_NUMBER first_page;  // chain through MMPFN.u1.Flink
+};
+constexpr ULONG kRetiredRanges = 128;
+constexpr ULONG64 kRetiredPages = 512;
+struct RetiredList {
+  ULONG count;
+  ULONG64 pages;
+  Retired entries[kRetiredRanges];
+};
+
+KSPIN_LOCK g_retired_lock;
+RetiredList g_retired_lists[2];  // one is filled while the other drains
+RetiredList* g_retired = &g_retired_lists[0];
+bool g_draining;
+
+void ReleaseRange(const Retired& range) {
+  for (PFN_NUMBER page = range.first_page; page != kNoPage;) {
+    const PFN_NUMBER next = MmPfnDatabase[page].u1.Flink;
+    FreePage(page);
+    page = next;
+  }
+  range.region->Release(range.va, range.pages);
+}
+
+void ReleaseRetired(RetiredList* list) {
+  for (ULONG i = 0; i < list->count; ++i) ReleaseRange(list->entries[i]);
+  list->count = 0;
+  list->pages = 0;
+}
+
+// Addresses with page tables, 0 when there are none.
+ULONG64 ReserveSystemPtes(ULONG64 pages) {
+  ULONG64 va = g_system_pte_region.Reserve(pages);
+  if (va == 0 && DrainRetired()) va = g_system_pte_region.Reserve(pages);
+  if (va == 0 || EnsurePageTables(va, pages)) return va;
+  g_system_pte_region.Release(va, pages);
+  return 0;
+}
+
+ULONG64 Clamp(ULONG64 value, ULONG64 low, ULONG64 high) {
+  return value < low ? low : value > high ? high : value;
+}
+
+// Takes the page out of its PTE and puts it on the chain.
+void ClearPte(PMMPTE pte, FreePagesToo free_pages, PFN_NUMBER* chain) {
+  const MMPTE old = Exchange(pte, MMPTE{});
+  const bool resident = old.u.Hard.Valid != 0;
+  if ((!resident && !IsTransition(old)) || free_pages == FreePagesToo::kNo) return;
+  const PFN_NUMBER pfn = resident ? old.u.Hard.PageFrameNumber : old.u.Trans.PageFrameNumber;
+  MmPfnDatabase[pfn].u1.Flink = *chain;
+  *chain = pfn;
+}
+
+}  // namespace
+
+bool VaRegion::Init(ULONG64 base, ULONG64 pages) {
+  const ULONG64 words = PageBitmap::WordsFor(pages);
+  const PFN_NUMBER storage = MmAllocateContiguousPages(PagesFor(words * 8));
+  if (storage == kNoPage || !EnsureTopLevel(base)) return false;
+  bitmap_.Init(static_cast<uint64_t*>(PageAddress(storage)), pages);
+  bitmap_.MarkFree(0, pages);
+  base_ = base;
+  pages_ = pages;
+  return true;
+}
+
+ULONG64 VaRegion::Reserve(ULONG64 pages, ULONG64 alignment_pages) {
+  SpinGuard guard(&lock_);
+  const ULONG64 index = bitmap_.TakeRun(pages, alignment_pages);
+  return index == PageBitmap::kNone ? 0 : base_ + index * kPageSize;
+}
+
+void VaRegion::Release(ULONG64 va, ULONG64 pages) {
+  SpinGuard guard(&lock_);
+  if (!bitmap_.MarkFree((va - base_) / kPageSize, pages))
+    KeBugCheckEx(MEMORY_MANAGEMENT, 0x1236, va, pages, base_);
+}
+
+bool InitVaRegions() {
+  const ULONG64 ram = MmNumberOfPhysicalPages;
+  return g_nonpaged_pool_region.Init(kNonPagedPoolBase, Clamp(2 * ram, 64 * 1024, 4096 * 1024)) &&
+         g_paged_pool_region.Init(kPagedPoolBase, Clamp(2 * ram, 64 * 1024, 4096 * 1024)) &&
+         g_system_pte_region.Init(kSystemPteBase, Clamp(2 * ram, 128 * 1024, 4096 * 1024)) &&
+         g_image_region.Init(kImageBase, kImagePages);
+}
+
+bool MapFreshPages(ULONG64 va, ULONG64 pages, Protection protection, Zero zero) {
+  if (!EnsurePageTables(va, pages)) return false;
+  for (ULONG64 i = 0; i < pages; ++i) {
+    PMMPTE pte = PteOf(va) + i;
+    const PFN_NUMBER pfn = AllocatePage(zero);
+    if (pfn == kNoPage) {
+      // Nobody knows the address yet, so no TLB holds it.
+      while (i-- > 0) FreePage(Exchange(--pte, MMPTE{}).u.Hard.PageFrameNumber);
+      return false;
+    }
+    SetPageOwner(pfn, pte, PageLocation::kActive);
+    Store(pte, ValidPte(pfn, protection));
+  }
+  return true;
+}
+
+ULONG64 MapPhysicalPages(PFN_NUMBER first, ULONG64 pages, Protection protection, Cache cache) {
+  const ULONG64 va = ReserveSystemPtes(pages);
+  for (ULONG64 i = 0; va != 0 && i < pages; ++i) Store(PteOf(va) + i, ValidPte(first + i, protection, cache));
+  return va;
+}
+
+ULONG64 MapPageList(const PFN_NUMBER* list, ULONG64 pages, Protection protection, Cache cache) {
+  const ULONG64 va = ReserveSystemPtes(pages);
+  for (ULONG64 i = 0; va != 0 && i < pages; ++i) Store(PteOf(va) + i, ValidPte(list[i], protection, cache));
+  return va;
+}
+
+bool DrainRetired() {
+  RetiredList* full = nullptr;
+  {
+    SpinGuard guard(&g_retired_lock);
+    if (g_draining || g_retired->count == 0) return false;
+    g_draining = true;
+    full = g_retired;
+    g_retired = full == &g_retired_lists[0] ? &g_retired_lists[1] : &g_retired_lists[0];
+  }
+  KeFlushEntireTb(TRUE, TRUE);
+  ReleaseRetired(full);
+  SpinGuard guard(&g_retired_lock);
+  g_draining = false;
+  return true;
+}
+
+void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
+  PFN_NUMBER chain = kNoPage;
+  for (ULONG64 i = 0; i < pages; ++i) {
+    ClearPte(PteOf(va) + i, free_pages, &chain);
+    FlushPage(va + i * kPageSize);
+  }
+  bool drain = false;
+  bool queued = false;
+  {
+    SpinGuard guard(&g_retired_lock);
+    RetiredList* list = g_retired;
+    if (list->count < kRetiredRanges) {
+      list->entries[list->count++] = {&region, va, pages, chain};
+      list->pages += pages;
+      queued = true;
+    }
+    drain = list->count == kRetiredRanges || list->pages >= kRetiredPages;
+  }
+  if (!queued) {
+    // Both lists are full (another processor is draining): this range alone.
+    KeFlushEntireTb(TRUE, TRUE);
+    ReleaseRange({&region, va, pages, chain});
+  } else if (drain) {
+    DrainRetired();
+  }
+}
+
+}  // namespace mm
