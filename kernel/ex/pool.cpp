@@ -98,7 +98,7 @@ struct Pool {
 };
 
 constexpr ULONG kPools = 3;
-Pool g_pools[kPools];
+constinit Pool g_pools[kPools] = {};
 TagTable g_tags;
 BigPageTable g_big;
 KSPIN_LOCK g_big_lock;

@@ -98,8 +98,8 @@ class BlockPool {
 
  private:
   struct FreeEntry {
-    FreeEntry* next;
-    FreeEntry* previous;
+    FreeEntry* next = nullptr;
+    FreeEntry* previous = nullptr;
   };
   static constexpr uint64_t kLists = kUnitsPerPage + 1;  // by units; list 256: whole pages
 
@@ -110,8 +110,8 @@ class BlockPool {
   POOL_HEADER* TakeFirst(uint64_t units, uint64_t* found, PoolError* error);
   void Split(POOL_HEADER* header, uint64_t units, uint64_t total);
 
-  FreeEntry lists_[kLists];
-  uint64_t non_empty_[(kLists + 63) / 64];
+  FreeEntry lists_[kLists] = {};
+  uint64_t non_empty_[(kLists + 63) / 64] = {};
   uint64_t whole_pages_ = 0;
   uint8_t index_ = 0;
   uint8_t type_ = 0;

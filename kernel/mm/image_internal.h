@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mm/image.h"
+#include "mm/image_parser.h"
 #include "mm/mm_internal.h"
 
 namespace mm {
@@ -23,6 +24,7 @@ inline constexpr ULONG kMaxImportedImages = 16;
 struct LoadedImage {
   KLDR_DATA_TABLE_ENTRY entry;
   ULONG64 pages;
+  DataDirectory exports;
   ULONG64 traps;  // page of trap stubs, 0 = none
   ULONG64 trap_pages;
   LoadedImage* imports[kMaxImportedImages];
@@ -39,6 +41,9 @@ inline LoadedImage* ImageOf(PKLDR_DATA_TABLE_ENTRY entry) {
 }
 // ntoskrnl.exe.
 LoadedImage* KernelImage();
+
+// Fills in what the headers say.
+void DescribeImage(LoadedImage* image, const ImageInfo& info);
 
 // The list and the lock-free table. False: the table is full.
 bool InsertImage(LoadedImage* image);

@@ -152,6 +152,17 @@ void RememberUnloaded(const LoadedImage* image) {
   if (old != nullptr) ExFreePoolWithTag(old, kUnloadedTag);
 }
 
+void DescribeImage(LoadedImage* image, const ImageInfo& info) {
+  KLDR_DATA_TABLE_ENTRY& entry = image->entry;
+  const DataDirectory& exceptions = info.directories[kExceptionDirectory];
+  if (exceptions.rva != 0) entry.ExceptionTable = static_cast<PUCHAR>(entry.DllBase) + exceptions.rva;
+  entry.ExceptionTableSize = exceptions.size;
+  entry.CheckSum = info.checksum;
+  entry.TimeDateStamp = info.time_date_stamp;
+  entry.SizeOfImageNotRounded = info.size_of_image;
+  image->exports = info.directories[kExportDirectory];
+}
+
 void InitModuleList(const boot::LoaderBlock* block) {
   g_load_lock.Init();
   MmUnloadedDrivers = g_unloaded;
@@ -162,17 +173,11 @@ void InitModuleList(const boot::LoaderBlock* block) {
   entry.LoadCount = 1;
   SetName(&entry.FullDllName, g_kernel_full_name, sizeof(g_kernel_full_name));
   SetName(&entry.BaseDllName, g_kernel_base_name, sizeof(g_kernel_base_name));
-  // The kernel's own headers are trusted: our build made them.
-  const auto* bytes = static_cast<const UCHAR*>(entry.DllBase);
-  const auto* dos = reinterpret_cast<const IMAGE_DOS_HEADER*>(bytes);
-  const auto* nt = reinterpret_cast<const IMAGE_NT_HEADERS64*>(bytes + dos->e_lfanew);
-  const IMAGE_DATA_DIRECTORY& exceptions = nt->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_EXCEPTION];
-  entry.ExceptionTable = const_cast<UCHAR*>(bytes + exceptions.VirtualAddress);
-  entry.ExceptionTableSize = exceptions.Size;
-  entry.CheckSum = nt->OptionalHeader.CheckSum;
-  entry.TimeDateStamp = nt->FileHeader.TimeDateStamp;
-  entry.SizeOfImageNotRounded = nt->OptionalHeader.SizeOfImage;
   g_kernel_image.pages = PagesFor(entry.SizeOfImage);
+  static ImageInfo info;
+  const char* reason = "";
+  const ImageBytes bytes = {static_cast<const uint8_t*>(entry.DllBase), entry.SizeOfImage};
+  if (ParseHeaders(bytes, &info, &reason) == ImageError::kNone) DescribeImage(&g_kernel_image, info);
   InsertImage(&g_kernel_image);
 }
 
