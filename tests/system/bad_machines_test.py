@@ -43,8 +43,10 @@ class BadMachines(harness.SystemTest):
                 self.assertEqual(result.returncode, harness.EXIT_USAGE, result.stdout + result.stderr)
                 self.assertTrue(result.stderr.strip() or result.stdout.strip())
 
-    def test_drive_that_is_not_there(self):
-        self.fails("run", "--drive-c", self.sandbox.root / "absent", GUEST / "good.sys", says="absent")
+    def test_drive_that_is_no_folder(self):
+        path = self.sandbox.root / "a-file"
+        path.write_text("")
+        self.fails("run", "--drive-c", path, GUEST / "good.sys", says="a-file")
 
     def test_dump_path_that_cannot_be_written(self):
         path = self.sandbox.root / "absent" / "memory.dmp"

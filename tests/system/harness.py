@@ -160,4 +160,4 @@ def check_spinlock_crash(test, verdict):
 
 
 def main():
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings="ignore")
