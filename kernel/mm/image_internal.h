@@ -54,6 +54,21 @@ LoadedImage* FindImageByFullName(PCUNICODE_STRING name);
 void RememberUnloaded(const LoadedImage* image);
 extern SleepLock g_load_lock;
 
+// Adds a line to a report: parts one after the other, those that are 0 left out. `report` may be 0.
+void ReportLine(ImageReport* report, const char* a, const char* b = nullptr, const char* c = nullptr,
+                const char* d = nullptr, const char* e = nullptr);
+
+// A page-table view of an image that is mapped at its own address; reads make pages resident.
+ImageView ViewOf(LoadedImage* image);
+
+// Binds the imports of an image being built in `view`. On success image->imports (counted in their LoadCount)
+// and the traps are set; on failure nothing is held.
+NTSTATUS BindImports(LoadedImage* image, ImageView view, DataDirectory directory, ImageReport* report);
+void ReleaseImports(LoadedImage* image);
+
+// TRUE if Windows's kernel or HAL exports the name.
+bool IsDocumentedExport(const char* name);
+
 // Address of an export of a mapped image; forwarders followed. 0: none.
 PVOID FindExport(LoadedImage* image, const char* name);
 PVOID FindExportByOrdinal(LoadedImage* image, ULONG ordinal);

@@ -192,6 +192,8 @@ enum class FreePagesToo : bool { kNo, kYes };
 // Unmaps and gives the range back. Addresses and pages are reused only after every processor has flushed its
 // TLB, which happens for many ranges at once.
 void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages);
+// The same for pages in the middle of a range whose addresses stay reserved.
+void RetirePages(ULONG64 va, ULONG64 pages);
 // Flushes and reuses what RetireRange has gathered: when memory runs short.
 bool DrainRetired();
 

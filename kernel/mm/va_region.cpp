@@ -20,7 +20,7 @@ constexpr ULONG64 kImagePages = 64 * 1024;
 
 // Ranges on their way out: unmapped, but other processors may still have them in their TLBs.
 struct Retired {
-  VaRegion* region;
+  VaRegion* region;  // 0: the addresses stay reserved
   ULONG64 va;
   ULONG64 pages;
   PFN_NUMBER first_page;  // chain through MMPFN.u1.Flink
@@ -44,7 +44,7 @@ void ReleaseRange(const Retired& range) {
     FreePage(page);
     page = next;
   }
-  range.region->Release(range.va, range.pages);
+  if (range.region != nullptr) range.region->Release(range.va, range.pages);
 }
 
 void ReleaseRetired(RetiredList* list) {
@@ -153,7 +153,9 @@ bool DrainRetired() {
   return true;
 }
 
-void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
+namespace {
+
+void Retire(VaRegion* region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
   PFN_NUMBER chain = kNoPage;
   for (ULONG64 i = 0; i < pages; ++i) {
     ClearPte(PteOf(va) + i, free_pages, &chain);
@@ -165,7 +167,7 @@ void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_
     SpinGuard guard(&g_retired_lock);
     RetiredList* list = g_retired;
     if (list->count < kRetiredRanges) {
-      list->entries[list->count++] = {&region, va, pages, chain};
+      list->entries[list->count++] = {region, va, pages, chain};
       list->pages += pages;
       queued = true;
     }
@@ -174,10 +176,20 @@ void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_
   if (!queued) {
     // Both lists are full (another processor is draining): this range alone.
     KeFlushEntireTb(TRUE, TRUE);
-    ReleaseRange({&region, va, pages, chain});
+    ReleaseRange({region, va, pages, chain});
   } else if (drain) {
     DrainRetired();
   }
+}
+
+}  // namespace
+
+void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
+  Retire(&region, va, pages, free_pages);
+}
+
+void RetirePages(ULONG64 va, ULONG64 pages) {
+  Retire(nullptr, va, pages, FreePagesToo::kYes);
 }
 
 }  // namespace mm

@@ -28,7 +28,7 @@ extern "C" {
 // Loads the raw file `File` as a system image; DriverEntry is not called (entry->EntryPoint). `Report` is
 // reset and filled. Errors as Windows gives them: STATUS_INVALID_IMAGE_NOT_MZ, STATUS_INVALID_IMAGE_FORMAT,
 // STATUS_INVALID_IMAGE_WIN_32 (an x86 image), STATUS_IMAGE_CHECKSUM_MISMATCH,
-// STATUS_DRIVER_ENTRYPOINT_NOT_FOUND, STATUS_OBJECT_NAME_NOT_FOUND (an imported library that is not loaded),
+// STATUS_DRIVER_ENTRYPOINT_NOT_FOUND, STATUS_DRIVER_UNABLE_TO_LOAD (an imported library that is not loaded),
 // STATUS_INSUFFICIENT_RESOURCES; STATUS_IMAGE_ALREADY_LOADED for a full name that is loaded. IRQL:
 // PASSIVE_LEVEL.
 NTSTATUS MmLoadSystemImage(const void* File, SIZE_T Size, PCUNICODE_STRING FullName,
