@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -280,6 +281,23 @@ base::Result<DumpStatistics> WriteInto(Writer& writer, const GuestRam& ram,
   return statistics;
 }
 
+// To a new file, sharing extents where the file system can. False with errno.
+bool CopyFile(const std::string& from, const std::string& to) {
+  base::UniqueFd source(open(from.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!source) return false;
+  base::UniqueFd target(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  struct stat status{};
+  if (!target || fstat(source.get(), &status) != 0) return false;
+  if (ioctl(target.get(), FICLONE, source.get()) == 0) return true;
+  for (off_t left = status.st_size; left != 0;) {
+    const ssize_t part = sendfile(target.get(), source.get(), nullptr, static_cast<size_t>(left));
+    if (part == 0) errno = EIO;  // the source became shorter
+    if (part <= 0) return false;
+    left -= part;
+  }
+  return true;
+}
+
 std::string TemporaryName(const std::string& path) {
   return fmt::format("{}.{}.partial", path, getpid());
 }
@@ -310,29 +328,8 @@ base::Result<void> DuplicateDump(const std::string& from, const std::string& to)
   const std::string what = "cannot write the dump " + to;
   const std::string temporary = TemporaryName(to);
   unlink(temporary.c_str());
-  if (link(from.c_str(), temporary.c_str()) != 0) {
-    base::UniqueFd source(open(from.c_str(), O_RDONLY | O_CLOEXEC));
-    base::UniqueFd target(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    struct stat status{};
-    if (!source || !target || fstat(source.get(), &status) != 0) {
-      const int error = errno;
-      unlink(temporary.c_str());
-      return base::FailErrno(what, error);
-    }
-    bool copied = ioctl(target.get(), FICLONE, source.get()) == 0;
-    for (off_t left = status.st_size; !copied;) {
-      const ssize_t part =
-          left == 0 ? 0 : copy_file_range(source.get(), nullptr, target.get(), nullptr, left, 0);
-      if (part < 0 || (part == 0 && left != 0)) {
-        const int error = part == 0 ? EIO : errno;
-        unlink(temporary.c_str());
-        return base::FailErrno(what, error);
-      }
-      left -= part;
-      copied = left == 0;
-    }
-  }
-  if (rename(temporary.c_str(), to.c_str()) != 0) {
+  const bool done = link(from.c_str(), temporary.c_str()) == 0 || CopyFile(from, temporary);
+  if (!done || rename(temporary.c_str(), to.c_str()) != 0) {
     const int error = errno;
     unlink(temporary.c_str());
     return base::FailErrno(what, error);

@@ -47,6 +47,10 @@ DriverFile CheckImage(const pe::Image& image, DriverProblem& problem) {
   if (headers.entry_rva == 0 || headers.entry_rva >= headers.size_of_image) {
     return Refuse(problem, kInvalidFormat, "it has no entry point");
   }
+  if (headers.directory(pe::Directory::kTls).rva != 0) {
+    return Refuse(problem, kInvalidFormat,
+                  "it has thread-local storage (a TLS directory), which no kernel image may have");
+  }
   auto imports = image.Imports();
   if (!imports) return Refuse(problem, kInvalidFormat, "bad imports: " + imports.error().message);
   auto relocations = image.Relocations();

@@ -32,6 +32,10 @@ constexpr uint32_t kNmiHardwareFailure = 0x80;
 constexpr char kDriverFolder[] = "C:\\Windows\\System32\\drivers\\";
 constexpr char kDumpOnC[] = "C:\\Windows\\MEMORY.DMP";
 
+std::string ErrnoText(const std::string& what) {
+  return base::FailErrno(what, errno).value().message;
+}
+
 class Runner {
  public:
   Runner(const RunOptions& options, Progress& progress) : options_(options), progress_(progress) {}
@@ -98,8 +102,7 @@ bool Runner::Check() {
     return Fail(Outcome::kInternalError,
                 fmt::format("cannot write the dump {}: it is a folder", dump.string()));
   if (access(folder.c_str(), W_OK | X_OK) != 0) {
-    return Fail(Outcome::kInternalError,
-                base::FailErrno("cannot write the dump " + dump.string(), errno).value().message);
+    return Fail(Outcome::kInternalError, ErrnoText("cannot write the dump " + dump.string()));
   }
   return true;
 }
@@ -113,6 +116,9 @@ bool Runner::Prepare() {
     drive_c_ = temporary_.path() + "/C";
   } else {
     drive_c_ = options_.drive_c;
+    if (access(drive_c_.c_str(), R_OK | W_OK | X_OK) != 0) {
+      return Fail(Outcome::kInternalError, ErrnoText("cannot use " + drive_c_ + " as drive C:"));
+    }
   }
   if (auto made = PrepareDriveC(drive_c_); !made) return Fail(Outcome::kInternalError, made.error().message);
   const std::string name = fs::path(options_.driver).filename().string();
@@ -241,10 +247,10 @@ bool Runner::LetWork() {
 
 bool Runner::StopService() {
   progress_.Stage("sc stop " + ServiceName());
-  result_.threads.clear();
   const Deadline deadline = std::max(deadline_, Clock::now() + std::chrono::seconds(5));
   auto reply = machine_->Call(boot::Request::kServiceStop, ServicePayload(), deadline);
   if (!reply) return GiveUp("the driver was unloaded");
+  result_.threads.clear();
   result_.left_behind = ParseLines(reply->payload);
   if (!Succeeded(reply->status)) {
     result_.left_behind.insert(result_.left_behind.begin(),
@@ -392,7 +398,6 @@ int ExitStatusOf(const RunResult& result) {
     case Outcome::kLeftBehind:
       return 6;
     case Outcome::kInterrupted:
-      return 130;
     case Outcome::kInternalError:
       break;
   }
