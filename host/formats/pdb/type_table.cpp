@@ -346,11 +346,15 @@ const std::vector<Enumerator>& TypeTable::Enumerators(TypeId id) const {
   const auto record = records().At(id);
   const auto udt = record ? ParseUdt(*record) : std::nullopt;
   if (!udt || udt->kind != LF_ENUM) return enumerators;
+  // Compilers write negative values as unsigned ones of the underlying size.
+  const Type underlying = GetAtDepth(udt->underlying, 1);
+  const bool narrow = underlying.is_signed && underlying.size < 8 && underlying.size != 0;
+  const unsigned shift = narrow ? 64 - static_cast<unsigned>(underlying.size) * 8 : 0;
   WalkFields(udt->fields, [&](uint16_t kind, Cursor& c) {
     if (kind != LF_ENUMERATE) return SkipField(kind, c);
     Enumerator enumerator;
     c.Skip(2);
-    enumerator.value = c.Number();
+    enumerator.value = static_cast<int64_t>(static_cast<uint64_t>(c.Number()) << shift) >> shift;
     enumerator.name = c.Name();
     if (c.ok()) enumerators.push_back(enumerator);
     return true;
