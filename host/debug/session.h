@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -104,7 +105,9 @@ class Session {
   void LoadModuleList();
   void LearnFromSymbols();
   base::Result<uint64_t> PrcbAddress(uint32_t number) const;
+  base::Result<Registers> SavedProcessorRegisters(uint32_t number) const;
   base::Result<Registers> SwitchedOutRegisters(uint64_t thread) const;
+  uint32_t FindCrashProcessor() const;
 
   std::unique_ptr<Target> target_;
   VirtualMemory memory_;
@@ -112,6 +115,7 @@ class Session {
   std::unique_ptr<Unwinder> unwinder_;
   KernelFacts facts_;
   std::vector<std::string> warnings_;
+  mutable std::map<uint32_t, Processor> processors_;  // a dump's never change
   uint32_t crash_processor_ = 0;
   uint32_t current_processor_ = 0;
   std::optional<uint64_t> explicit_thread_;
