@@ -65,6 +65,43 @@ base::Result<std::optional<uint64_t>> ParseNumber(std::string_view text) {
   return any ? std::optional(value) : std::nullopt;
 }
 
+struct Operator {
+  std::string_view text;
+  int precedence;
+  uint64_t (*apply)(uint64_t, uint64_t);
+  bool is_division;
+};
+
+uint64_t ShiftArithmetic(uint64_t a, uint64_t b) {
+  return static_cast<uint64_t>(static_cast<int64_t>(a) >> std::min<uint64_t>(b, 63));
+}
+
+// Longer spellings first.
+constexpr Operator kOperators[] = {
+    {">>>", 5, ShiftArithmetic, false},
+    {"<<", 5, [](uint64_t a, uint64_t b) { return b < 64 ? a << b : 0; }, false},
+    {">>", 5, [](uint64_t a, uint64_t b) { return b < 64 ? a >> b : 0; }, false},
+    {"<=", 4, [](uint64_t a, uint64_t b) { return uint64_t{a <= b}; }, false},
+    {">=", 4, [](uint64_t a, uint64_t b) { return uint64_t{a >= b}; }, false},
+    {"==", 4, [](uint64_t a, uint64_t b) { return uint64_t{a == b}; }, false},
+    {"!=", 4, [](uint64_t a, uint64_t b) { return uint64_t{a != b}; }, false},
+    {"=", 4, [](uint64_t a, uint64_t b) { return uint64_t{a == b}; }, false},
+    {"<", 4, [](uint64_t a, uint64_t b) { return uint64_t{a < b}; }, false},
+    {">", 4, [](uint64_t a, uint64_t b) { return uint64_t{a > b}; }, false},
+    {"*", 7, [](uint64_t a, uint64_t b) { return a * b; }, false},
+    {"/", 7, [](uint64_t a, uint64_t b) { return a / b; }, true},
+    {"%", 7, [](uint64_t a, uint64_t b) { return a % b; }, true},
+    {"mod", 7, [](uint64_t a, uint64_t b) { return a % b; }, true},
+    {"+", 6, [](uint64_t a, uint64_t b) { return a + b; }, false},
+    {"-", 6, [](uint64_t a, uint64_t b) { return a - b; }, false},
+    {"&", 3, [](uint64_t a, uint64_t b) { return a & b; }, false},
+    {"and", 3, [](uint64_t a, uint64_t b) { return a & b; }, false},
+    {"^", 2, [](uint64_t a, uint64_t b) { return a ^ b; }, false},
+    {"xor", 2, [](uint64_t a, uint64_t b) { return a ^ b; }, false},
+    {"|", 1, [](uint64_t a, uint64_t b) { return a | b; }, false},
+    {"or", 1, [](uint64_t a, uint64_t b) { return a | b; }, false},
+};
+
 class Parser {
  public:
   Parser(const Session& session, std::string_view text) : session_(session), text_(text) {}
@@ -77,15 +114,6 @@ class Parser {
   }
 
  private:
-  struct Operator {
-    std::string_view text;
-    int precedence;
-    uint64_t (*apply)(uint64_t, uint64_t);
-    bool is_division = false;
-  };
-  // Longer spellings first.
-  static const std::vector<Operator>& Operators();
-
   void Blanks() {
     while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_])) != 0) ++at_;
   }
@@ -130,40 +158,9 @@ class Parser {
   size_t at_ = 0;
 };
 
-const std::vector<Parser::Operator>& Parser::Operators() {
-  static const std::vector<Operator> kOperators = {
-      {">>>", 5,
-       [](uint64_t a, uint64_t b) {
-         return b < 64 ? static_cast<uint64_t>(static_cast<int64_t>(a) >> b) : (a >> 63 != 0 ? ~0ull : 0ull);
-       }},
-      {"<<", 5, [](uint64_t a, uint64_t b) { return b < 64 ? a << b : 0; }},
-      {">>", 5, [](uint64_t a, uint64_t b) { return b < 64 ? a >> b : 0; }},
-      {"<=", 4, [](uint64_t a, uint64_t b) -> uint64_t { return a <= b; }},
-      {">=", 4, [](uint64_t a, uint64_t b) -> uint64_t { return a >= b; }},
-      {"==", 4, [](uint64_t a, uint64_t b) -> uint64_t { return a == b; }},
-      {"!=", 4, [](uint64_t a, uint64_t b) -> uint64_t { return a != b; }},
-      {"=", 4, [](uint64_t a, uint64_t b) -> uint64_t { return a == b; }},
-      {"<", 4, [](uint64_t a, uint64_t b) -> uint64_t { return a < b; }},
-      {">", 4, [](uint64_t a, uint64_t b) -> uint64_t { return a > b; }},
-      {"*", 7, [](uint64_t a, uint64_t b) { return a * b; }},
-      {"/", 7, [](uint64_t a, uint64_t b) { return a / b; }, true},
-      {"%", 7, [](uint64_t a, uint64_t b) { return a % b; }, true},
-      {"mod", 7, [](uint64_t a, uint64_t b) { return a % b; }, true},
-      {"+", 6, [](uint64_t a, uint64_t b) { return a + b; }},
-      {"-", 6, [](uint64_t a, uint64_t b) { return a - b; }},
-      {"&", 3, [](uint64_t a, uint64_t b) { return a & b; }},
-      {"and", 3, [](uint64_t a, uint64_t b) { return a & b; }},
-      {"^", 2, [](uint64_t a, uint64_t b) { return a ^ b; }},
-      {"xor", 2, [](uint64_t a, uint64_t b) { return a ^ b; }},
-      {"|", 1, [](uint64_t a, uint64_t b) { return a | b; }},
-      {"or", 1, [](uint64_t a, uint64_t b) { return a | b; }},
-  };
-  return kOperators;
-}
-
-const Parser::Operator* Parser::TakeOperator(int min_precedence) {
+const Operator* Parser::TakeOperator(int min_precedence) {
   Blanks();
-  for (const Operator& op : Operators()) {
+  for (const Operator& op : kOperators) {
     const bool is_word = std::isalpha(static_cast<unsigned char>(op.text[0])) != 0;
     const bool matches = is_word ? Lower(PeekWord()) == op.text : text_.substr(at_).starts_with(op.text);
     if (!matches) continue;
