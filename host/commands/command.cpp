@@ -24,7 +24,9 @@ std::string SortKey(std::string_view name) {
 
 }  // namespace
 
-Registration::Registration(Command command) { Records().push_back(std::move(command)); }
+Registration::Registration(Command command) {
+  Records().push_back(std::move(command));
+}
 
 const std::vector<const Command*>& AllCommands() {
   static const std::vector<const Command*> sorted = [] {
@@ -55,7 +57,8 @@ std::string HelpText(const Command& command) {
   std::string text = fmt::format("{} - {}\n\nUsage: {}\n", command.names[0], command.summary, command.usage);
   if (command.names.size() > 1) {
     text += "Also:  ";
-    for (size_t i = 1; i < command.names.size(); ++i) text += (i == 1 ? "" : ", ") + std::string(command.names[i]);
+    for (size_t i = 1; i < command.names.size(); ++i)
+      text += (i == 1 ? "" : ", ") + std::string(command.names[i]);
     text += "\n";
   }
   if (!command.description.empty()) text += "\n" + std::string(command.description) + "\n";
@@ -82,7 +85,8 @@ Arguments::Arguments(std::string_view text) : words_(SplitWords(text)) {}
 
 bool Arguments::Flag(std::string_view name) {
   const auto at = std::find_if(words_.begin(), words_.end(), [&](const std::string& word) {
-    return word.size() == name.size() && (word[0] == '-' || word[0] == '/') && EqualsNoCase(word.substr(1), name.substr(1));
+    return word.size() == name.size() && (word[0] == '-' || word[0] == '/') &&
+           EqualsNoCase(word.substr(1), name.substr(1));
   });
   if (at == words_.end()) return false;
   words_.erase(at);
@@ -114,6 +118,8 @@ base::Result<uint64_t> AddressOr(Context& context, std::string_view text, uint64
   return debug::Evaluate(context.session, text);
 }
 
-std::string MemoryReadError(uint64_t address) { return "Memory read error at " + debug::FormatAddress(address); }
+std::string MemoryReadError(uint64_t address) {
+  return "Memory read error at " + debug::FormatAddress(address);
+}
 
 }  // namespace commands

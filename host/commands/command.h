@@ -1,5 +1,5 @@
-// The command registry. A command is one file with one `const Registration`: names, help and the function that
-// runs it. `.hh`, `!help` and `bugcheck debug --list-commands` are made from the same records.
+// The command registry. A command is one file with one `const Registration`: names, help and the function
+// that runs it. `.hh`, `!help` and `bugcheck debug --list-commands` are made from the same records.
 #pragma once
 
 #include <string>
@@ -30,10 +30,10 @@ struct Call {
 };
 
 struct Command {
-  std::vector<std::string_view> names;  // the first is the one that help shows
-  std::string_view usage;               // "!mex.t [ADDRESS]"
-  std::string_view summary;             // one line, no full stop
-  std::string_view description;         // what each column or option means
+  std::vector<std::string_view> names;     // the first is the one that help shows
+  std::string_view usage;                  // "!mex.t [ADDRESS]"
+  std::string_view summary;                // one line, no full stop
+  std::string_view description;            // what each column or option means
   std::vector<std::string_view> examples;  // command lines; each must work on any dump
   base::Result<void> (*run)(Context&, const Call&);
 };
@@ -55,8 +55,9 @@ std::string CommandsMarkdown();
 class Arguments {
  public:
   explicit Arguments(std::string_view text);
-  bool Flag(std::string_view name);                 // "-t", also "/t"
-  base::Result<std::string> Value(std::string_view name);  // "-wr LIST"; "" when absent, an Error without value
+  bool Flag(std::string_view name);  // "-t", also "/t"
+  base::Result<std::string> Value(
+      std::string_view name);  // "-wr LIST"; "" when absent, an Error without value
   // What is left once all options were asked for; an Error for an unknown option.
   base::Result<std::vector<std::string>> Finish();
 

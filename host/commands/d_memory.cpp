@@ -18,10 +18,14 @@ struct Form {
 
 Form FormOf(char letter) {
   switch (letter) {
-    case 'b': return {1, 16, 0x80};
-    case 'w': return {2, 8, 0x40};
-    case 'd': return {4, 4, 0x20};
-    default: return {8, 2, 0x10};
+    case 'b':
+      return {1, 16, 0x80};
+    case 'w':
+      return {2, 8, 0x40};
+    case 'd':
+      return {4, 4, 0x20};
+    default:
+      return {8, 2, 0x10};
   }
 }
 
@@ -37,7 +41,8 @@ std::string NumberText(base::Bytes memory, const std::vector<bool>& present, siz
   return size == 8 ? debug::FormatAddress(value) : fmt::format("{:0{}x}", value, size * 2);
 }
 
-void PrintLine(Output& out, uint64_t address, base::Bytes memory, const std::vector<bool>& present, const Form& form) {
+void PrintLine(Output& out, uint64_t address, base::Bytes memory, const std::vector<bool>& present,
+               const Form& form) {
   std::string line = debug::FormatAddress(address) + " ";
   for (size_t at = 0; at + form.size <= memory.size(); at += form.size) {
     line += form.size == 1 && at == 8 ? "-" : " ";
@@ -45,7 +50,8 @@ void PrintLine(Output& out, uint64_t address, base::Bytes memory, const std::vec
   }
   if (form.size == 1) {
     line += std::string((16 - memory.size()) * 3 + 2, ' ');
-    for (size_t at = 0; at < memory.size(); ++at) line += present[at] ? Printable(static_cast<uint8_t>(memory[at])) : '?';
+    for (size_t at = 0; at < memory.size(); ++at)
+      line += present[at] ? Printable(static_cast<uint8_t>(memory[at])) : '?';
   }
   out.WriteLine(line);
 }
@@ -53,7 +59,8 @@ void PrintLine(Output& out, uint64_t address, base::Bytes memory, const std::vec
 base::Result<void> Run(Context& context, const Call& call) {
   const char letter = static_cast<char>(std::tolower(static_cast<unsigned char>(call.name[1])));
   const Form form = FormOf(letter);
-  if (g_next == 0) g_next = context.session.CurrentRegisters().map([](const auto& r) { return r.rsp(); }).value_or(0);
+  if (g_next == 0)
+    g_next = context.session.CurrentRegisters().map([](const auto& r) { return r.rsp(); }).value_or(0);
   const MemoryRange range = TRY(ParseRange(context, call.arguments, g_next, form.default_count, form.size));
   const uint64_t per_line = form.per_line * form.size;
   const uint64_t total = range.count * form.size;
@@ -77,7 +84,8 @@ const Registration kRegistration({
     {"db", "dw", "dd", "dq", "dp"},
     "db|dw|dd|dq|dp [ADDRESS [END|LCOUNT]]",
     "memory as bytes, words, double words, quad words, pointers",
-    "COUNT is in objects and hexadecimal (0n for decimal). Without ADDRESS it goes on behind the last one. What the dump\n"
+    "COUNT is in objects and hexadecimal (0n for decimal). Without ADDRESS it goes on behind the last one. "
+    "What the dump\n"
     "does not hold is shown as ??.",
     {"db @rsp L20", "dw @rsp", "dd @rsp L8", "dq @rsp", "dp @rsp L4"},
     Run,

@@ -23,7 +23,8 @@ const Registration kRegistration({
     {".thread"},
     ".thread [ADDRESS]",
     "choose the thread that k and r speak of",
-    "ADDRESS is an ETHREAD. Without it: back to the thread that crashed. /p and /r are accepted; kernel addresses need\n"
+    "ADDRESS is an ETHREAD. Without it: back to the thread that crashed. /p and /r are accepted; kernel "
+    "addresses need\n"
     "no process.",
     {".thread @$thread", ".thread"},
     Run,

@@ -9,7 +9,8 @@ namespace {
 uint64_t g_next = 0;
 
 base::Result<void> Run(Context& context, const Call& call) {
-  if (g_next == 0) g_next = context.session.CurrentRegisters().map([](const auto& r) { return r.rsp(); }).value_or(0);
+  if (g_next == 0)
+    g_next = context.session.CurrentRegisters().map([](const auto& r) { return r.rsp(); }).value_or(0);
   const MemoryRange range = TRY(ParseRange(context, call.arguments, g_next, 0x10, 8));
   for (uint64_t i = 0; i < range.count; ++i) {
     const uint64_t address = range.address + i * 8;

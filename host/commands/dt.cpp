@@ -93,9 +93,11 @@ base::Result<void> Run(Context& context, const Call& call) {
     }
     return {};
   }
-  if (options.with_values && !context.session.memory().Get<uint8_t>(address)) context.out.WriteLine(MemoryReadError(address));
+  if (options.with_values && !context.session.memory().Get<uint8_t>(address))
+    context.out.WriteLine(MemoryReadError(address));
   const size_t bang = request.name.find('!');
-  context.out.Line("{}!{}", bang == std::string::npos ? "nt" : request.name.substr(0, bang), complete.info().name);
+  context.out.Line("{}!{}", bang == std::string::npos ? "nt" : request.name.substr(0, bang),
+                   complete.info().name);
   PrintMembers(context, object, options);
   return {};
 }
@@ -107,7 +109,8 @@ const Registration kRegistration({
     "Without ADDRESS: offsets and types. With it: values. A name of a global variable shows that variable.\n"
     "  FIELD      only members whose names begin so\n"
     "  -r[DEPTH]  opens nested structures and arrays (1 level, or DEPTH up to 8)\n"
-    "A pattern with * lists the types that match. Values: 0x hexadecimal, 0n decimal, 0y binary (bit-fields).",
+    "A pattern with * lists the types that match. Values: 0x hexadecimal, 0n decimal, 0y binary "
+    "(bit-fields).",
     {"dt nt!_LIST_ENTRY", "dt nt!_KTHREAD @$thread State", "dt nt!_KTHREAD @$thread -r", "dt nt!_KPR*"},
     Run,
 });

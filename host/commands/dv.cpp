@@ -15,7 +15,8 @@ base::Result<void> Run(Context& context, const Call& call) {
   frame.registers = registers;
   frame.ip = registers.rip;
   const auto variables = context.session.symbols().VariablesAt(frame.LookupIp());
-  if (variables.empty()) context.out.Line("No local variables are known at {}", context.session.symbols().Describe(frame.ip));
+  if (variables.empty())
+    context.out.Line("No local variables are known at {}", context.session.symbols().Describe(frame.ip));
   for (const symbols::Variable& variable : variables) {
     context.out.Line("{}{}", variable.is_parameter ? "prm " : "    ", VariableText(context, frame, variable));
   }
@@ -26,7 +27,8 @@ const Registration kRegistration({
     {"dv"},
     "dv",
     "local variables of the current context",
-    "Parameters (prm) first. <unavailable>: optimised away at this instruction, or in a register that is not known.",
+    "Parameters (prm) first. <unavailable>: optimised away at this instruction, or in a register that is not "
+    "known.",
     {"dv"},
     Run,
 });

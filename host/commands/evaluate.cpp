@@ -19,8 +19,10 @@ const Registration kRegistration({
     {"?"},
     "? EXPRESSION",
     "evaluate an expression",
-    "Numbers are hexadecimal; 0n decimal, 0t octal, 0y binary. Symbols (nt!Name), registers (@rip), @$thread, @$proc,\n"
-    "@$prcb. Operators: + - * / % << >> & | ^ ~ == != < > ( ), and by wo dwo qwo poi to read memory, hi low not.",
+    "Numbers are hexadecimal; 0n decimal, 0t octal, 0y binary. Symbols (nt!Name), registers (@rip), "
+    "@$thread, @$proc,\n"
+    "@$prcb. Operators: + - * / % << >> & | ^ ~ == != < > ( ), and by wo dwo qwo poi to read memory, hi low "
+    "not.",
     {"? 0n10+5", "? poi(nt!PsLoadedModuleList)", "? @$thread"},
     Run,
 });

@@ -19,8 +19,10 @@ base::Result<void> Run(Context& context, const Call& call) {
   }
   Output& out = context.out;
   const std::string_view name = StatusName(record.ExceptionCode);
-  out.Line("ExceptionAddress: {} ({})", Hex16(record.ExceptionAddress), context.session.symbols().Describe(record.ExceptionAddress));
-  out.Line("   ExceptionCode: {:08x}{}", record.ExceptionCode, name.empty() ? "" : " (" + std::string(name) + ")");
+  out.Line("ExceptionAddress: {} ({})", Hex16(record.ExceptionAddress),
+           context.session.symbols().Describe(record.ExceptionAddress));
+  out.Line("   ExceptionCode: {:08x}{}", record.ExceptionCode,
+           name.empty() ? "" : " (" + std::string(name) + ")");
   out.Line("  ExceptionFlags: {:08x}", record.ExceptionFlags);
   out.Line("NumberParameters: {}", record.NumberParameters);
   for (uint32_t i = 0; i < std::min(record.NumberParameters, 15u); ++i) {

@@ -98,7 +98,9 @@ Interpreter::Outcome Interpreter::RunLine(std::string_view line, Output& out) {
   return total;
 }
 
-std::string Interpreter::Prompt() const { return fmt::format("{}: kd> ", session_.current_processor()); }
+std::string Interpreter::Prompt() const {
+  return fmt::format("{}: kd> ", session_.current_processor());
+}
 
 std::vector<std::string> Interpreter::Complete(std::string_view prefix) const {
   std::vector<std::string> names;

@@ -51,9 +51,11 @@ base::Result<void> Run(Context& context, const Call& call) {
   TableData data{{"frame", "child_sp", "return", "call_site", "source"}, {}};
   for (size_t i = 0; i < stack.frames.size(); ++i) {
     const debug::Frame& frame = stack.frames[i];
-    const std::string name = FrameName(context.session.symbols(), frame), source = FrameSource(context.session.symbols(), frame);
-    out.Line("{}{} {} {}{}{}{}", numbers ? fmt::format("{:02x} ", i) : "", debug::FormatAddress(frame.child_sp),
-             debug::FormatAddress(frame.return_address), arguments ? ": " + HomeArea(context, frame) + " : " : "", name,
+    const std::string name = FrameName(context.session.symbols(), frame),
+                      source = FrameSource(context.session.symbols(), frame);
+    out.Line("{}{} {} {}{}{}{}", numbers ? fmt::format("{:02x} ", i) : "",
+             debug::FormatAddress(frame.child_sp), debug::FormatAddress(frame.return_address),
+             arguments ? ": " + HomeArea(context, frame) + " : " : "", name,
              source.empty() ? "" : " [" + source + "]", arguments ? TrapNote(context, frame) : "");
     if (parameters) PrintParameters(context, frame);
     data.rows.push_back({Hex(i), Hex16(frame.child_sp), Hex16(frame.return_address), name, source});
@@ -67,7 +69,8 @@ const Registration kRegistration({
     {"k", "kn", "kv", "kb", "kP", "kp"},
     "k [COUNT] | kn | kv | kP",
     "the stack of the current context",
-    "Frames from the innermost outward, by unwind data alone. The context is the selected thread's or processor's, or\n"
+    "Frames from the innermost outward, by unwind data alone. The context is the selected thread's or "
+    "processor's, or\n"
     "what .trap or .cxr chose.\n"
     "  kn  with frame numbers\n"
     "  kv  also the four words in which x64 code may have saved its register arguments, and trap frames\n"

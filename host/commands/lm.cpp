@@ -8,13 +8,17 @@ namespace {
 
 std::string SymbolText(const debug::Module& module) {
   switch (module.symbol_state) {
-    case debug::SymbolState::kDeferred: return "(deferred)";
+    case debug::SymbolState::kDeferred:
+      return "(deferred)";
     case debug::SymbolState::kPdb:
     case debug::SymbolState::kIsf:
-      return fmt::format("({} symbols)          {}", module.symbol_state == debug::SymbolState::kPdb ? "pdb" : "isf",
+      return fmt::format("({} symbols)          {}",
+                         module.symbol_state == debug::SymbolState::kPdb ? "pdb" : "isf",
                          module.symbols ? std::string(module.symbols->file_name()) : "");
-    case debug::SymbolState::kExports: return "(export symbols)       " + module.image_name;
-    case debug::SymbolState::kNone: break;
+    case debug::SymbolState::kExports:
+      return "(export symbols)       " + module.image_name;
+    case debug::SymbolState::kNone:
+      break;
   }
   return "(no symbols)";
 }
@@ -37,9 +41,12 @@ base::Result<void> Run(Context& context, const Call& call) {
   bool verbose = call.name.find('v') != std::string_view::npos;
   std::string pattern = "*";
   for (size_t i = 0; i < words.size(); ++i) {
-    if (words[i] == "v" || words[i] == "-v") verbose = true;
-    else if ((words[i] == "m" || words[i] == "-m") && i + 1 < words.size()) pattern = words[++i];
-    else if (words[i] != "k" && words[i] != "n" && words[i] != "t") pattern = words[i];
+    if (words[i] == "v" || words[i] == "-v")
+      verbose = true;
+    else if ((words[i] == "m" || words[i] == "-m") && i + 1 < words.size())
+      pattern = words[++i];
+    else if (words[i] != "k" && words[i] != "n" && words[i] != "t")
+      pattern = words[i];
   }
   context.out.Line("{:<17} {:<17}   module name", "start", "end");
   TableData data{{"start", "end", "name", "image", "symbols"}, {}};
@@ -47,8 +54,10 @@ base::Result<void> Run(Context& context, const Call& call) {
     if (module->unloaded || !MatchesWildcard(module->name, pattern)) continue;
     if (verbose) context.session.symbols().Load(*module);
     const std::string symbols = SymbolText(*module);
-    context.out.Line("{} {}   {:<10} {}", debug::FormatAddress(module->base), debug::FormatAddress(module->end()), module->name, symbols);
-    data.rows.push_back({Hex16(module->base), Hex16(module->end()), module->name, module->image_name, symbols});
+    context.out.Line("{} {}   {:<10} {}", debug::FormatAddress(module->base),
+                     debug::FormatAddress(module->end()), module->name, symbols);
+    data.rows.push_back(
+        {Hex16(module->base), Hex16(module->end()), module->name, module->image_name, symbols});
     if (verbose) PrintDetails(context.out, *module);
   }
   context.out.Table(std::move(data));
@@ -57,7 +66,8 @@ base::Result<void> Run(Context& context, const Call& call) {
     if (!module->unloaded || !MatchesWildcard(module->name, pattern)) continue;
     if (!heading) context.out.Line("\nUnloaded modules:");
     heading = true;
-    context.out.Line("{} {}   {}", debug::FormatAddress(module->base), debug::FormatAddress(module->end()), module->image_name);
+    context.out.Line("{} {}   {}", debug::FormatAddress(module->base), debug::FormatAddress(module->end()),
+                     module->image_name);
   }
   return {};
 }
@@ -66,7 +76,8 @@ const Registration kRegistration({
     {"lm", "lmv", "lmvm", "lmm", "lmn", "lmt", "lmk"},
     "lm [v] [m PATTERN] | lmvm NAME",
     "loaded modules, and where their symbols come from",
-    "(deferred): symbols not looked for yet. v opens them and shows path, time stamp, checksum, and for missing or\n"
+    "(deferred): symbols not looked for yet. v opens them and shows path, time stamp, checksum, and for "
+    "missing or\n"
     "mismatched symbols the reason. m PATTERN: only modules whose names match (* and ?).",
     {"lm", "lm m nt", "lmvm nt"},
     Run,

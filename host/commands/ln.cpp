@@ -10,7 +10,9 @@ base::Result<void> Run(Context& context, const Call& call) {
   const auto registers = context.session.CurrentRegisters();
   const uint64_t address = TRY(AddressOr(context, call.arguments, registers ? registers->rip : 0));
   const debug::Symbols& symbols = context.session.symbols();
-  if (const auto line = symbols.LineAt(address)) context.out.Line("{}({}){}", line->file, line->line, line->displacement != 0 ? fmt::format("+0x{:x}", line->displacement) : "");
+  if (const auto line = symbols.LineAt(address))
+    context.out.Line("{}({}){}", line->file, line->line,
+                     line->displacement != 0 ? fmt::format("+0x{:x}", line->displacement) : "");
   const auto symbol = symbols.At(address);
   if (!symbol) {
     context.out.Line("{}   {}", debug::FormatAddress(address), symbols.Describe(address));

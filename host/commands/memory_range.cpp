@@ -7,8 +7,8 @@
 
 namespace commands {
 
-base::Result<MemoryRange> ParseRange(Context& context, std::string_view text, uint64_t next, uint64_t default_count,
-                                     uint64_t object_size) {
+base::Result<MemoryRange> ParseRange(Context& context, std::string_view text, uint64_t next,
+                                     uint64_t default_count, uint64_t object_size) {
   MemoryRange range{next, default_count};
   text = Trim(text);
   if (!text.empty()) range.address = TRY(debug::TakeExpression(context.session, text));
@@ -23,7 +23,8 @@ base::Result<MemoryRange> ParseRange(Context& context, std::string_view text, ui
     if (end < range.address) return base::Fail("the range ends before it begins");
     range.count = (end - range.address) / object_size + 1;
   }
-  if (range.count > kMaxRangeCount) return base::Fail(fmt::format("range too long: at most L{:x}", kMaxRangeCount));
+  if (range.count > kMaxRangeCount)
+    return base::Fail(fmt::format("range too long: at most L{:x}", kMaxRangeCount));
   return range;
 }
 

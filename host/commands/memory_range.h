@@ -16,7 +16,7 @@ struct MemoryRange {
 inline constexpr uint64_t kMaxRangeCount = 0x10000;
 
 // `next`: where an empty argument goes on. Counts are in objects of `object_size` bytes.
-base::Result<MemoryRange> ParseRange(Context& context, std::string_view text, uint64_t next, uint64_t default_count,
-                                     uint64_t object_size);
+base::Result<MemoryRange> ParseRange(Context& context, std::string_view text, uint64_t next,
+                                     uint64_t default_count, uint64_t object_size);
 
 }  // namespace commands

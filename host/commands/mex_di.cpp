@@ -47,7 +47,8 @@ const Registration kRegistration({
     {"!mex.di", "!di", "!mex.dumpinfo", "!dumpinfo"},
     "!mex.di [-v]",
     "dump information: machine, version, time, bug check",
-    "Computer name, kernel version and build, where the kernel lies, when the machine stopped and how long it ran,\n"
+    "Computer name, kernel version and build, where the kernel lies, when the machine stopped and how long "
+    "it ran,\n"
     "what it is made of, and the bug check with its four parameters.\n"
     "  -v  adds the target, its memory, list heads, counts of modules, processes and threads, and warnings.\n"
     "The session time is the machine's local time; the offset from UTC is behind it.",

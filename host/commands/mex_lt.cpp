@@ -36,7 +36,8 @@ const Registration kRegistration({
     {"!mex.lt", "!lt", "!mex.listthreads"},
     "!mex.lt [PROCESS|*] [-state LIST] [-wr LIST] [-bk]",
     "the threads of a process, with state, time and wait reason",
-    "PROCESS is an EPROCESS, a process id or a name (as in !mex.tl); without it the current thread's process, with *\n"
+    "PROCESS is an EPROCESS, a process id or a name (as in !mex.tl); without it the current thread's "
+    "process, with *\n"
     "every process. LIST is separated by commas.\n"
     "  -state LIST  only these states: running,ready,standby,waiting, ...\n"
     "  -wr LIST     only these wait reasons: WrPushLock,WrMutex, ...\n"

@@ -9,20 +9,24 @@ namespace commands {
 namespace {
 
 void PrintProcess(Context& context, const nt::Process& process) {
-  Table table({{"Name"}, {"Address"}, {"PID"}, {"Parent"}, {"PEB"}, {"Create Time"}, {"Thrd", Align::kRight}});
+  Table table(
+      {{"Name"}, {"Address"}, {"PID"}, {"Parent"}, {"PEB"}, {"Create Time"}, {"Thrd", Align::kRight}});
   auto both = [](uint64_t id) { return fmt::format("{:x} (0n{})", id, id); };
   const std::string created =
       process.create_time == 0 ? "" : ClockTime(process.create_time, context.kernel.TimeZoneBias());
-  table.Row({process.DisplayName(), Hex16(process.address) + " (E|K|O)", both(process.pid), both(process.parent_pid),
-             Hex16(process.peb), created, std::to_string(process.threads.size())});
+  table.Row({process.DisplayName(), Hex16(process.address) + " (E|K|O)", both(process.pid),
+             both(process.parent_pid), Hex16(process.peb), created, std::to_string(process.threads.size())});
   table.Print(context.out);
   context.out.Blank();
   context.out.Line("DirectoryTableBase: {}", Hex16(process.directory_table_base));
   context.out.Line("Object table: {}", Hex16(process.object_table));
   if (process.is_zombie) context.out.Line("This process has ended; something still refers to it (zombie).");
   const auto counts = nt::CountThreads(context.kernel, process, nt::LockTrace(context.kernel));
-  context.out.Line("Threads: {} running, {} readyish, {} blocked, {} waiting for LPC, {} for pages, {} for ERESOURCEs, {} deserve a look",
-                   counts.running, counts.readyish, counts.blocked, counts.lpc, counts.paging, counts.resource, counts.attention);
+  context.out.Line(
+      "Threads: {} running, {} readyish, {} blocked, {} waiting for LPC, {} for pages, {} for ERESOURCEs, {} "
+      "deserve a look",
+      counts.running, counts.readyish, counts.blocked, counts.lpc, counts.paging, counts.resource,
+      counts.attention);
   context.out.Blank();
   context.out.Line("Show Threads: !mex.us -p {0:x}    !mex.lt {0:x}    !process {0:x} 7", process.address);
 }

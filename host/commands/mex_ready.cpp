@@ -33,7 +33,8 @@ const Registration kRegistration({
     {"!mex.ready", "!ready", "!mex.standby", "!standby"},
     "!mex.ready",
     "threads that are ready, deferred ready, standby or in transition",
-    "Columns as in !mex.running, with the processors that the thread may run on (Affinity, decimal) and prefers\n"
+    "Columns as in !mex.running, with the processors that the thread may run on (Affinity, decimal) and "
+    "prefers\n"
     "(Ideal CPU). !mex.standby shows only the threads that are chosen to run next.",
     {"!mex.ready", "!mex.standby"},
     Run,

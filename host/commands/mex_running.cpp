@@ -34,9 +34,12 @@ const Registration kRegistration({
     {"!mex.running", "!running"},
     "!mex.running",
     "the thread that runs on each processor, and for how long",
-    "One line a processor. Next CPU is the processor. Time is the time since the thread's WaitTime: since its last\n"
-    "wait began; for a thread that never waited this is the machine's uptime, and no measure of how long it spun\n"
-    "(!spinlocks tells that). Reason is the reason of that last wait. User and Kernel are its processor times.",
+    "One line a processor. Next CPU is the processor. Time is the time since the thread's WaitTime: since "
+    "its last\n"
+    "wait began; for a thread that never waited this is the machine's uptime, and no measure of how long it "
+    "spun\n"
+    "(!spinlocks tells that). Reason is the reason of that last wait. User and Kernel are its processor "
+    "times.",
     {"!mex.running"},
     Run,
 });

@@ -32,7 +32,9 @@ std::vector<std::string> PidCells(const std::vector<const nt::Process*>& process
   return cells;
 }
 
-std::string Count(uint64_t value) { return value == 0 ? "." : std::to_string(value); }
+std::string Count(uint64_t value) {
+  return value == 0 ? "." : std::to_string(value);
+}
 
 void AddStates(std::vector<std::string>& cells, const nt::ThreadCounts& c) {
   for (uint64_t value : {c.attention, c.running, c.readyish, c.blocked, c.lpc, c.paging, c.resource}) {
@@ -41,10 +43,12 @@ void AddStates(std::vector<std::string>& cells, const nt::ThreadCounts& c) {
 }
 
 void PrintReasons(Context& context, const std::vector<std::pair<const nt::Process*, nt::ThreadCounts>>& all) {
-  Table table({{"Process"}, {"PID", Align::kRight}, {"Thread"}, {"Id", Align::kRight}, {"State"}, {"Reason"}});
+  Table table(
+      {{"Process"}, {"PID", Align::kRight}, {"Thread"}, {"Id", Align::kRight}, {"State"}, {"Reason"}});
   for (const auto& [process, counts] : all) {
     for (const auto& [thread, reason] : counts.reasons) {
-      table.Row({process->DisplayName(), Hex(process->pid), Hex16(thread->address), Hex(thread->tid), thread->Where(), reason});
+      table.Row({process->DisplayName(), Hex(process->pid), Hex16(thread->address), Hex(thread->tid),
+                 thread->Where(), reason});
     }
   }
   context.out.Blank();
@@ -62,7 +66,8 @@ void PrintTable(Context& context, const Options& options, const std::vector<cons
     for (const char* header : {"Thd", "Parent", "User", "Kernel"}) columns.push_back({header, Align::kRight});
   }
   if (options.states) {
-    for (const char* header : {"!!", "Rn", "Ry", "Bk", "Lc", "IO", "Er"}) columns.push_back({header, Align::kRight});
+    for (const char* header : {"!!", "Rn", "Ry", "Bk", "Lc", "IO", "Er"})
+      columns.push_back({header, Align::kRight});
   }
   Table table(std::move(columns));
   const auto pids = PidCells(shown);
@@ -110,7 +115,8 @@ base::Result<void> Run(Context& context, const Call& call) {
   PrintTable(context, options, shown);
   if (hidden != 0) {
     context.out.Blank();
-    context.out.Line("Warning! Zombie process(es) detected (not displayed). Count: {} [zombie report]", hidden);
+    context.out.Line("Warning! Zombie process(es) detected (not displayed). Count: {} [zombie report]",
+                     hidden);
     context.out.Fact("zombies", std::to_string(hidden));
   }
   PrintDamage(context);
@@ -121,12 +127,14 @@ const std::string& Description() {
   static const std::string text =
       "One line a process: id (hexadecimal and decimal), EPROCESS, image name (*32: a 32-bit process).\n"
       "  -t      adds how many threads are in which state; '.' is none:\n"
-      "          !! deserve a look (below), Rn running, Ry readyish (ready, deferred ready, standby, transition),\n"
+      "          !! deserve a look (below), Rn running, Ry readyish (ready, deferred ready, standby, "
+      "transition),\n"
       "          Bk blocked on a lock (push lock, mutex, fast mutex, guarded mutex, rundown, mutant),\n"
       "          Lc waiting for the reply of an LPC or ALPC server,\n"
       "          IO waiting for a page to come in or go out, Er waiting for an ERESOURCE\n"
       "  -v      with -t: lists the threads behind !! with the reason\n"
-      "  -s      adds the number of threads, the parent's id, and the user and kernel times of ended threads\n"
+      "  -s      adds the number of threads, the parent's id, and the user and kernel times of ended "
+      "threads\n"
       "  -z      shows the zombies (ended processes that something still refers to) instead\n"
       "  FILTER  a part of the name, a pattern with * and ?, a process id, or an EPROCESS\n\n" +
       std::string(nt::kAttentionRule);

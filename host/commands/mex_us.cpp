@@ -76,7 +76,8 @@ void Print(Context& context, const Options& options, const Stacks& stacks) {
   }
   out.Table(std::move(data));
   if (options.text.empty()) {
-    out.Line("{} stack(s) with {} threads displayed ({} Total threads)", stacks.groups.size(), stacks.matching, stacks.total);
+    out.Line("{} stack(s) with {} threads displayed ({} Total threads)", stacks.groups.size(),
+             stacks.matching, stacks.total);
   } else {
     out.Line("Threads matching filter: {} out of {}", stacks.matching, stacks.total);
   }
@@ -94,7 +95,8 @@ base::Result<void> Run(Context& context, const Call& call) {
   for (const nt::Process* process : FilterProcesses(context, options.process)) {
     for (const nt::Thread& thread : process->threads) {
       if (options.processors ? !thread.processor.has_value() : thread.is_idle && !thread.processor) continue;
-      if (thread.state == nt::ThreadState::kTerminated || thread.state == nt::ThreadState::kInitialized) continue;
+      if (thread.state == nt::ThreadState::kTerminated || thread.state == nt::ThreadState::kInitialized)
+        continue;
       AddThread(context, options, thread, stacks);
     }
   }

@@ -1,5 +1,5 @@
-// What is known about an NT kernel above raw memory. Every type and field is asked for by name, so that our kernel
-// and Microsoft's both work; what a kernel's symbols lack is left out, never guessed.
+// What is known about an NT kernel above raw memory. Every type and field is asked for by name, so that our
+// kernel and Microsoft's both work; what a kernel's symbols lack is left out, never guessed.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +61,8 @@ class Kernel {
   // An invalid Type when there is none. Looked up once.
   const debug::Type& type(const std::string& name) const;
   // The enumerator's name for `value`, else the fallback table's, else the number.
-  std::string EnumName(const std::string& type_name, uint64_t value, std::span<const char* const> fallback) const;
+  std::string EnumName(const std::string& type_name, uint64_t value,
+                       std::span<const char* const> fallback) const;
 
   // ---- Time ----
   uint64_t TickCount() const;      // now, in ticks

@@ -11,7 +11,9 @@ constexpr uint64_t kTraceHeld = 1, kTraceSpinning = 2;
 
 }  // namespace
 
-bool HasLockTrace(const Kernel& kernel) { return kernel.type("_KPRCB").HasField("LockTrace"); }
+bool HasLockTrace(const Kernel& kernel) {
+  return kernel.type("_KPRCB").HasField("LockTrace");
+}
 
 std::vector<LockTraceEntry> LockTrace(Kernel& kernel) {
   std::vector<LockTraceEntry> entries;
@@ -46,7 +48,8 @@ std::vector<ThreadLock> ThreadLocks(Kernel& kernel, const Thread& thread) {
   std::vector<ThreadLock> locks;
   const debug::Type& type = kernel.type("_KLOCK_ENTRY");
   // Windows's own _KLOCK_ENTRY (AutoBoost) is another structure: ours is told by these fields.
-  if (!type.HasField("CallerAddress") || !type.HasField("AcquireTime") || thread.lock_entries == 0) return locks;
+  if (!type.HasField("CallerAddress") || !type.HasField("AcquireTime") || thread.lock_entries == 0)
+    return locks;
   const FieldReader lock(type, {"LockState"}), caller(type, {"CallerAddress"}), time(type, {"AcquireTime"}),
       waiting(type, {"Waiting"}), kind(type, {"Kind"});
   const uint64_t count = std::min<uint64_t>(thread.lock_entry_count, 32);
@@ -55,8 +58,8 @@ std::vector<ThreadLock> ThreadLocks(Kernel& kernel, const Thread& thread) {
   for (uint64_t i = 0; i < count; ++i) {
     const auto record = std::span(bytes).subspan(i * type.size(), type.size());
     if (lock.ReadOr(record) == 0) continue;
-    locks.push_back({lock.ReadOr(record), caller.ReadOr(record), waiting.ReadOr(record) != 0, kind.ReadOr(record),
-                     kernel.MicrosecondsSince(time.ReadOr(record))});
+    locks.push_back({lock.ReadOr(record), caller.ReadOr(record), waiting.ReadOr(record) != 0,
+                     kind.ReadOr(record), kernel.MicrosecondsSince(time.ReadOr(record))});
   }
   return locks;
 }
@@ -72,10 +75,11 @@ uint64_t FirstOwnedMutant(Kernel& kernel, const Thread& thread) {
 
 bool IsSpinWait(const std::string& function) {
   static constexpr const char* kLoops[] = {
-      "KxWaitForSpinLockAndAcquire", "KxWaitForLockOwnerShip", "KxWaitForLockOwnerShipWithIrql",
-      "ExpWaitForSpinLockExclusiveAndAcquire", "ExpWaitForSpinLockSharedAndAcquire",
-      "KiWaitForQueuedSpinLock"};
-  return std::any_of(std::begin(kLoops), std::end(kLoops), [&](const char* loop) { return function == loop; });
+      "KxWaitForSpinLockAndAcquire",        "KxWaitForLockOwnerShip",
+      "KxWaitForLockOwnerShipWithIrql",     "ExpWaitForSpinLockExclusiveAndAcquire",
+      "ExpWaitForSpinLockSharedAndAcquire", "KiWaitForQueuedSpinLock"};
+  return std::any_of(std::begin(kLoops), std::end(kLoops),
+                     [&](const char* loop) { return function == loop; });
 }
 
 bool IsSpinning(Kernel& kernel, const Thread& thread) {

@@ -1,5 +1,5 @@
-// Who holds and who spins for which spin lock: our kernel's lock trace. Windows keeps no such record; there only what
-// the stacks show is known.
+// Who holds and who spins for which spin lock: our kernel's lock trace. Windows keeps no such record; there
+// only what the stacks show is known.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct LockTraceEntry {
   uint64_t caller = 0;  // return address in the code that took it or wants it
   uint64_t thread = 0;
   bool spinning = false;
-  uint8_t old_irql = 0;  // before the acquisition
+  uint8_t old_irql = 0;                // before the acquisition
   std::optional<double> microseconds;  // how long it is held or spun for
 };
 

@@ -15,9 +15,9 @@ namespace {
 constexpr size_t kMaxProcesses = 65536;
 constexpr size_t kMaxThreads = 65536;  // of one process
 
-constexpr const char* kStateNames[] = {"Initialized", "Ready",      "Running",       "Standby",
-                                       "Terminated",  "Waiting",    "Transition",    "DeferredReady",
-                                       "GateWaitObsolete", "WaitingForProcessInSwap"};
+constexpr const char* kStateNames[] = {
+    "Initialized", "Ready",      "Running",       "Standby",          "Terminated",
+    "Waiting",     "Transition", "DeferredReady", "GateWaitObsolete", "WaitingForProcessInSwap"};
 
 }  // namespace
 
@@ -187,7 +187,8 @@ base::Result<Process> Kernel::ReadProcess(uint64_t address) {
   const ProcessFields& f = *process_fields_;
   if (f.size == 0) return base::Fail("the kernel's symbols have no type _EPROCESS");
   std::vector<std::byte> bytes(std::min<uint64_t>(f.size, 0x4000));
-  if (!memory().Read(address, bytes)) return base::Fail("Memory read error at " + debug::FormatAddress(address));
+  if (!memory().Read(address, bytes))
+    return base::Fail("Memory read error at " + debug::FormatAddress(address));
   ReadProcessorThreads();
 
   Process p;
@@ -215,7 +216,8 @@ base::Result<Process> Kernel::ReadProcess(uint64_t address) {
   }
   const bool alive = std::any_of(p.threads.begin(), p.threads.end(),
                                  [](const Thread& t) { return t.state != ThreadState::kTerminated; });
-  p.is_zombie = !p.is_idle && !alive && (p.exit_time != 0 || !f.active_threads.valid() || p.active_threads == 0);
+  p.is_zombie =
+      !p.is_idle && !alive && (p.exit_time != 0 || !f.active_threads.valid() || p.active_threads == 0);
   return p;
 }
 
@@ -227,7 +229,8 @@ std::vector<uint64_t> Kernel::ThreadAddresses(const Process& process) {
     if (list == UINT64_MAX || link == UINT64_MAX) return;
     const debug::ListWalk walk = debug::WalkList(memory(), process.address + list, kMaxThreads);
     if (!walk.damage.empty() && !(walk.entries.empty() && process.is_idle)) {
-      damage_.push_back(fmt::format("thread list of {} ({:x}): {}", process.name, process.address, walk.damage));
+      damage_.push_back(
+          fmt::format("thread list of {} ({:x}): {}", process.name, process.address, walk.damage));
     }
     for (uint64_t entry : walk.entries) {
       if (seen.insert(entry - link).second) threads.push_back(entry - link);
@@ -289,9 +292,9 @@ const Process* Kernel::FindProcess(uint64_t address) {
 
 namespace {
 
-constexpr const char* kObjectNames[] = {"NotificationEvent", "SynchronizationEvent", "Mutant",    "Process",
-                                        "Queue",             "Semaphore",            "Thread",    "Gate",
-                                        "NotificationTimer", "SynchronizationTimer"};
+constexpr const char* kObjectNames[] = {
+    "NotificationEvent", "SynchronizationEvent", "Mutant", "Process", "Queue", "Semaphore", "Thread", "Gate",
+    "NotificationTimer", "SynchronizationTimer"};
 
 }  // namespace
 
@@ -311,7 +314,8 @@ std::vector<WaitObject> WaitObjects(Kernel& kernel, const Thread& thread) {
     entry.object = object_field.ReadOr(bytes);
     if (entry.object == 0 || !kernel.memory().Read(entry.object, head)) continue;
     entry.type = type_field.ReadOr(head) & 0x7F;
-    entry.type_name = entry.type < std::size(kObjectNames) ? kObjectNames[entry.type] : fmt::format("Type {:#x}", entry.type);
+    entry.type_name = entry.type < std::size(kObjectNames) ? kObjectNames[entry.type]
+                                                           : fmt::format("Type {:#x}", entry.type);
     if (waiters) {
       const auto walk = debug::WalkList(kernel.memory(), entry.object + *waiters, 4096);
       entry.other_waiters = walk.entries.empty() ? 0 : walk.entries.size() - 1;

@@ -39,10 +39,10 @@ struct Thread {
   uint64_t next_processor = 0;
   uint64_t ideal_processor = 0;
   uint64_t context_switches = 0;
-  uint64_t user_time = 0;    // 100 ns
-  uint64_t kernel_time = 0;  // 100 ns
-  uint64_t time = 0;         // since WaitTime, 100 ns
-  uint64_t age = UINT64_MAX; // since its creation, 100 ns; UINT64_MAX = not known
+  uint64_t user_time = 0;     // 100 ns
+  uint64_t kernel_time = 0;   // 100 ns
+  uint64_t time = 0;          // since WaitTime, 100 ns
+  uint64_t age = UINT64_MAX;  // since its creation, 100 ns; UINT64_MAX = not known
   uint64_t suspend_count = 0;
   uint64_t active_faults = 0;  // pages on their way in
   uint64_t teb = 0;
@@ -59,8 +59,8 @@ struct Thread {
   std::optional<uint32_t> processor;  // where it runs now
 
   bool IsReadyish() const {
-    return state == ThreadState::kReady || state == ThreadState::kStandby || state == ThreadState::kDeferredReady ||
-           state == ThreadState::kTransition;
+    return state == ThreadState::kReady || state == ThreadState::kStandby ||
+           state == ThreadState::kDeferredReady || state == ThreadState::kTransition;
   }
   // "Running on processor 1", "Waiting".
   std::string Where() const;
@@ -89,16 +89,49 @@ struct Process {
 };
 
 // The KWAIT_REASON names, for kernels whose symbols lack the enumeration; the values are part of the ABI.
-inline constexpr const char* kWaitReasons[] = {
-    "Executive",      "FreePage",        "PageIn",           "PoolAllocation",  "DelayExecution",
-    "Suspended",      "UserRequest",     "WrExecutive",      "WrFreePage",      "WrPageIn",
-    "WrPoolAllocation", "WrDelayExecution", "WrSuspended",   "WrUserRequest",   "WrSpare0",
-    "WrQueue",        "WrLpcReceive",    "WrLpcReply",       "WrVirtualMemory", "WrPageOut",
-    "WrRendezvous",   "WrKeyedEvent",    "WrTerminated",     "WrProcessInSwap", "WrCpuRateControl",
-    "WrCalloutStack", "WrKernel",        "WrResource",       "WrPushLock",      "WrMutex",
-    "WrQuantumEnd",   "WrDispatchInt",   "WrPreempted",      "WrYieldExecution", "WrFastMutex",
-    "WrGuardedMutex", "WrRundown",       "WrAlertByThreadId", "WrDeferredPreempt", "WrPhysicalFault",
-    "WrIoRing",       "WrMdlCache",      "WrRcu"};
+inline constexpr const char* kWaitReasons[] = {"Executive",
+                                               "FreePage",
+                                               "PageIn",
+                                               "PoolAllocation",
+                                               "DelayExecution",
+                                               "Suspended",
+                                               "UserRequest",
+                                               "WrExecutive",
+                                               "WrFreePage",
+                                               "WrPageIn",
+                                               "WrPoolAllocation",
+                                               "WrDelayExecution",
+                                               "WrSuspended",
+                                               "WrUserRequest",
+                                               "WrSpare0",
+                                               "WrQueue",
+                                               "WrLpcReceive",
+                                               "WrLpcReply",
+                                               "WrVirtualMemory",
+                                               "WrPageOut",
+                                               "WrRendezvous",
+                                               "WrKeyedEvent",
+                                               "WrTerminated",
+                                               "WrProcessInSwap",
+                                               "WrCpuRateControl",
+                                               "WrCalloutStack",
+                                               "WrKernel",
+                                               "WrResource",
+                                               "WrPushLock",
+                                               "WrMutex",
+                                               "WrQuantumEnd",
+                                               "WrDispatchInt",
+                                               "WrPreempted",
+                                               "WrYieldExecution",
+                                               "WrFastMutex",
+                                               "WrGuardedMutex",
+                                               "WrRundown",
+                                               "WrAlertByThreadId",
+                                               "WrDeferredPreempt",
+                                               "WrPhysicalFault",
+                                               "WrIoRing",
+                                               "WrMdlCache",
+                                               "WrRcu"};
 
 // An object in a thread's wait blocks.
 struct WaitObject {
@@ -116,10 +149,11 @@ inline constexpr uint64_t kMutantObject = 2;
 struct ThreadFields {
   explicit ThreadFields(const Kernel& kernel);
   uint64_t size = 0;
-  FieldReader state, wait_reason, priority, base_priority, priority_decrement, affinity, next_processor, ideal_processor,
-      context_switches, user_time, kernel_time, wait_time, suspend_count, active_faults, teb, pid, tid, process,
-      apc_process, start_address, win32_start_address, create_time, wait_block_list, wait_block_count, initial_stack,
-      stack_base, stack_limit, kernel_stack, trap_frame, wait_irql, wait_mode, lock_entries, lock_entry_count, irp_list;
+  FieldReader state, wait_reason, priority, base_priority, priority_decrement, affinity, next_processor,
+      ideal_processor, context_switches, user_time, kernel_time, wait_time, suspend_count, active_faults, teb,
+      pid, tid, process, apc_process, start_address, win32_start_address, create_time, wait_block_list,
+      wait_block_count, initial_stack, stack_base, stack_limit, kernel_stack, trap_frame, wait_irql,
+      wait_mode, lock_entries, lock_entry_count, irp_list;
 };
 
 struct ProcessFields {
@@ -127,8 +161,8 @@ struct ProcessFields {
   uint64_t size = 0;
   uint64_t image_name_offset = UINT64_MAX;
   uint64_t image_name_size = 0;
-  FieldReader pid, parent, wow64, dtb, peb, create_time, exit_time, active_threads, object_table, kernel_time, user_time,
-      audit_name, session;
+  FieldReader pid, parent, wow64, dtb, peb, create_time, exit_time, active_threads, object_table, kernel_time,
+      user_time, audit_name, session;
   uint64_t thread_list = UINT64_MAX;      // offset of the list head of ETHREAD.ThreadListEntry
   uint64_t thread_link = UINT64_MAX;      // offset of that entry
   uint64_t pcb_thread_list = UINT64_MAX;  // the same of KPROCESS and KTHREAD

@@ -33,11 +33,16 @@ uint64_t EntryAddress(uint64_t pte_base, uint64_t address, int level) {
 
 const char* PageStateText(PageState state) {
   switch (state) {
-    case PageState::kValid: return "valid";
-    case PageState::kTransition: return "transition";
-    case PageState::kDemandZero: return "not valid";
-    case PageState::kPrototype: return "prototype";
-    case PageState::kNotPresent: break;
+    case PageState::kValid:
+      return "valid";
+    case PageState::kTransition:
+      return "transition";
+    case PageState::kDemandZero:
+      return "not valid";
+    case PageState::kPrototype:
+      return "prototype";
+    case PageState::kNotPresent:
+      break;
   }
   return "not present";
 }

@@ -41,10 +41,24 @@ std::string VersionLine(Kernel& kernel) {
 std::string ProductLine(Kernel& kernel) {
   const auto& header = kernel.session().header();
   static constexpr std::array<const char*, 4> kProducts = {"Unknown", "WinNt", "LanManNt", "ServerNt"};
-  static constexpr std::array<const char*, 18> kSuites = {
-      "SmallBusiness", "Enterprise",     "BackOffice",  "CommunicationServer", "TerminalServer", "SmallBusinessRestricted",
-      "EmbeddedNT",    "DataCenter",     "SingleUserTS", "Personal",           "Blade",          "EmbeddedRestricted",
-      "SecurityAppliance", "StorageServer", "ComputeServer", "HomeServer", "", "MultiUserTS"};
+  static constexpr std::array<const char*, 18> kSuites = {"SmallBusiness",
+                                                          "Enterprise",
+                                                          "BackOffice",
+                                                          "CommunicationServer",
+                                                          "TerminalServer",
+                                                          "SmallBusinessRestricted",
+                                                          "EmbeddedNT",
+                                                          "DataCenter",
+                                                          "SingleUserTS",
+                                                          "Personal",
+                                                          "Blade",
+                                                          "EmbeddedRestricted",
+                                                          "SecurityAppliance",
+                                                          "StorageServer",
+                                                          "ComputeServer",
+                                                          "HomeServer",
+                                                          "",
+                                                          "MultiUserTS"};
   std::string text = header.ProductType < kProducts.size() ? kProducts[header.ProductType] : kProducts[0];
   if (header.SuiteMask == kUnset || header.SuiteMask == 0) return text;
   text += ", suite:";

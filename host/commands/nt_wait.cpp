@@ -12,7 +12,8 @@ namespace nt {
 const char kAttentionRule[] =
     "!! counts threads that deserve a look. MEX documents no rule; this debugger's is:\n"
     "  - suspended: SuspendCount is not 0, or the wait reason is Suspended or WrSuspended;\n"
-    "  - spinning: the processor's lock trace says so, or a running thread's program counter is in one of the\n"
+    "  - spinning: the processor's lock trace says so, or a running thread's program counter is in one of "
+    "the\n"
     "    kernel's spin-lock wait loops;\n"
     "  - running for 10 seconds or longer since its last wait (and since its creation), not an idle thread;\n"
     "  - ready (also standby, deferred ready, in transition) for 1 second or longer, not an idle thread;\n"
@@ -26,8 +27,8 @@ enum class ReasonClass : uint8_t { kNone, kLock, kLpc, kPage, kResource };
 
 // By name, so that a kernel with other numbers is read right.
 ReasonClass ClassOfReason(const std::string& reason) {
-  static constexpr std::array<const char*, 5> kLocks = {"WrPushLock", "WrMutex", "WrFastMutex", "WrGuardedMutex",
-                                                        "WrRundown"};
+  static constexpr std::array<const char*, 5> kLocks = {"WrPushLock", "WrMutex", "WrFastMutex",
+                                                        "WrGuardedMutex", "WrRundown"};
   static constexpr std::array<const char*, 6> kPages = {"FreePage", "PageIn",    "WrFreePage",
                                                         "WrPageIn", "WrPageOut", "WrPhysicalFault"};
   auto among = [&](const auto& names) {
@@ -42,7 +43,8 @@ ReasonClass ClassOfReason(const std::string& reason) {
 
 bool WaitsForMutant(Kernel& kernel, const Thread& thread) {
   const auto objects = WaitObjects(kernel, thread);
-  return std::any_of(objects.begin(), objects.end(), [](const WaitObject& o) { return o.type == kMutantObject; });
+  return std::any_of(objects.begin(), objects.end(),
+                     [](const WaitObject& o) { return o.type == kMutantObject; });
 }
 
 }  // namespace
@@ -52,11 +54,16 @@ ThreadClass Classify(Kernel& kernel, const Thread& thread) {
   if (thread.IsReadyish()) return ThreadClass::kReadyish;
   if (thread.state != ThreadState::kWaiting) return ThreadClass::kOther;
   switch (ClassOfReason(thread.wait_reason_name)) {
-    case ReasonClass::kLock: return ThreadClass::kBlocked;
-    case ReasonClass::kLpc: return ThreadClass::kLpc;
-    case ReasonClass::kPage: return ThreadClass::kPaging;
-    case ReasonClass::kResource: return ThreadClass::kResource;
-    case ReasonClass::kNone: break;
+    case ReasonClass::kLock:
+      return ThreadClass::kBlocked;
+    case ReasonClass::kLpc:
+      return ThreadClass::kLpc;
+    case ReasonClass::kPage:
+      return ThreadClass::kPaging;
+    case ReasonClass::kResource:
+      return ThreadClass::kResource;
+    case ReasonClass::kNone:
+      break;
   }
   if (thread.active_faults != 0) return ThreadClass::kPaging;
   return WaitsForMutant(kernel, thread) ? ThreadClass::kBlocked : ThreadClass::kOther;
@@ -67,18 +74,21 @@ namespace {
 std::string SpinReason(Kernel& kernel, const Thread& thread, const std::vector<LockTraceEntry>& trace) {
   for (const LockTraceEntry& entry : trace) {
     if (!entry.spinning || entry.thread != thread.address) continue;
-    std::string text = fmt::format("spinning for the spin lock at {:016x} on processor {}", entry.lock, entry.processor);
+    std::string text =
+        fmt::format("spinning for the spin lock at {:016x} on processor {}", entry.lock, entry.processor);
     if (entry.microseconds) text += " for " + commands::ShortTime(*entry.microseconds);
     return text;
   }
   return IsSpinning(kernel, thread) ? "spinning for a spin lock" : "";
 }
 
-std::string HolderReason(Kernel& kernel, const Thread& thread, ThreadClass what, const std::vector<LockTraceEntry>& trace) {
+std::string HolderReason(Kernel& kernel, const Thread& thread, ThreadClass what,
+                         const std::vector<LockTraceEntry>& trace) {
   if (thread.state != ThreadState::kWaiting) return "";
   for (const LockTraceEntry& entry : trace) {
     if (entry.spinning || entry.thread != thread.address) continue;
-    return fmt::format("waiting ({}) while it holds the spin lock at {:016x}", thread.wait_reason_name, entry.lock);
+    return fmt::format("waiting ({}) while it holds the spin lock at {:016x}", thread.wait_reason_name,
+                       entry.lock);
   }
   const bool blocked =
       what == ThreadClass::kBlocked || what == ThreadClass::kResource || what == ThreadClass::kPaging;
@@ -109,7 +119,8 @@ std::string AttentionReason(Kernel& kernel, const Thread& thread, const std::vec
     return "running for " + commands::DurationCut(elapsed) + " without a wait";
   }
   if (thread.pid != 0 && what == ThreadClass::kReadyish && elapsed >= kReadyTooLong) {
-    return fmt::format("{} for {} without being run", commands::Lower(thread.state_name), commands::DurationCut(elapsed));
+    return fmt::format("{} for {} without being run", commands::Lower(thread.state_name),
+                       commands::DurationCut(elapsed));
   }
   return HolderReason(kernel, thread, what, trace);
 }
@@ -118,13 +129,26 @@ ThreadCounts CountThreads(Kernel& kernel, const Process& process, const std::vec
   ThreadCounts counts;
   for (const Thread& thread : process.threads) {
     switch (Classify(kernel, thread)) {
-      case ThreadClass::kRunning: ++counts.running; break;
-      case ThreadClass::kReadyish: ++counts.readyish; break;
-      case ThreadClass::kBlocked: ++counts.blocked; break;
-      case ThreadClass::kLpc: ++counts.lpc; break;
-      case ThreadClass::kPaging: ++counts.paging; break;
-      case ThreadClass::kResource: ++counts.resource; break;
-      case ThreadClass::kOther: break;
+      case ThreadClass::kRunning:
+        ++counts.running;
+        break;
+      case ThreadClass::kReadyish:
+        ++counts.readyish;
+        break;
+      case ThreadClass::kBlocked:
+        ++counts.blocked;
+        break;
+      case ThreadClass::kLpc:
+        ++counts.lpc;
+        break;
+      case ThreadClass::kPaging:
+        ++counts.paging;
+        break;
+      case ThreadClass::kResource:
+        ++counts.resource;
+        break;
+      case ThreadClass::kOther:
+        break;
     }
     std::string reason = AttentionReason(kernel, thread, trace);
     if (reason.empty()) continue;

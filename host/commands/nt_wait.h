@@ -15,9 +15,10 @@ enum class ThreadClass : uint8_t {
   kOther,
   kRunning,   // Rn: State Running
   kReadyish,  // Ry: Ready, DeferredReady, Standby, Transition
-  kBlocked,   // Bk: waits for a lock: WrPushLock, WrMutex, WrFastMutex, WrGuardedMutex, WrRundown, or for a mutant
+  kBlocked,   // Bk: waits for a lock: WrPushLock, WrMutex, WrFastMutex, WrGuardedMutex, WrRundown, or for a
+              // mutant
   kLpc,       // Lc: WrLpcReply
-  kPaging,    // IO: PageIn, WrPageIn, WrPageOut, WrPhysicalFault, FreePage, WrFreePage, or a page on its way in
+  kPaging,  // IO: PageIn, WrPageIn, WrPageOut, WrPhysicalFault, FreePage, WrFreePage, or a page on its way in
   kResource,  // Er: WrResource
 };
 

@@ -29,7 +29,7 @@ namespace {
 // Length of the well-formed UTF-8 sequence at the front of `text`, 0 for none.
 size_t Utf8Length(std::string_view text) {
   const auto lead = static_cast<uint8_t>(text[0]);
-  const size_t length = lead < 0x80                     ? 1
+  const size_t length = lead < 0x80                    ? 1
                         : lead >= 0xC2 && lead <= 0xDF ? 2
                         : lead >= 0xE0 && lead <= 0xEF ? 3
                         : lead >= 0xF0 && lead <= 0xF4 ? 4
@@ -43,11 +43,20 @@ size_t Utf8Length(std::string_view text) {
 
 void AppendEscaped(std::string& out, char c) {
   switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
   }
   if (static_cast<uint8_t>(c) < 0x20) {
     out += fmt::format("\\u{:04x}", static_cast<uint8_t>(c));

@@ -14,12 +14,14 @@ constexpr uint64_t kShowThreads = 2, kShowStacks = 4;
 void PrintProcess(Context& context, const nt::Process& process, uint64_t flags) {
   Output& out = context.out;
   out.Line("PROCESS {}", Hex16(process.address));
-  out.Line("    SessionId: none  Cid: {:04x}    Peb: {:x}  ParentCid: {:04x}", process.pid, process.peb, process.parent_pid);
+  out.Line("    SessionId: none  Cid: {:04x}    Peb: {:x}  ParentCid: {:04x}", process.pid, process.peb,
+           process.parent_pid);
   out.Line("    DirBase: {:08x}  ObjectTable: {}", process.directory_table_base, Hex16(process.object_table));
   out.Line("    Image: {}", process.DisplayName());
   out.Blank();
   if ((flags & (kShowThreads | kShowStacks)) == 0) return;
-  for (const nt::Thread& thread : process.threads) PrintThread(context, thread, (flags & kShowStacks) != 0, "        ");
+  for (const nt::Thread& thread : process.threads)
+    PrintThread(context, thread, (flags & kShowStacks) != 0, "        ");
 }
 
 base::Result<void> Run(Context& context, const Call& call) {
@@ -53,7 +55,8 @@ const Registration kRegistration({
     {"!process"},
     "!process [PROCESS|0 [FLAGS [NAME]]]",
     "processes, with their threads and stacks",
-    "PROCESS is an EPROCESS, a process id or a name; 0 all of them (then only those called NAME); without it the\n"
+    "PROCESS is an EPROCESS, a process id or a name; 0 all of them (then only those called NAME); without it "
+    "the\n"
     "current thread's. FLAGS: 0 only the process, 2 also its threads, 4 also their stacks (7: everything).",
     {"!process", "!process 0 0", "!process 0 7 System"},
     Run,

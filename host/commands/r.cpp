@@ -26,7 +26,8 @@ const Registration kRegistration({
     {"r"},
     "r [REGISTER[,REGISTER...]]",
     "the registers of the current context, and its instruction",
-    "After .trap, .cxr, .thread or ~Ns those of that context. Registers that an unwound frame does not tell are noted.",
+    "After .trap, .cxr, .thread or ~Ns those of that context. Registers that an unwound frame does not tell "
+    "are noted.",
     {"r", "r rip,rsp"},
     Run,
 });

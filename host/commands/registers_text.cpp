@@ -8,10 +8,12 @@ namespace commands {
 namespace {
 
 std::string FlagText(uint32_t flags) {
-  auto bit = [&](unsigned n, const char* set, const char* clear) { return (flags >> n & 1) != 0 ? set : clear; };
-  return fmt::format("iopl={}         {} {} {} {} {} {} {} {}", flags >> 12 & 3, bit(11, "ov", "nv"), bit(10, "dn", "up"),
-                     bit(9, "ei", "di"), bit(7, "ng", "pl"), bit(6, "zr", "nz"), bit(4, "ac", "na"), bit(2, "pe", "po"),
-                     bit(0, "cy", "nc"));
+  auto bit = [&](unsigned n, const char* set, const char* clear) {
+    return (flags >> n & 1) != 0 ? set : clear;
+  };
+  return fmt::format("iopl={}         {} {} {} {} {} {} {} {}", flags >> 12 & 3, bit(11, "ov", "nv"),
+                     bit(10, "dn", "up"), bit(9, "ei", "di"), bit(7, "ng", "pl"), bit(6, "zr", "nz"),
+                     bit(4, "ac", "na"), bit(2, "pe", "po"), bit(0, "cy", "nc"));
 }
 
 }  // namespace
@@ -38,8 +40,8 @@ void PrintRegisters(Context& context, const debug::Registers& r) {
   out.Line("r11={} r12={} r13={}", g(debug::kR11), g(debug::kR12), g(debug::kR13));
   out.Line("r14={} r15={}", g(debug::kR14), g(debug::kR15));
   out.Line("{}", FlagText(r.eflags));
-  out.Line("cs={:04x}  ss={:04x}  ds={:04x}  es={:04x}  fs={:04x}  gs={:04x}             efl={:08x}", r.cs, r.ss, r.ds, r.es,
-           r.fs, r.gs, r.eflags);
+  out.Line("cs={:04x}  ss={:04x}  ds={:04x}  es={:04x}  fs={:04x}  gs={:04x}             efl={:08x}", r.cs,
+           r.ss, r.ds, r.es, r.fs, r.gs, r.eflags);
   PrintInstructionAt(context, r.rip);
 }
 

@@ -12,10 +12,14 @@ void List(Context& context) {
   for (uint32_t number = 0; number < context.session.processor_count(); ++number) {
     const auto processor = context.session.GetProcessor(number);
     const auto registers = context.session.ProcessorRegisters(number);
-    const char mark = number == context.session.current_processor() ? '.' : number == context.session.crash_processor() ? '#' : ' ';
-    context.out.Line("{}{:3}  PRCB {}  Thread {}  {}", mark, number, processor ? Hex16(processor->prcb) : "????????????????",
-                     processor ? Hex16(processor->current_thread) : "????????????????",
-                     registers ? context.session.symbols().Describe(registers->rip) : registers.error().message);
+    const char mark = number == context.session.current_processor() ? '.'
+                      : number == context.session.crash_processor() ? '#'
+                                                                    : ' ';
+    context.out.Line(
+        "{}{:3}  PRCB {}  Thread {}  {}", mark, number,
+        processor ? Hex16(processor->prcb) : "????????????????",
+        processor ? Hex16(processor->current_thread) : "????????????????",
+        registers ? context.session.symbols().Describe(registers->rip) : registers.error().message);
   }
 }
 
@@ -36,7 +40,8 @@ const Registration kRegistration({
     {"~"},
     "~ | ~Ns",
     "list the processors, or choose processor N",
-    "The chosen processor is the number in the prompt; k, r and @$thread speak of it. In the list '.' marks it, '#' the\n"
+    "The chosen processor is the number in the prompt; k, r and @$thread speak of it. In the list '.' marks "
+    "it, '#' the\n"
     "one that crashed. N is decimal.",
     {"~", "~0s"},
     Run,

@@ -20,13 +20,21 @@ base::Result<void> Run(Context& context, const Call& call) {
   Arguments arguments(call.arguments);
   TRY(arguments.Finish());
   if (!nt::HasLockTrace(context.kernel)) {
-    context.out.Line("This kernel keeps no trace of spin locks (Windows does not: a KSPIN_LOCK knows no owner).");
+    context.out.Line(
+        "This kernel keeps no trace of spin locks (Windows does not: a KSPIN_LOCK knows no owner).");
     return {};
   }
-  Table table({{"CPU", Align::kRight}, {"Lock"}, {"What"}, {"Time", Align::kRight}, {"Irql", Align::kRight}, {"Thread"}, {"Caller"}});
+  Table table({{"CPU", Align::kRight},
+               {"Lock"},
+               {"What"},
+               {"Time", Align::kRight},
+               {"Irql", Align::kRight},
+               {"Thread"},
+               {"Caller"}});
   for (const nt::LockTraceEntry& entry : nt::LockTrace(context.kernel)) {
-    table.Row({std::to_string(entry.processor), Hex16(entry.lock), entry.spinning ? "Spinning" : "Held", HoldText(entry),
-               std::to_string(entry.old_irql), Hex16(entry.thread), context.session.symbols().Describe(entry.caller)});
+    table.Row({std::to_string(entry.processor), Hex16(entry.lock), entry.spinning ? "Spinning" : "Held",
+               HoldText(entry), std::to_string(entry.old_irql), Hex16(entry.thread),
+               context.session.symbols().Describe(entry.caller)});
   }
   if (table.rows() == 0) {
     context.out.Line("No spin lock is held or waited for.");
@@ -42,8 +50,10 @@ const Registration kRegistration({
     {"!spinlocks", "!locktrace"},
     "!spinlocks",
     "spin locks that are held or waited for: where, by whom, for how long",
-    "From the trace that this project's kernel keeps on each processor. Irql is the IRQL before the lock was taken; Caller\n"
-    "the code that took it or wants it; Time how long it is held or spun for (! over 25 us). Other kernels have no such\n"
+    "From the trace that this project's kernel keeps on each processor. Irql is the IRQL before the lock was "
+    "taken; Caller\n"
+    "the code that took it or wants it; Time how long it is held or spun for (! over 25 us). Other kernels "
+    "have no such\n"
     "record.",
     {"!spinlocks"},
     Run,

@@ -9,7 +9,8 @@ namespace commands {
 std::string FrameName(const debug::Symbols& symbols, const debug::Frame& frame) {
   const FrameSymbol symbol = SymbolOf(symbols, frame);
   if (symbol.module == nullptr) return fmt::format("0x{:x}", frame.ip);
-  if (symbol.function.empty()) return fmt::format("{}+0x{:x}", symbol.module->name, frame.ip - symbol.module->base);
+  if (symbol.function.empty())
+    return fmt::format("{}+0x{:x}", symbol.module->name, frame.ip - symbol.module->base);
   if (symbol.displacement == 0) return symbol.module->name + "!" + symbol.function;
   return fmt::format("{}!{}+0x{:x}", symbol.module->name, symbol.function, symbol.displacement);
 }
@@ -35,7 +36,8 @@ base::Result<debug::StackTrace> FullStack(debug::Session& session, uint64_t thre
   if (!processor || *processor != session.crash_processor()) return session.ThreadStack(thread);
   // The header's context is where it happened; the PRCB's, where there is one, is KeBugCheckEx's.
   const auto prcb = session.GetProcessor(*processor);
-  const auto state = prcb ? session.symbols().ObjectAt("nt!_KPRCB", prcb->prcb) : base::Result<debug::Object>(tl::unexpected(prcb.error()));
+  const auto state = prcb ? session.symbols().ObjectAt("nt!_KPRCB", prcb->prcb)
+                          : base::Result<debug::Object>(tl::unexpected(prcb.error()));
   const auto context = state ? state->At("ProcessorState.ContextFrame") : state;
   if (context) {
     if (const auto registers = session.ContextRegisters(context->address())) {
@@ -66,8 +68,8 @@ void PrintMexStack(Output& out, const debug::Symbols& symbols, const debug::Stac
   TableData data{{"#", "Child-SP", "Return", "Call Site", "Source"}, {}};
   for (size_t i = 0; i < stack.frames.size(); ++i) {
     const debug::Frame& frame = stack.frames[i];
-    out.Line("{:>{}} {} {} {:{}} {}", Hex(i), digits, Hex16(frame.child_sp), Hex16(frame.return_address), names[i], width,
-             sources[i]);
+    out.Line("{:>{}} {} {} {:{}} {}", Hex(i), digits, Hex16(frame.child_sp), Hex16(frame.return_address),
+             names[i], width, sources[i]);
     data.rows.push_back({Hex(i), Hex16(frame.child_sp), Hex16(frame.return_address), names[i], sources[i]});
   }
   out.Table(std::move(data));

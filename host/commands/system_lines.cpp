@@ -37,7 +37,8 @@ void PrintDumpInfo(Context& context) {
   out.Line("{}", version);
   out.Line("Product: {}", product);
   if (!lab.empty()) out.Line("Edition build lab: {}", lab);
-  out.Line("Kernel base = {} PsLoadedModuleList = {}", TickAddress(kernel.base), TickAddress(kernel.loaded_module_list));
+  out.Line("Kernel base = {} PsLoadedModuleList = {}", TickAddress(kernel.base),
+           TickAddress(kernel.loaded_module_list));
   const std::string time = SessionTimeLine(context), uptime = Uptime(UptimeUnits(context));
   out.Line("Debug session time: {}", time);
   out.Line("System Uptime: {}", uptime);

@@ -20,7 +20,9 @@ std::string Duration(uint64_t milliseconds) {
   return fmt::format("{}ms", ms);
 }
 
-std::string DurationCut(uint64_t units) { return Duration(units / kUnitsPerMs); }
+std::string DurationCut(uint64_t units) {
+  return Duration(units / kUnitsPerMs);
+}
 
 std::string DurationRounded(uint64_t units) {
   return Duration(units / kUnitsPerMs + (units % kUnitsPerMs >= kUnitsPerMs / 2 ? 1 : 0));
@@ -82,9 +84,15 @@ std::string ClockTime(uint64_t filetime, int64_t bias) {
                      hour, t.tm_min, t.tm_sec, local / kUnitsPerMs % 1000, t.tm_hour < 12 ? "AM" : "PM");
 }
 
-std::string Hex(uint64_t value) { return fmt::format("{:x}", value); }
-std::string UpperHex(uint64_t value) { return fmt::format("{:X}", value); }
-std::string Hex16(uint64_t value) { return fmt::format("{:016x}", value); }
+std::string Hex(uint64_t value) {
+  return fmt::format("{:x}", value);
+}
+std::string UpperHex(uint64_t value) {
+  return fmt::format("{:X}", value);
+}
+std::string Hex16(uint64_t value) {
+  return fmt::format("{:016x}", value);
+}
 
 std::string Grouped(uint64_t value) {
   std::string text = std::to_string(value);
@@ -120,16 +128,17 @@ std::string_view Trim(std::string_view text) {
 }
 
 bool EqualsNoCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](unsigned char x, unsigned char y) {
-           return std::tolower(x) == std::tolower(y);
-         });
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 bool MatchesWildcard(std::string_view text, std::string_view pattern) {
   size_t t = 0, p = 0, star = std::string_view::npos, resume = 0;
   while (t < text.size()) {
-    const bool same = p < pattern.size() && (pattern[p] == '?' || std::tolower(static_cast<unsigned char>(pattern[p])) ==
-                                                                      std::tolower(static_cast<unsigned char>(text[t])));
+    const bool same =
+        p < pattern.size() && (pattern[p] == '?' || std::tolower(static_cast<unsigned char>(pattern[p])) ==
+                                                        std::tolower(static_cast<unsigned char>(text[t])));
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       resume = t;
@@ -172,6 +181,8 @@ std::vector<std::string> SplitList(std::string_view text, char separator) {
   }
 }
 
-char Printable(uint8_t byte) { return byte >= 0x20 && byte < 0x7F ? static_cast<char>(byte) : '.'; }
+char Printable(uint8_t byte) {
+  return byte >= 0x20 && byte < 0x7F ? static_cast<char>(byte) : '.';
+}
 
 }  // namespace commands

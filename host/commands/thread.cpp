@@ -10,7 +10,8 @@ namespace {
 
 base::Result<void> Run(Context& context, const Call& call) {
   const auto words = SplitWords(call.arguments);
-  const uint64_t address = TRY(AddressOr(context, words.empty() ? "" : words[0], context.session.current_thread()));
+  const uint64_t address =
+      TRY(AddressOr(context, words.empty() ? "" : words[0], context.session.current_thread()));
   const nt::Thread thread = TRY(ThreadAt(context.kernel, address));
   PrintThread(context, thread, true, "");
   return {};

@@ -24,32 +24,36 @@ void PrintThread(Context& context, const nt::Thread& thread, bool stack, const s
   std::string where = thread.state_name;
   for (char& c : where) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   if (thread.state == nt::ThreadState::kWaiting) {
-    where = fmt::format("WAIT: ({}) {} {}", thread.wait_reason_name, thread.wait_mode == 0 ? "KernelMode" : "UserMode",
-                        thread.suspend_count != 0 ? fmt::format("SuspendCount {}", thread.suspend_count) : "");
+    where = fmt::format(
+        "WAIT: ({}) {} {}", thread.wait_reason_name, thread.wait_mode == 0 ? "KernelMode" : "UserMode",
+        thread.suspend_count != 0 ? fmt::format("SuspendCount {}", thread.suspend_count) : "");
   } else if (thread.processor) {
     where += fmt::format(" on processor {:x}", *thread.processor);
   }
   const uint64_t increment = context.kernel.TimeIncrement();
-  out.Line("{}THREAD {}  Cid {:04x}.{:04x}  Teb: {}  Win32Thread: {} {}", indent, Hex16(thread.address), thread.pid, thread.tid,
-           Hex16(thread.teb), Hex16(0), where);
+  out.Line("{}THREAD {}  Cid {:04x}.{:04x}  Teb: {}  Win32Thread: {} {}", indent, Hex16(thread.address),
+           thread.pid, thread.tid, Hex16(thread.teb), Hex16(0), where);
   if (thread.state == nt::ThreadState::kWaiting) PrintWait(context, thread, indent);
-  out.Line("{}Owning Process            {}       Image:         {}", indent, Hex16(thread.process), ProcessNameOf(context.kernel, thread));
+  out.Line("{}Owning Process            {}       Image:         {}", indent, Hex16(thread.process),
+           ProcessNameOf(context.kernel, thread));
   out.Line("{}Wait Start TickCount      {}", indent,
            static_cast<uint32_t>(context.kernel.TickCount() - thread.time / increment));
-  out.Line("{}Context Switch Count      {}            IdealProcessor: {}", indent, thread.context_switches, thread.ideal_processor);
+  out.Line("{}Context Switch Count      {}            IdealProcessor: {}", indent, thread.context_switches,
+           thread.ideal_processor);
   out.Line("{}UserTime                  {}", indent, DurationRounded(thread.user_time));
   out.Line("{}KernelTime                {}", indent, DurationRounded(thread.kernel_time));
-  out.Line("{}Start Address {} ({})", indent, context.session.symbols().Describe(thread.start_address), Hex16(thread.start_address));
+  out.Line("{}Start Address {} ({})", indent, context.session.symbols().Describe(thread.start_address),
+           Hex16(thread.start_address));
   out.Line("{}Stack Init {} Current {}", indent, Hex16(thread.initial_stack), Hex16(thread.kernel_stack));
   out.Line("{}Base {} Limit {}", indent, Hex16(thread.stack_base), Hex16(thread.stack_limit));
-  out.Line("{}Priority {}  BasePriority {}  PriorityDecrement {}", indent, thread.priority, thread.base_priority,
-           thread.priority_decrement);
+  out.Line("{}Priority {}  BasePriority {}  PriorityDecrement {}", indent, thread.priority,
+           thread.base_priority, thread.priority_decrement);
   if (stack) {
     if (const auto frames = FullStack(context.session, thread.address)) {
       out.Line("{}Child-SP          RetAddr           Call Site", indent);
       for (const debug::Frame& frame : frames->frames) {
-        out.Line("{}{} {} {}", indent, debug::FormatAddress(frame.child_sp), debug::FormatAddress(frame.return_address),
-                 FrameName(context.session.symbols(), frame));
+        out.Line("{}{} {} {}", indent, debug::FormatAddress(frame.child_sp),
+                 debug::FormatAddress(frame.return_address), FrameName(context.session.symbols(), frame));
       }
       if (!frames->stop.empty()) out.Line("{}Stack unwind stopped: {}", indent, frames->stop);
     } else {

@@ -9,8 +9,8 @@
 namespace commands {
 
 Table ThreadTable(bool placement) {
-  std::vector<Column> columns = {{"Process"}, {"PID", Align::kRight}, {"Thread"}, {"Id", Align::kRight},
-                                 {"Pri", Align::kRight}, {"Base Pri", Align::kRight}};
+  std::vector<Column> columns = {{"Process"},           {"PID", Align::kRight}, {"Thread"},
+                                 {"Id", Align::kRight}, {"Pri", Align::kRight}, {"Base Pri", Align::kRight}};
   if (placement) columns.push_back({"Affinity", Align::kRight});
   columns.push_back({"Next CPU", Align::kRight});
   if (placement) columns.push_back({"Ideal CPU", Align::kRight});
@@ -28,7 +28,8 @@ std::string ProcessNameOf(nt::Kernel& kernel, const nt::Thread& thread) {
 }
 
 void AddThreadRow(Table& table, nt::Kernel& kernel, const nt::Thread& thread, bool placement) {
-  std::vector<std::string> cells = {ProcessNameOf(kernel, thread), Hex(thread.pid), Hex16(thread.address), Hex(thread.tid),
+  std::vector<std::string> cells = {ProcessNameOf(kernel, thread),   Hex(thread.pid),
+                                    Hex16(thread.address),           Hex(thread.tid),
                                     std::to_string(thread.priority), std::to_string(thread.base_priority)};
   if (placement) cells.push_back(std::to_string(thread.affinity));
   // A running thread is shown with the processor that it runs on.
@@ -44,13 +45,18 @@ void AddThreadRow(Table& table, nt::Kernel& kernel, const nt::Thread& thread, bo
 }
 
 Table ThreadListTable() {
-  return Table({{"Process"}, {"PID", Align::kRight}, {"Thread"}, {"Id", Align::kRight}, {"State"},
-                {"Time", Align::kRight}, {"Reason"}});
+  return Table({{"Process"},
+                {"PID", Align::kRight},
+                {"Thread"},
+                {"Id", Align::kRight},
+                {"State"},
+                {"Time", Align::kRight},
+                {"Reason"}});
 }
 
 void AddThreadListRow(Table& table, const std::string& process, const nt::Thread& thread) {
-  table.Row({process, Hex(thread.pid), Hex16(thread.address), Hex(thread.tid), thread.state_name, DurationCut(thread.time),
-             thread.wait_reason_name});
+  table.Row({process, Hex(thread.pid), Hex16(thread.address), Hex(thread.tid), thread.state_name,
+             DurationCut(thread.time), thread.wait_reason_name});
 }
 
 void PrintDamage(Context& context) {
@@ -69,7 +75,8 @@ std::vector<const nt::Process*> FilterProcesses(Context& context, const std::str
   for (const nt::Process& process : context.kernel.Processes()) {
     const std::string name = process.DisplayName();
     const bool by_name = wild ? MatchesWildcard(name, filter) : ContainsNoCase(name, filter);
-    const bool by_number = value && (*value == process.address || (*value == process.pid && *value != 0) || (filter == "0" && process.pid == 0));
+    const bool by_number = value && (*value == process.address || (*value == process.pid && *value != 0) ||
+                                     (filter == "0" && process.pid == 0));
     if (filter.empty() || by_name || by_number) found.push_back(&process);
   }
   return found;
@@ -77,7 +84,8 @@ std::vector<const nt::Process*> FilterProcesses(Context& context, const std::str
 
 bool ThreadFilter::Accepts(nt::Kernel& kernel, const nt::Thread& thread) const {
   auto listed = [](const std::vector<std::string>& names, const std::string& name) {
-    return names.empty() || std::any_of(names.begin(), names.end(), [&](const std::string& n) { return EqualsNoCase(n, name); });
+    return names.empty() || std::any_of(names.begin(), names.end(),
+                                        [&](const std::string& n) { return EqualsNoCase(n, name); });
   };
   if (!listed(states, thread.state_name)) return false;
   if (!wait_reasons.empty() && !listed(wait_reasons, thread.wait_reason_name)) return false;

@@ -23,7 +23,8 @@ const Registration kRegistration({
     {".trap"},
     ".trap [ADDRESS]",
     "take the registers from a trap frame (_KTRAP_FRAME)",
-    "k, r and @rip then speak of the interrupted code. kv shows where trap frames are. Without ADDRESS: back to the\n"
+    "k, r and @rip then speak of the interrupted code. kv shows where trap frames are. Without ADDRESS: back "
+    "to the\n"
     "crash.",
     {".trap"},
     Run,

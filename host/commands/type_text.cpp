@@ -15,22 +15,31 @@ constexpr uint64_t kMaxElements = 16;  // of an array that are shown
 
 std::string ScalarTypeText(const symbols::Type& info) {
   switch (info.kind) {
-    case TypeKind::kVoid: return "Void";
-    case TypeKind::kBool: return "Bool";
-    case TypeKind::kChar: return info.size == 2 ? "Wchar" : info.is_signed ? "Char" : "UChar";
-    case TypeKind::kFloat: return fmt::format("Float{}B", info.size);
-    case TypeKind::kInteger: return fmt::format("{}{}B", info.is_signed ? "Int" : "Uint", info.size);
-    default: return "";
+    case TypeKind::kVoid:
+      return "Void";
+    case TypeKind::kBool:
+      return "Bool";
+    case TypeKind::kChar:
+      return info.size == 2 ? "Wchar" : info.is_signed ? "Char" : "UChar";
+    case TypeKind::kFloat:
+      return fmt::format("Float{}B", info.size);
+    case TypeKind::kInteger:
+      return fmt::format("{}{}B", info.is_signed ? "Int" : "Uint", info.size);
+    default:
+      return "";
   }
 }
 
 std::string IntegerText(const symbols::Type& info, uint64_t raw) {
   const unsigned bits = static_cast<unsigned>(std::min<uint64_t>(info.size, 8) * 8);
   if (info.kind == TypeKind::kBool) return raw != 0 ? "true" : "false";
-  if (info.size == 1) return fmt::format("0x{:x} '{}'", raw, raw == 0 ? std::string() : std::string(1, Printable(static_cast<uint8_t>(raw))));
+  if (info.size == 1)
+    return fmt::format("0x{:x} '{}'", raw,
+                       raw == 0 ? std::string() : std::string(1, Printable(static_cast<uint8_t>(raw))));
   if (!info.is_signed || bits == 0) return fmt::format("0x{:x}", raw);
   const uint64_t sign = uint64_t{1} << (bits - 1);
-  return fmt::format("0n{}", bits == 64 ? static_cast<int64_t>(raw) : static_cast<int64_t>((raw ^ sign) - sign));
+  return fmt::format("0n{}",
+                     bits == 64 ? static_cast<int64_t>(raw) : static_cast<int64_t>((raw ^ sign) - sign));
 }
 
 std::string RecordText(const debug::Object& object) {
@@ -67,12 +76,19 @@ std::string PointerText(const debug::Object& object, uint64_t value) {
 std::string TypeText(const debug::Type& type) {
   const symbols::Type info = type.info();
   switch (info.kind) {
-    case TypeKind::kPointer: return "Ptr64 " + TypeText(type.target());
-    case TypeKind::kArray: return fmt::format("[{}] {}", info.count, TypeText(type.target()));
-    case TypeKind::kBitField: return fmt::format("Pos {}, {} Bit{}", info.bit_position, info.bit_count, info.bit_count == 1 ? "" : "s");
-    case TypeKind::kFunction: return "function";
-    case TypeKind::kNone: return "???";
-    default: break;
+    case TypeKind::kPointer:
+      return "Ptr64 " + TypeText(type.target());
+    case TypeKind::kArray:
+      return fmt::format("[{}] {}", info.count, TypeText(type.target()));
+    case TypeKind::kBitField:
+      return fmt::format("Pos {}, {} Bit{}", info.bit_position, info.bit_count,
+                         info.bit_count == 1 ? "" : "s");
+    case TypeKind::kFunction:
+      return "function";
+    case TypeKind::kNone:
+      return "???";
+    default:
+      break;
   }
   const std::string scalar = ScalarTypeText(info);
   return scalar.empty() ? std::string(info.name) : scalar;
@@ -84,7 +100,8 @@ std::string ValueText(const debug::Object& object) {
   if (info.kind == TypeKind::kArray) {
     const debug::Type element = object.type().target();
     if (element.info().kind == TypeKind::kChar && element.info().size == 1) {
-      return TypeText(object.type()) + " \"" + object.memory().ReadCString(object.address(), std::min<uint64_t>(info.count, 256)) + "\"";
+      return TypeText(object.type()) + " \"" +
+             object.memory().ReadCString(object.address(), std::min<uint64_t>(info.count, 256)) + "\"";
     }
     return TypeText(object.type());
   }
@@ -112,7 +129,8 @@ struct Printer {
   void Members(const debug::Object& object, int depth, const std::string& indent, uint64_t base) {
     const debug::Type& type = object.type();
     size_t width = 16;
-    for (const symbols::Member& member : type.members()) width = std::max(width, std::min<size_t>(member.name.size(), 32));
+    for (const symbols::Member& member : type.members())
+      width = std::max(width, std::min<size_t>(member.name.size(), 32));
     for (const symbols::Member& member : type.members()) {
       if (indent.empty() && !member.name.starts_with(options.field)) continue;
       if (++lines > kMaxLines) return;
@@ -120,8 +138,8 @@ struct Printer {
     }
   }
 
-  void Member(const debug::Object& object, const symbols::Member& member, int depth, const std::string& indent, uint64_t base,
-              size_t width) {
+  void Member(const debug::Object& object, const symbols::Member& member, int depth,
+              const std::string& indent, uint64_t base, size_t width) {
     const debug::Type type(&object.type().source(), member.type);
     debug::Object field(&object.memory(), type, object.address() + member.offset);
     std::string text;
@@ -149,7 +167,8 @@ struct Printer {
       const auto element = array.Index(i);
       if (!element) return;
       ++lines;
-      context.out.Line("{}      [{:02x}] : {}", indent, i, options.with_values ? ValueText(*element) : TypeText(element->type()));
+      context.out.Line("{}      [{:02x}] : {}", indent, i,
+                       options.with_values ? ValueText(*element) : TypeText(element->type()));
       if (element->type().IsRecord() && depth > 1) Members(*element, depth - 2, indent + "      ", 0);
     }
   }
@@ -170,11 +189,13 @@ std::string VariableText(Context& context, const debug::Frame& frame, const symb
     if (const symbols::Source* source = symbols.Load(*module)) type = debug::Type(source, variable.type);
   }
   const std::string head = fmt::format("{} {} = ", type.name(), variable.name);
-  if (variable.kind == symbols::LocationKind::kRegisterRelative && variable.reg < 16 && frame.registers.IsKnown(variable.reg)) {
+  if (variable.kind == symbols::LocationKind::kRegisterRelative && variable.reg < 16 &&
+      frame.registers.IsKnown(variable.reg)) {
     const uint64_t address = frame.registers.gpr[variable.reg] + static_cast<int64_t>(variable.offset);
     return head + ValueText(symbols.ObjectAt(type, address));
   }
-  if (variable.kind == symbols::LocationKind::kRegister && variable.reg < 16 && frame.registers.IsKnown(variable.reg)) {
+  if (variable.kind == symbols::LocationKind::kRegister && variable.reg < 16 &&
+      frame.registers.IsKnown(variable.reg)) {
     return head + fmt::format("0x{:x}", frame.registers.gpr[variable.reg]);
   }
   return head + "<unavailable>";

@@ -17,7 +17,8 @@ void PrintLines(Context& context, const std::vector<debug::Instruction>& instruc
   const debug::Symbols& symbols = context.session.symbols();
   for (size_t i = 0; i < instructions.size(); ++i) {
     const auto symbol = symbols.At(instructions[i].address);
-    if (i == 0 || (symbol && symbol->displacement == 0)) context.out.Line("{}:", symbols.Describe(instructions[i].address));
+    if (i == 0 || (symbol && symbol->displacement == 0))
+      context.out.Line("{}:", symbols.Describe(instructions[i].address));
     const auto source = symbols.LineAt(instructions[i].address);
     const std::string line = source ? fmt::format("{} @ {}", source->file, source->line) : "";
     if (!line.empty() && line != last_line) context.out.Line(" [{}]", line);
@@ -39,7 +40,8 @@ std::pair<uint64_t, uint64_t> FunctionRange(Context& context, uint64_t address) 
   return {address, 0};
 }
 
-base::Result<std::vector<debug::Instruction>> WholeFunction(Context& context, const debug::Disassembler& disassembler,
+base::Result<std::vector<debug::Instruction>> WholeFunction(Context& context,
+                                                            const debug::Disassembler& disassembler,
                                                             uint64_t address) {
   const auto [begin, end] = FunctionRange(context, address);
   std::vector<debug::Instruction> instructions;
@@ -59,7 +61,8 @@ base::Result<std::vector<debug::Instruction>> WholeFunction(Context& context, co
 }
 
 base::Result<void> Run(Context& context, const Call& call) {
-  if (g_next == 0) g_next = context.session.CurrentRegisters().map([](const auto& r) { return r.rip; }).value_or(0);
+  if (g_next == 0)
+    g_next = context.session.CurrentRegisters().map([](const auto& r) { return r.rip; }).value_or(0);
   const MemoryRange range = TRY(ParseRange(context, call.arguments, g_next, 8, 1));
   const debug::Disassembler disassembler(context.session.symbols());
   std::vector<debug::Instruction> instructions;
@@ -71,7 +74,8 @@ base::Result<void> Run(Context& context, const Call& call) {
     instructions = TRY(disassembler.Forward(range.address, range.count));
   }
   PrintLines(context, instructions);
-  if (!instructions.empty() && call.name == "u") g_next = instructions.back().address + instructions.back().bytes.size();
+  if (!instructions.empty() && call.name == "u")
+    g_next = instructions.back().address + instructions.back().bytes.size();
   return {};
 }
 
@@ -79,7 +83,8 @@ const Registration kRegistration({
     {"u", "ub", "uf"},
     "u [ADDRESS [LCOUNT]] | ub ADDRESS | uf ADDRESS",
     "disassembly",
-    "u shows instructions from ADDRESS on (8, or COUNT), and goes on behind them when it gets no address; ub the ones\n"
+    "u shows instructions from ADDRESS on (8, or COUNT), and goes on behind them when it gets no address; ub "
+    "the ones\n"
     "before ADDRESS; uf the whole function. Source lines are shown where the symbols have them.",
     {"u @rip", "ub @rip L3", "uf @rip"},
     Run,
