@@ -1,0 +1,2 @@
+// !analyze -v on fabricated crashes.
+#include <gtest/gtest.h>

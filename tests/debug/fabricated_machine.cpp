@@ -274,7 +274,7 @@ std::multimap<uint64_t, ThreadSpec> ParseRunning(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     const auto w = commands::SplitWords(line);
-    if (w.size() != 12 || w[0] == "Process" || w[0][0] == '=') continue;
+    if (w.size() != 13 || w[0] == "Process" || w[0][0] == '=') continue;
     ThreadSpec spec;
     spec.address = std::stoull(w[2], nullptr, 16);
     spec.tid = std::stoull(w[3], nullptr, 16);
@@ -283,9 +283,9 @@ std::multimap<uint64_t, ThreadSpec> ParseRunning(const std::string& text) {
     spec.context_switches = std::stoull(w[7]);
     spec.user_ticks = Ticks(w[8]), spec.kernel_ticks = Ticks(w[9]);
     spec.state = kRunning;
-    spec.elapsed_ticks = Ticks(w[11 - 1]);
+    spec.elapsed_ticks = Ticks(w[11]);
     for (size_t reason = 0; reason < std::size(nt::kWaitReasons); ++reason) {
-      if (w[11] == nt::kWaitReasons[reason]) spec.reason = static_cast<Reason>(reason);
+      if (w[12] == nt::kWaitReasons[reason]) spec.reason = static_cast<Reason>(reason);
     }
     spec.idle = w[0] == "Idle";
     threads.emplace(std::stoull(w[1], nullptr, 16), spec);

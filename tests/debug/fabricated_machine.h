@@ -95,7 +95,7 @@ class Machine {
 
   static constexpr uint64_t kNowTicks = 22369;  // 5m:49.515
   static constexpr uint64_t kCounterNow = 3495160000, kCounterFrequency = 10'000'000;
-  static constexpr uint64_t kSystemTime = 133480510599210000;  // 2023-12-26 15:57:39.921 UTC
+  static constexpr uint64_t kSystemTime = 133480798599210000;  // 2023-12-26 15:57:39.921 UTC
 
  private:
   void PutGlobals(uint32_t processors);

@@ -55,7 +55,7 @@ TEST_F(CaseStudyTest, FilterShowsOnlyMatchingProcesses) {
 
 TEST_F(CaseStudyTest, VerboseListNamesTheReasons) {
   const std::string text = Run("!mex.tl -t -v system");
-  EXPECT_NE(text.find("ffffab027465f040  b48 Running on processor 1 spinning for a spin lock"),
+  EXPECT_NE(text.find("ffffab027465f040   b48 Running on processor 1 spinning for a spin lock"),
             std::string::npos)
       << text;
   EXPECT_NE(text.find("running for 5m:49.515 without a wait"), std::string::npos) << text;
@@ -109,7 +109,7 @@ TEST_F(CaseStudyTest, UnreadableMemoryIsSaidNotInvented) {
 TEST_F(CaseStudyTest, StructuresAreShownByTheirTypes) {
   const std::string text = Run("dt nt!_ETHREAD ffffab027465f040 -r Tcb");
   EXPECT_NE(text.find("+0x000 Tcb "), std::string::npos) << text;
-  EXPECT_NE(text.find("ContextSwitches  : 0x1\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("ContextSwitches    : 0x1\n"), std::string::npos) << text;
 }
 
 TEST_F(CaseStudyTest, ProcessesAndThreadsInTheOlderLayout) {
