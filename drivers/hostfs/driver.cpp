@@ -1,0 +1,113 @@
+// hostfs.sys: the machine's C: drive is a folder of the host, reached through QEMU's 9P server. A file-system
+// driver on the public WDM and IFS interfaces alone. All dispatch code is pageable, as in the file systems of
+// Windows.
+#include "volume.h"
+
+namespace hostfs {
+namespace {
+
+constexpr WCHAR kDeviceName[] = L"\\Device\\HostFsVolume";
+constexpr WCHAR kDriveName[] = L"\\DosDevices\\C:";
+
+struct DeviceExtension {
+  Volume volume;
+};
+
+}  // namespace
+
+#pragma code_seg("PAGE")
+
+Volume* VolumeOf(PDEVICE_OBJECT device) {
+  auto* extension = static_cast<DeviceExtension*>(device->DeviceExtension);
+  return extension != nullptr ? &extension->volume : nullptr;
+}
+
+NTSTATUS Complete(PIRP irp, NTSTATUS status, ULONG_PTR information) {
+  irp->IoStatus.Status = status;
+  irp->IoStatus.Information = NT_ERROR(status) ? 0 : information;
+  IoCompleteRequest(irp, IO_DISK_INCREMENT);
+  return status;
+}
+
+PVOID BufferOf(PIRP irp) {
+  if (irp->AssociatedIrp.SystemBuffer != nullptr) return irp->AssociatedIrp.SystemBuffer;
+  if (irp->MdlAddress != nullptr) return MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority);
+  return irp->UserBuffer;
+}
+
+NTSTATUS NTAPI HostFsShutdown(PDEVICE_OBJECT device, PIRP irp) {
+  Volume* volume = VolumeOf(device);
+  NTSTATUS status = STATUS_SUCCESS;
+  if (volume != nullptr) {
+    volume->Lock();
+    status = volume->FlushAll();
+    volume->Unlock();
+  }
+  return Complete(irp, status, 0);
+}
+
+NTSTATUS NTAPI HostFsUnsupported(PDEVICE_OBJECT, PIRP irp) {
+  return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+}
+
+// No file is open when a driver is unloaded, so there is nothing left to write.
+static VOID NTAPI HostFsUnload(PDRIVER_OBJECT driver) {
+  UNICODE_STRING drive;
+  RtlInitUnicodeString(&drive, kDriveName);
+  IoDeleteSymbolicLink(&drive);
+  PDEVICE_OBJECT device = driver->DeviceObject;
+  if (device == nullptr) return;
+  VolumeOf(device)->Dismount();
+  IoUnregisterShutdownNotification(device);
+  IoDeleteDevice(device);
+}
+
+#pragma code_seg("INIT")
+
+static void SetDispatch(PDRIVER_OBJECT driver) {
+  for (ULONG i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; ++i) driver->MajorFunction[i] = HostFsUnsupported;
+  driver->MajorFunction[IRP_MJ_CREATE] = HostFsCreate;
+  driver->MajorFunction[IRP_MJ_CLEANUP] = HostFsCleanup;
+  driver->MajorFunction[IRP_MJ_CLOSE] = HostFsClose;
+  driver->MajorFunction[IRP_MJ_READ] = HostFsRead;
+  driver->MajorFunction[IRP_MJ_WRITE] = HostFsWrite;
+  driver->MajorFunction[IRP_MJ_FLUSH_BUFFERS] = HostFsFlushBuffers;
+  driver->MajorFunction[IRP_MJ_QUERY_INFORMATION] = HostFsQueryInformation;
+  driver->MajorFunction[IRP_MJ_SET_INFORMATION] = HostFsSetInformation;
+  driver->MajorFunction[IRP_MJ_DIRECTORY_CONTROL] = HostFsDirectoryControl;
+  driver->MajorFunction[IRP_MJ_QUERY_VOLUME_INFORMATION] = HostFsQueryVolumeInformation;
+  driver->MajorFunction[IRP_MJ_SHUTDOWN] = HostFsShutdown;
+  driver->DriverUnload = HostFsUnload;
+}
+
+extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
+  UNICODE_STRING name;
+  UNICODE_STRING drive;
+  RtlInitUnicodeString(&name, kDeviceName);
+  RtlInitUnicodeString(&drive, kDriveName);
+  PDEVICE_OBJECT device = nullptr;
+  NTSTATUS status =
+      IoCreateDevice(driver, sizeof(DeviceExtension), &name, FILE_DEVICE_DISK_FILE_SYSTEM, 0, FALSE, &device);
+  if (!NT_SUCCESS(status)) return status;
+  SetDispatch(driver);
+  auto* volume = &static_cast<DeviceExtension*>(device->DeviceExtension)->volume;
+  RtlZeroMemory(static_cast<void*>(volume), sizeof *volume);
+  status = volume->Mount();
+  if (NT_SUCCESS(status)) {
+    status = IoRegisterShutdownNotification(device);
+    if (NT_SUCCESS(status)) {
+      status = IoCreateSymbolicLink(&drive, &name);
+      if (!NT_SUCCESS(status)) IoUnregisterShutdownNotification(device);
+    }
+    if (!NT_SUCCESS(status)) volume->Dismount();
+  }
+  if (!NT_SUCCESS(status)) {
+    DbgPrint("hostfs: no C: drive: %08lX\n", status);
+    IoDeleteDevice(device);
+    return status;
+  }
+  device->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
+  return STATUS_SUCCESS;
+}
+
+}  // namespace hostfs

@@ -1,0 +1,162 @@
+// IRP_MJ_READ, IRP_MJ_WRITE, IRP_MJ_FLUSH_BUFFERS. Requests are neither buffered nor direct: they are served
+// in the caller's own thread. Small writes are gathered for each file; reads, flushes, cleanup and shutdown
+// write them out first.
+#include "volume.h"
+
+#pragma code_seg("PAGE")
+
+namespace hostfs {
+namespace {
+
+constexpr ULONG kLargestGathered = 8 * 1024;
+
+bool IsFile(const Fcb* fcb, const Ccb* ccb) {
+  return fcb != nullptr && ccb != nullptr && !fcb->is_directory && !ccb->is_volume;
+}
+
+NTSTATUS ReadLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset, PVOID buffer, ULONG length,
+                    ULONG* done) {
+  NTSTATUS status = volume.FlushGathered(fcb);
+  if (NT_SUCCESS(status)) status = volume.OpenFor(fcb, false);
+  if (NT_SUCCESS(status)) status = volume.client().Read(fcb->fid, offset, buffer, length, done);
+  if (!NT_SUCCESS(status)) return status;
+  if (*done == 0) return STATUS_END_OF_FILE;
+  if ((file->Flags & FO_SYNCHRONOUS_IO) != 0)
+    file->CurrentByteOffset.QuadPart = static_cast<LONGLONG>(offset + *done);
+  return STATUS_SUCCESS;
+}
+
+// Puts bytes where the gathered ones are or end. False: they do not fit there.
+bool Gather(Fcb* fcb, ULONG64 offset, const void* bytes, ULONG length) {
+  if (fcb->gather == nullptr) {
+    fcb->gather = static_cast<PUCHAR>(ExAllocatePoolWithTag(PagedPool, kGatherSize, kTag));
+    if (fcb->gather == nullptr) return false;
+  }
+  if (fcb->gather_length == 0) fcb->gather_offset = offset;
+  if (offset < fcb->gather_offset || offset > fcb->gather_offset + fcb->gather_length) return false;
+  const ULONG64 at = offset - fcb->gather_offset;
+  if (at + length > kGatherSize) return false;
+  RtlCopyMemory(fcb->gather + at, bytes, length);
+  if (at + length > fcb->gather_length) fcb->gather_length = at + length;
+  return true;
+}
+
+NTSTATUS WriteLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset, const void* buffer,
+                     ULONG length, ULONG* done) {
+  if (!NT_SUCCESS(fcb->write_error)) {
+    const NTSTATUS status = fcb->write_error;
+    fcb->write_error = STATUS_SUCCESS;
+    return status;
+  }
+  NTSTATUS status = volume.OpenFor(fcb, true);
+  if (!NT_SUCCESS(status)) return status;
+  if (length <= kLargestGathered && Gather(fcb, offset, buffer, length)) {
+    *done = length;
+  } else {
+    status = volume.FlushGathered(fcb);
+    if (NT_SUCCESS(status) && length <= kLargestGathered && Gather(fcb, offset, buffer, length)) {
+      *done = length;
+    } else if (NT_SUCCESS(status)) {
+      status = volume.client().Write(fcb->fid, offset, buffer, length, done);
+    }
+  }
+  if ((file->Flags & (FO_WRITE_THROUGH | FO_NO_INTERMEDIATE_BUFFERING)) != 0 && NT_SUCCESS(status)) {
+    status = volume.FlushGathered(fcb);
+  }
+  if (*done == 0) return status;
+  const ULONG64 end = offset + *done;
+  if (fcb->attributes_valid) {
+    LARGE_INTEGER now;
+    KeQuerySystemTime(&now);
+    fcb->attributes.modification = TimeFrom(now);
+    if (end > fcb->attributes.size) {
+      fcb->attributes.size = end;
+      fcb->attributes.blocks = (end + 511) / 512;
+    }
+  }
+  if ((file->Flags & FO_SYNCHRONOUS_IO) != 0) file->CurrentByteOffset.QuadPart = static_cast<LONGLONG>(end);
+  return status;
+}
+
+// Where a write goes: the given offset, the file pointer, or the end of the file.
+NTSTATUS WriteOffset(Volume& volume, PFILE_OBJECT file, Fcb* fcb, const Ccb* ccb, LARGE_INTEGER asked,
+                     ULONG64* offset) {
+  if (ccb->append_only || (asked.HighPart == -1 && asked.LowPart == FILE_WRITE_TO_END_OF_FILE)) {
+    const NTSTATUS status = volume.LoadAttributes(fcb);
+    *offset = fcb->attributes.size;
+    return status;
+  }
+  if (asked.HighPart == -1 && asked.LowPart == FILE_USE_FILE_POINTER_POSITION)
+    asked = file->CurrentByteOffset;
+  *offset = static_cast<ULONG64>(asked.QuadPart);
+  return asked.QuadPart < 0 ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+}
+
+}  // namespace
+
+NTSTATUS NTAPI HostFsRead(PDEVICE_OBJECT device, PIRP irp) {
+  Volume* volume = VolumeOf(device);
+  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+  const PFILE_OBJECT file = stack->FileObject;
+  auto* fcb = static_cast<Fcb*>(file->FsContext);
+  if (volume == nullptr || !IsFile(fcb, static_cast<Ccb*>(file->FsContext2))) {
+    return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  }
+  const ULONG length = stack->Parameters.Read.Length;
+  LARGE_INTEGER offset = stack->Parameters.Read.ByteOffset;
+  if (offset.HighPart == -1 && offset.LowPart == FILE_USE_FILE_POINTER_POSITION)
+    offset = file->CurrentByteOffset;
+  if (offset.QuadPart < 0) return Complete(irp, STATUS_INVALID_PARAMETER, 0);
+  if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
+  PVOID buffer = BufferOf(irp);
+  if (buffer == nullptr) return Complete(irp, STATUS_INVALID_USER_BUFFER, 0);
+  ULONG done = 0;
+  volume->Lock();
+  const NTSTATUS status =
+      ReadLocked(*volume, file, fcb, static_cast<ULONG64>(offset.QuadPart), buffer, length, &done);
+  volume->Unlock();
+  return Complete(irp, status, done);
+}
+
+NTSTATUS NTAPI HostFsWrite(PDEVICE_OBJECT device, PIRP irp) {
+  Volume* volume = VolumeOf(device);
+  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+  const PFILE_OBJECT file = stack->FileObject;
+  auto* fcb = static_cast<Fcb*>(file->FsContext);
+  auto* ccb = static_cast<Ccb*>(file->FsContext2);
+  if (volume == nullptr || !IsFile(fcb, ccb)) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  const ULONG length = stack->Parameters.Write.Length;
+  if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
+  PVOID buffer = BufferOf(irp);
+  if (buffer == nullptr) return Complete(irp, STATUS_INVALID_USER_BUFFER, 0);
+  ULONG done = 0;
+  ULONG64 offset = 0;
+  volume->Lock();
+  NTSTATUS status = WriteOffset(*volume, file, fcb, ccb, stack->Parameters.Write.ByteOffset, &offset);
+  if (NT_SUCCESS(status)) status = WriteLocked(*volume, file, fcb, offset, buffer, length, &done);
+  volume->Unlock();
+  return Complete(irp, status, done);
+}
+
+NTSTATUS NTAPI HostFsFlushBuffers(PDEVICE_OBJECT device, PIRP irp) {
+  Volume* volume = VolumeOf(device);
+  const PFILE_OBJECT file = IoGetCurrentIrpStackLocation(irp)->FileObject;
+  auto* fcb = static_cast<Fcb*>(file->FsContext);
+  auto* ccb = static_cast<Ccb*>(file->FsContext2);
+  if (volume == nullptr || fcb == nullptr || ccb == nullptr)
+    return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  volume->Lock();
+  NTSTATUS status;
+  if (fcb->is_directory) {
+    status = volume->FlushAll();
+  } else {
+    status = volume->FlushGathered(fcb);
+    if (NT_SUCCESS(status)) status = fcb->write_error;
+    fcb->write_error = STATUS_SUCCESS;
+    if (NT_SUCCESS(status) && fcb->mode == OpenMode::kReadWrite) status = volume->client().Sync(fcb->fid);
+  }
+  volume->Unlock();
+  return Complete(irp, status, 0);
+}
+
+}  // namespace hostfs

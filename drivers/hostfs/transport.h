@@ -1,0 +1,88 @@
+// The virtio 9P device: one queue in contiguous memory, requests answered by polling. Callers hold the
+// volume's lock.
+#pragma once
+
+#include <ntifs.h>
+
+#include "p9_protocol.h"
+
+namespace hostfs {
+
+inline constexpr ULONG kMessageSize = 64 * 1024;  // 9P's msize
+
+class Transport {
+ public:
+  // Finds the device with mount tag "host", brings its queue up. PASSIVE_LEVEL.
+  // STATUS_NO_SUCH_DEVICE: no such device; STATUS_DEVICE_CONFIGURATION_ERROR: it does not speak virtio 1.
+  NTSTATUS Initialize();
+  void Shutdown();
+
+  // The request under construction; Finish it and Call.
+  p9::Encoder Begin(p9::Type type);
+  // Sends what was encoded and waits for the reply, which stays valid until the next Begin. Errno becomes
+  // NTSTATUS.
+  NTSTATUS Call(p9::Encoder& request, p9::Decoder* reply);
+  // Sends a clunk that nobody waits for.
+  void ClunkLater(ULONG fid);
+
+ private:
+  struct Descriptor {
+    ULONG64 address;
+    ULONG length;
+    USHORT flags;
+    USHORT next;
+  };
+  struct AvailableRing {
+    USHORT flags;
+    volatile USHORT index;
+    USHORT ring[16];
+  };
+  struct UsedElement {
+    ULONG id;
+    ULONG length;
+  };
+  struct UsedRing {
+    USHORT flags;
+    volatile USHORT index;
+    UsedElement ring[16];
+  };
+  // What the device reads and writes besides the two large buffers: in one page.
+  struct Shared {
+    Descriptor descriptors[16];
+    AvailableRing available;
+    alignas(64) UsedRing used;
+    alignas(64) UCHAR small[7][2][64];  // requests and replies of the clunks in flight
+  };
+  static_assert(sizeof(Shared) <= PAGE_SIZE);
+
+  static constexpr USHORT kQueueSize = 16;
+  static constexpr USHORT kSlots = 8;  // slot 0: the caller's request; 1..7: clunks
+
+  NTSTATUS FindDevice();
+  NTSTATUS StartDevice();
+  NTSTATUS AllocateBuffers();
+  ULONG Read(ULONG offset) const {
+    return READ_REGISTER_ULONG(reinterpret_cast<PULONG>(registers_ + offset));
+  }
+  void Write(ULONG offset, ULONG value) {
+    WRITE_REGISTER_ULONG(reinterpret_cast<PULONG>(registers_ + offset), value);
+  }
+  void Submit(USHORT slot, ULONG request_size);
+  void Reap();
+  NTSTATUS WaitFor(USHORT slot);
+
+  PUCHAR window_ = nullptr;     // all eight slots of the device window
+  PUCHAR registers_ = nullptr;  // the one that is ours
+  Shared* shared_ = nullptr;
+  PUCHAR request_ = nullptr;
+  PUCHAR reply_ = nullptr;
+  USHORT last_used_ = 0;
+  bool busy_[kSlots] = {};
+  ULONG reply_length_ = 0;
+  p9::Type type_ = p9::Type::kTversion;
+};
+
+// NTSTATUS of a Linux errno.
+NTSTATUS StatusOfErrno(ULONG error);
+
+}  // namespace hostfs

@@ -1,0 +1,154 @@
+// The volume: open files (FCBs), the cache of directories and of their names. Everything under Volume::lock,
+// at APC_LEVEL.
+#pragma once
+
+#include "client.h"
+
+namespace hostfs {
+
+inline constexpr ULONG kTag = 'fsoH';
+inline constexpr ULONG kGatherSize = 32 * 1024;  // small writes are gathered up to this
+
+// A directory's names, for look-ups without regard to case. Own changes keep it right; what the host changes
+// is seen when it is older than kListingLife.
+struct ListedName {
+  ListedName* next;
+  ULONG hash;  // of the upper-case name
+  USHORT units;
+  bool is_directory;
+  WCHAR name[1];
+};
+inline constexpr ULONG kListingBuckets = 256;
+inline constexpr ULONG64 kListingLife = 10000000;  // 1 s in 100 ns
+struct Listing {
+  ULONG64 loaded;  // interrupt time
+  ULONG count;
+  ListedName* buckets[kListingBuckets];
+};
+
+enum class OpenMode : UCHAR { kClosed, kReadOnly, kReadWrite };
+
+// One file or directory that is open or, for directories, was lately. FsContext of its file objects.
+struct Fcb {
+  FSRTL_ADVANCED_FCB_HEADER header;  // first, as file-system filters expect
+  SECTION_OBJECT_POINTERS sections;
+  Fcb* next;         // all FCBs
+  Fcb* parent;       // counted reference; 0: the root
+  ULONG references;  // file objects, children, callers
+  ULONG handles;     // file objects not yet cleaned up
+  SHARE_ACCESS share;
+  ULONG fid;
+  OpenMode mode;
+  bool is_directory;
+  bool delete_pending;
+  bool unlinked;  // gone on the host; the name may be used again
+  bool attributes_valid;
+  ULONG hash;  // of the upper-case name
+  USHORT units;
+  WCHAR name[256];
+  p9::Attributes attributes;
+  Listing* listing;  // directories
+  PUCHAR gather;     // bytes written by the driver and not yet by the host
+  ULONG64 gather_offset;
+  ULONG gather_length;
+  NTSTATUS write_error;  // of a gathered write; the next write or flush reports it
+};
+
+// One open. FsContext2.
+struct Ccb {
+  bool delete_on_close;
+  bool append_only;
+  bool is_volume;
+  bool cleaned_up;
+  // Directory enumeration
+  bool scanning;
+  USHORT pattern_units;  // 0: everything
+  WCHAR* pattern;
+  ListedName** entries;  // sorted; owned
+  ULONG entry_count;
+  ULONG position;
+};
+
+class Volume {
+ public:
+  NTSTATUS Mount();
+  void Dismount();
+  void Lock() { ExAcquireFastMutex(&lock_); }
+  void Unlock() { ExReleaseFastMutex(&lock_); }
+
+  // Walks all components of a path below `base` (the root if 0) but the last: *parent is that directory, with
+  // a reference, and *name the last component; an empty path gives *parent = base and an empty name.
+  // STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_NAME_INVALID.
+  NTSTATUS Resolve(Fcb* base, UNICODE_STRING path, Fcb** parent, UNICODE_STRING* name);
+  // The child of a directory by name, with a reference. STATUS_OBJECT_NAME_NOT_FOUND. With trust_listing a
+  // name that the listing lacks counts as missing without asking the host (who creates next, asks for an
+  // exclusive creation).
+  NTSTATUS Lookup(Fcb* directory, const UNICODE_STRING& name, bool trust_listing, Fcb** fcb);
+  // The open FCB of that name, if there is one; no new reference.
+  Fcb* FindOpen(Fcb* directory, const UNICODE_STRING& name);
+  NTSTATUS CreateChild(Fcb* directory, const UNICODE_STRING& name, bool is_directory, ULONG mode, Fcb** fcb);
+  NTSTATUS Rename(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bool replace);
+  NTSTATUS Unlink(Fcb* fcb);
+  void Reference(Fcb* fcb);
+  void Release(Fcb* fcb);
+  bool HasOpenChildren(const Fcb* directory) const;
+
+  NTSTATUS OpenFor(Fcb* fcb, bool write);
+  NTSTATUS LoadAttributes(Fcb* fcb);
+  NTSTATUS LoadListing(Fcb* directory, bool fresh);
+  NTSTATUS FlushGathered(Fcb* fcb);
+  NTSTATUS FlushAll();
+  NTSTATUS SetSize(Fcb* fcb, ULONG64 size);
+  NTSTATUS IsEmpty(Fcb* directory);
+
+  Fcb* root() { return root_; }
+  Client& client() { return client_; }
+
+ private:
+  Fcb* NewFcb(Fcb* parent, const WCHAR* name, USHORT units, ULONG fid, bool is_directory);
+  void DeleteFcb(Fcb* fcb);
+  void TrimDirectories(ULONG keep);
+  NTSTATUS WalkChild(Fcb* directory, const WCHAR* name, USHORT units, Fcb** fcb);
+  ListedName* FindListed(Fcb* directory, const WCHAR* name, USHORT units);
+  NTSTATUS FillListing(Fcb* directory, ULONG fid, Listing* listing);
+  void AddListed(Fcb* directory, const WCHAR* name, USHORT units, bool is_directory);
+  void RemoveListed(Fcb* directory, const WCHAR* name, USHORT units);
+
+  FAST_MUTEX lock_;
+  Client client_;
+  Fcb* files_ = nullptr;
+  Fcb* root_ = nullptr;
+  ULONG idle_directories_ = 0;
+};
+
+ULONG HashName(const WCHAR* name, USHORT units);
+bool SameName(const WCHAR* a, USHORT a_units, const WCHAR* b, USHORT b_units);
+void FreeListing(Listing* listing);
+
+// Dispatch routines (all complete the IRP before they return).
+DRIVER_DISPATCH HostFsCreate;
+DRIVER_DISPATCH HostFsClose;
+DRIVER_DISPATCH HostFsCleanup;
+DRIVER_DISPATCH HostFsRead;
+DRIVER_DISPATCH HostFsWrite;
+DRIVER_DISPATCH HostFsFlushBuffers;
+DRIVER_DISPATCH HostFsQueryInformation;
+DRIVER_DISPATCH HostFsSetInformation;
+DRIVER_DISPATCH HostFsDirectoryControl;
+DRIVER_DISPATCH HostFsQueryVolumeInformation;
+DRIVER_DISPATCH HostFsShutdown;
+DRIVER_DISPATCH HostFsUnsupported;
+
+// The volume of a device object; 0 for none.
+Volume* VolumeOf(PDEVICE_OBJECT device);
+NTSTATUS Complete(PIRP irp, NTSTATUS status, ULONG_PTR information);
+// The caller's buffer: system buffer, MDL or address, whichever the request has; 0 if it cannot be reached.
+PVOID BufferOf(PIRP irp);
+
+// NT's view of a file's attributes and times.
+ULONG FileAttributesOf(const Fcb* fcb);
+LARGE_INTEGER TimeOf(const p9::Time& time);
+p9::Time TimeFrom(LARGE_INTEGER time);
+ULONG64 AllocationOf(const Fcb* fcb);
+
+}  // namespace hostfs
