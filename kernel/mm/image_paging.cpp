@@ -114,3 +114,15 @@ extern "C" VOID NTAPI MmUnlockPagableImageSection(PVOID ImageSectionHandle) {
   if (image == nullptr) KeBugCheckEx(MEMORY_MANAGEMENT, 0x1010, mm::Va(ImageSectionHandle), 0, 0);
   mm::UnlockSection(image, *static_cast<mm::ImageSection*>(ImageSectionHandle));
 }
+
+/// Makes all pageable memory that nobody has locked not resident: drivers' pageable sections and paged pool.
+/// Returns: non-zero.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: PurgeTransition has no effect: there is no paging file, pages stay in memory in
+/// transition. Source: not documented; the way to make a missing page fault show at once.
+NT_EXPORT(MmTrimAllSystemPagableMemory, nt::AtMost(APC_LEVEL), Partial, "MmPaging.Trimmed*");
+extern "C" ULONG NTAPI MmTrimAllSystemPagableMemory(ULONG PurgeTransition) {
+  MmTrimPageableImages();
+  MmTrimPagedPool();
+  return TRUE;
+}
