@@ -23,11 +23,13 @@ class Epilogue {
     size_ = memory.ReadUpTo(ip, std::as_writable_bytes(std::span(code_)));
   }
 
-  bool Run(const std::function<bool(uint64_t)>& is_outside) {
+  EpilogueEnd Run(const std::function<bool(uint64_t)>& is_outside) {
     TakeDeallocation();
     while (TakePop()) {
     }
-    return is_sound_ && EndsHere(is_outside);
+    if (!is_sound_) return EpilogueEnd::kNone;
+    if (Has(2) && Code()[0] == 0x48 && Code()[1] == 0xcf) return EpilogueEnd::kInterruptReturn;
+    return EndsHere(is_outside) ? EpilogueEnd::kReturn : EpilogueEnd::kNone;
   }
   const Registers& registers() const { return r_; }
 
@@ -117,12 +119,12 @@ class Epilogue {
 
 }  // namespace
 
-bool FinishEpilogue(const VirtualMemory& memory, uint64_t ip, const std::function<bool(uint64_t)>& is_outside,
-                    Registers& registers) {
+EpilogueEnd FinishEpilogue(const VirtualMemory& memory, uint64_t ip,
+                           const std::function<bool(uint64_t)>& is_outside, Registers& registers) {
   Epilogue epilogue(memory, ip, registers);
-  if (!epilogue.Run(is_outside)) return false;
-  registers = epilogue.registers();
-  return true;
+  const EpilogueEnd end = epilogue.Run(is_outside);
+  if (end != EpilogueEnd::kNone) registers = epilogue.registers();
+  return end;
 }
 
 }  // namespace debug

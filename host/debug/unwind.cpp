@@ -99,6 +99,21 @@ bool InDeclaredEpilog(const UnwindInfo& info, uint32_t function_size, uint32_t o
   return false;
 }
 
+// Leaves through the frame that the CPU pushed at rsp.
+base::Result<void> InterruptReturn(const VirtualMemory& memory, Registers& r, Frame& frame) {
+  struct MachineFrame {
+    uint64_t rip, cs, eflags, rsp, ss;
+  };
+  const auto machine = TRY_WRAP("machine frame", memory.Get<MachineFrame>(r.rsp()));
+  frame.machine_frame = r.rsp();
+  r.rip = machine.rip;
+  r.cs = static_cast<uint16_t>(machine.cs);
+  r.ss = static_cast<uint16_t>(machine.ss);
+  r.eflags = static_cast<uint32_t>(machine.eflags);
+  r.gpr[kRsp] = machine.rsp;
+  return {};
+}
+
 // Undoes the effects of one function's prolog on the registers.
 class PrologUndo {
  public:
@@ -176,21 +191,10 @@ base::Result<void> PrologUndo::One(const UnwindInfo& info, size_t index, uint64_
       r_.xmm_known |= static_cast<uint16_t>(1u << argument);
       return {};
     }
-    case kPushMachineFrame: {
+    case kPushMachineFrame:
       if (argument != 0) rsp += 8;  // error code
-      struct MachineFrame {
-        uint64_t rip, cs, eflags, rsp, ss;
-      };
-      const auto machine = TRY(memory_.Get<MachineFrame>(rsp));
-      frame_.machine_frame = rsp;
-      r_.rip = machine.rip;
-      r_.cs = static_cast<uint16_t>(machine.cs);
-      r_.ss = static_cast<uint16_t>(machine.ss);
-      r_.eflags = static_cast<uint32_t>(machine.eflags);
-      rsp = machine.rsp;
       has_machine_frame_ = true;
-      return {};
-    }
+      return InterruptReturn(memory_, r_, frame_);
     default:
       return base::Fail("unknown unwind operation " + std::to_string(operation));
   }
@@ -245,62 +249,69 @@ std::optional<pe::RuntimeFunction> Unwinder::FunctionAt(const Module& module, ui
   return *next;
 }
 
-base::Result<std::optional<Registers>> Unwinder::Step(Frame& frame) {
+// Out of a function with unwind data.
+base::Result<void> Unwinder::LeaveFunction(const Module& module, pe::RuntimeFunction function, Frame& frame,
+                                           Registers& next) const {
   const VirtualMemory& memory = symbols_->memory();
+  frame.function_begin = module.base + function.begin;
+  frame.function_end = module.base + function.end;
+  if ((function.unwind_info & 1) != 0) {
+    const uint64_t other = module.base + (function.unwind_info & ~3u);
+    function = TRY_WRAP("indirect unwind data", memory.Get<pe::RuntimeFunction>(other));
+  }
+  UnwindInfo info = TRY(ReadUnwindInfo(memory, module, function.unwind_info));
+  const auto offset = static_cast<uint32_t>(frame.ip - frame.function_begin);
+  const auto size = static_cast<uint32_t>(frame.function_end - frame.function_begin);
+  if (!frame.is_call_return &&
+      (info.version == 1 ? offset >= info.prolog_size : InDeclaredEpilog(info, size, offset))) {
+    const auto is_outside = [&](uint64_t target) {
+      return target < frame.function_begin || target >= frame.function_end;
+    };
+    switch (FinishEpilogue(memory, frame.ip, is_outside, next)) {
+      case EpilogueEnd::kReturn:
+        return Return(memory, next);
+      case EpilogueEnd::kInterruptReturn:
+        return InterruptReturn(memory, next, frame);
+      case EpilogueEnd::kNone:
+        break;
+    }
+  }
+  PrologUndo undo(memory, next, frame);
+  TRY(undo.Apply(info, offset));
+  for (int depth = 0; (info.flags & kFlagChained) != 0; ++depth) {
+    if (depth >= kMaxChain)
+      return base::Fail("the unwind data of " + FormatAddress(frame.ip) + " is chained in a circle");
+    info = TRY(ReadUnwindInfo(memory, module, info.chained.unwind_info));
+    TRY(undo.Apply(info, UINT32_MAX));
+  }
+  if (undo.has_machine_frame()) return {};
+  return Return(memory, next);
+}
+
+base::Result<std::optional<Registers>> Unwinder::Step(Frame& frame) {
   Registers next = frame.registers;
   next.known &= kNonvolatile;
   next.xmm_known &= kNonvolatileXmm;
-  bool has_machine_frame = false;
   const uint64_t lookup = frame.LookupIp();
   const Module* module = symbols_->ModuleAt(lookup);
   if (module == nullptr && frame.is_call_return) {
     return base::Fail(FormatAddress(frame.ip) + " lies in no loaded image");
   }
-  // Outside every image the only thing that can have happened is a call to a wrong address: as in a leaf
-  // function.
   std::optional<pe::RuntimeFunction> function;
   if (module != nullptr) {
-    const ModuleTable& table = TableOf(*module);
     function = FunctionAt(*module, lookup);
-    if (!function && !table.problem.empty()) return base::Fail(table.problem);
+    if (!function && !TableOf(*module).problem.empty()) return base::Fail(TableOf(*module).problem);
   }
-  if (!function) {
-    TRY(Return(memory, next));
+  if (function) {
+    TRY(LeaveFunction(*module, *function, frame, next));
   } else {
-    frame.function_begin = module->base + function->begin;
-    frame.function_end = module->base + function->end;
-    if ((function->unwind_info & 1) != 0) {
-      const uint64_t other = module->base + (function->unwind_info & ~3u);
-      function = TRY_WRAP("indirect unwind data", memory.Get<pe::RuntimeFunction>(other));
-    }
-    UnwindInfo info = TRY(ReadUnwindInfo(memory, *module, function->unwind_info));
-    const auto offset = static_cast<uint32_t>(frame.ip - frame.function_begin);
-    const auto size = static_cast<uint32_t>(frame.function_end - frame.function_begin);
-    const bool may_be_epilogue =
-        !frame.is_call_return &&
-        (info.version == 1 ? offset >= info.prolog_size : InDeclaredEpilog(info, size, offset));
-    const auto is_outside = [&](uint64_t target) {
-      return target < frame.function_begin || target >= frame.function_end;
-    };
-    if (may_be_epilogue && FinishEpilogue(memory, frame.ip, is_outside, next)) {
-      TRY(Return(memory, next));
-    } else {
-      PrologUndo undo(memory, next, frame);
-      TRY(undo.Apply(info, offset));
-      for (int depth = 0; (info.flags & kFlagChained) != 0; ++depth) {
-        if (depth >= kMaxChain)
-          return base::Fail("the unwind data of " + FormatAddress(frame.ip) + " is chained in a circle");
-        info = TRY(ReadUnwindInfo(memory, *module, info.chained.unwind_info));
-        TRY(undo.Apply(info, UINT32_MAX));
-      }
-      has_machine_frame = undo.has_machine_frame();
-      if (!has_machine_frame) TRY(Return(memory, next));
-    }
+    // A leaf function; or, outside every image, a call to a wrong address, which looks the same.
+    TRY(Return(symbols_->memory(), next));
   }
   frame.return_address = next.rip;
   frame.return_sp = next.rsp();
   if (next.rip == 0) return std::optional<Registers>();
-  if (!has_machine_frame && next.rsp() <= frame.child_sp)
+  if (frame.machine_frame == 0 && next.rsp() <= frame.child_sp)
     return base::Fail("the stack does not grow towards its base");
   return std::optional(next);
 }

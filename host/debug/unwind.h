@@ -56,6 +56,8 @@ class Unwinder {
     std::string problem;
   };
   const ModuleTable& TableOf(const Module& module);
+  base::Result<void> LeaveFunction(const Module& module, pe::RuntimeFunction function, Frame& frame,
+                                   Registers& next) const;
 
   const Symbols* symbols_;
   std::map<uint64_t, ModuleTable> tables_;  // by module base

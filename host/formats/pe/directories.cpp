@@ -177,6 +177,8 @@ base::Result<void> Relocate(std::span<std::byte> mapped, const Headers& headers,
   if (delta == 0) return {};
   const DataDirectory& directory = headers.directory(Directory::kBaseRelocation);
   if (directory.rva == 0 || directory.size == 0) {
+    constexpr uint16_t kRelocationsStripped = 1;
+    if ((headers.characteristics & kRelocationsStripped) == 0) return {};  // nothing in it is absolute
     return base::Fail("the image has no relocations and cannot be loaded elsewhere than at its own base");
   }
   const auto table = base::SpanReader(mapped).Slice(directory.rva, directory.size);
