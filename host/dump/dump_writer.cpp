@@ -37,7 +37,9 @@ constexpr uint32_t kMaxRuns = 42;
 // The bitmap header that follows it in type 5.
 constexpr uint64_t kBitmapHeaderSize = 0x38;
 constexpr uint64_t kBitmapSignature = 0x504D5544'504D4446;  // "FDMPDUMP"
-constexpr uint64_t kWriteWindow = 16 << 20;  // RAM mapped at a time: keeps our resident size small
+constexpr uint64_t kWriteWindow = 8 << 20;  // RAM mapped at a time: keeps our resident size small
+constexpr uint64_t kLargePiece = 64 << 10;
+constexpr char kZeros[64 << 10] = {};
 
 template <typename T>
 T Get(const std::vector<std::byte>& bytes, uint64_t offset) {
@@ -84,6 +86,7 @@ class Writer {
 
  private:
   base::Result<void> Queue(uint64_t ram_offset, uint64_t length, uint64_t file_offset);
+  base::Result<void> SendLarge(uint64_t ram_offset, uint64_t length, uint64_t file_offset);
 
   const GuestRam& ram_;
   base::UniqueFd file_;
@@ -130,21 +133,39 @@ base::Result<void> Writer::Flush() {
 }
 
 base::Result<void> Writer::Queue(uint64_t ram_offset, uint64_t length, uint64_t file_offset) {
+  if (length >= kLargePiece) {
+    TRY(Flush());
+    return SendLarge(ram_offset, length, file_offset);
+  }
+  if (!queue_.empty() && queue_bytes_ + length > kWriteWindow) TRY(Flush());
+  if (queue_.empty()) queue_offset_ = file_offset;
+  const uint64_t gap = file_offset - queue_offset_ - queue_bytes_;
+  if (gap > sizeof(kZeros)) {
+    TRY(Flush());
+    queue_offset_ = file_offset;
+  } else if (gap != 0) {  // a few zeros cost less than another system call
+    queue_.push_back({const_cast<char*>(kZeros), gap});
+    queue_bytes_ += gap;
+  }
+  char* source = reinterpret_cast<char*>(ram_.data() + ram_offset);
+  if (!queue_.empty() && static_cast<char*>(queue_.back().iov_base) + queue_.back().iov_len == source) {
+    queue_.back().iov_len += length;
+  } else {
+    queue_.push_back({source, length});
+  }
+  queue_bytes_ += length;
+  return {};
+}
+
+// From file to file inside the kernel: our mapping is not touched.
+base::Result<void> Writer::SendLarge(uint64_t ram_offset, uint64_t length, uint64_t file_offset) {
+  if (lseek(fd(), static_cast<off_t>(file_offset), SEEK_SET) < 0) return base::FailErrno("writing", errno);
+  auto from = static_cast<off_t>(ram_offset);
   while (length != 0) {
-    if (!queue_.empty() && (queue_offset_ + queue_bytes_ != file_offset || queue_bytes_ >= kWriteWindow))
-      TRY(Flush());
-    if (queue_.empty()) queue_offset_ = file_offset;
-    const uint64_t part = std::min(length, kWriteWindow - queue_bytes_);
-    char* source = reinterpret_cast<char*>(ram_.data() + ram_offset);
-    if (!queue_.empty() && static_cast<char*>(queue_.back().iov_base) + queue_.back().iov_len == source) {
-      queue_.back().iov_len += part;
-    } else {
-      queue_.push_back({source, part});
-    }
-    queue_bytes_ += part;
-    ram_offset += part;
-    file_offset += part;
-    length -= part;
+    const ssize_t sent = sendfile(fd(), ram_.fd(), &from, length);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return base::FailErrno("writing", sent == 0 ? EIO : errno);
+    length -= static_cast<uint64_t>(sent);
   }
   return {};
 }
@@ -316,6 +337,8 @@ base::Result<DumpStatistics> WriteDump(const GuestRam& ram, const boot::DumpDesc
     unlink(temporary.c_str());
     return base::Wrap(what, statistics.error());
   }
+  // An older dump goes first: to rename over a file makes file systems write the new one to the disk at once.
+  unlink(path.c_str());
   if (rename(temporary.c_str(), path.c_str()) != 0) {
     const int error = errno;
     unlink(temporary.c_str());
@@ -329,6 +352,7 @@ base::Result<void> DuplicateDump(const std::string& from, const std::string& to)
   const std::string temporary = TemporaryName(to);
   unlink(temporary.c_str());
   const bool done = link(from.c_str(), temporary.c_str()) == 0 || CopyFile(from, temporary);
+  if (done) unlink(to.c_str());  // as above
   if (!done || rename(temporary.c_str(), to.c_str()) != 0) {
     const int error = errno;
     unlink(temporary.c_str());

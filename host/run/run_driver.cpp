@@ -206,8 +206,9 @@ bool Runner::StartService() {
     why = ": its DriverEntry failed";
   }
   if (!detail.notes.empty()) why += fmt::format(": {}", fmt::join(detail.notes, "; "));
-  Fail(Outcome::kNotLoaded,
-       fmt::format("cannot load {}{} ({})", options_.driver, why, StatusText(reply->status)));
+  const std::string status = StatusText(reply->status);
+  Fail(Outcome::kNotLoaded, why.empty() ? fmt::format("cannot load {}: {}", options_.driver, status)
+                                        : fmt::format("cannot load {}{} ({})", options_.driver, why, status));
   ShutDown();
   return false;
 }
