@@ -145,7 +145,9 @@ typedef struct _KPRCB {
   UCHAR DispatchPending;          // DPC interrupt requested and not yet taken
   UCHAR InIdleLoop;
   UCHAR TimerExpirationWanted;
-  UCHAR PrcbSpare[5];
+  UCHAR BugCheckEntered;  // ProcessorState.ContextFrame holds the context of KeBugCheckEx
+  UCHAR ClockTicking;     // the clock interrupt is armed
+  UCHAR PrcbSpare[3];
 } KPRCB, *PKPRCB;
 
 typedef struct _KPCR {

@@ -37,6 +37,7 @@ VOID KeStartThread(PKTHREAD thread);
 // drops the reference of the running thread. One callback, set once by ps.
 typedef VOID (*PKTHREAD_REAPER)(PKTHREAD thread);
 VOID KeSetThreadReaper(PKTHREAD_REAPER reaper);
+VOID NTAPI KiReaperThread(PVOID context);  // the body of that thread: init creates it
 
 FORCEINLINE PKTHREAD KeCurrentThread() {
   return reinterpret_cast<PKTHREAD>(
@@ -45,6 +46,12 @@ FORCEINLINE PKTHREAD KeCurrentThread() {
 FORCEINLINE ULONG KeCurrentProcessor() {
   return KeGetCurrentPrcb()->Number;
 }
+
+// ---- Boot (init) ----
+VOID KeInitializePhase0(boot::LoaderBlock* block);  // PCR, IDT, APIC, timers of processor 0; the idle process
+VOID KeStartClock();                                // interrupts and the tick of processor 0
+NTSTATUS KeStartAllProcessors();                    // phase 1
+[[noreturn]] VOID KiIdleLoop();
 
 // ---- Translation buffers ----
 // On every processor, by IPI. IRQL < IPI_LEVEL with interrupts enabled; deadlock-free against processors that

@@ -1,0 +1,94 @@
+// Handlers behind the interrupt stubs: dispatch, devices; the connection of device lines.
+#include "ke_internal.h"
+
+namespace {
+
+struct Connection {
+  PKDEVICE_ROUTINE routine;
+  PVOID context;
+};
+constexpr ULONG kLines = 24, kSharers = 4;
+
+struct Line {
+  UCHAR vector;  // 0: not in use
+  Connection connections[kSharers];
+};
+Line lines[kLines];
+UCHAR line_of_vector[256];  // line + 1
+KSPIN_LOCK lines_lock;
+
+constexpr UCHAR VectorOf(ULONG gsi) { return static_cast<UCHAR>(hal::kFirstDeviceVector + gsi * 4); }
+static_assert(VectorOf(kLines - 1) <= hal::kLastDeviceVector);
+
+}  // namespace
+
+extern "C" {
+
+VOID KiHandleDpcInterrupt(PKTRAP_FRAME) {
+  hal::EndOfInterrupt();
+  PKPRCB prcb = KeGetCurrentPrcb();
+  __atomic_store_n(&prcb->DispatchPending, UCHAR{0}, __ATOMIC_SEQ_CST);
+  if (prcb->TimerExpirationWanted) {
+    prcb->TimerExpirationWanted = FALSE;
+    KiTimerExpiration();
+  }
+  KiRetireDpcList(prcb);
+  KiDispatchInterrupt();
+}
+
+VOID KiHandleDeviceInterrupt(PKTRAP_FRAME trap) {
+  const ULONG vector = static_cast<ULONG>(trap->ErrorCode) & 0xFF;
+  PKPRCB prcb = KeGetCurrentPrcb();
+  ++prcb->InterruptCount;
+  const ULONG line = line_of_vector[vector];
+  if (line != 0) {
+    for (const Connection& connection : lines[line - 1].connections) {
+      PKDEVICE_ROUTINE routine = __atomic_load_n(&connection.routine, __ATOMIC_ACQUIRE);
+      if (routine != nullptr) routine(connection.context);
+    }
+  }
+  hal::EndOfInterrupt();  // after the routines: a level line is low again by then
+}
+
+NTSTATUS KeConnectLine(ULONG gsi, BOOLEAN level, PKDEVICE_ROUTINE routine, PVOID context, PKIRQL irql) {
+  if (gsi >= kLines) return STATUS_INVALID_PARAMETER;
+  KIRQL old_irql;
+  KeAcquireSpinLock(&lines_lock, &old_irql);
+  Line& line = lines[gsi];
+  NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
+  for (Connection& connection : line.connections) {
+    if (connection.routine != nullptr) continue;
+    connection.context = context;
+    __atomic_store_n(&connection.routine, routine, __ATOMIC_RELEASE);
+    status = STATUS_SUCCESS;
+    break;
+  }
+  const UCHAR vector = VectorOf(gsi);
+  if (status == STATUS_SUCCESS && line.vector == 0) {
+    line.vector = vector;
+    line_of_vector[vector] = static_cast<UCHAR>(gsi + 1);
+    hal::EnableLine(gsi, vector, KiProcessorBlock[0]->ApicId, level != FALSE);
+  }
+  KeReleaseSpinLock(&lines_lock, old_irql);
+  if (irql != nullptr) *irql = static_cast<KIRQL>(vector >> 4);
+  return status;
+}
+
+VOID KeDisconnectLine(ULONG gsi, PKDEVICE_ROUTINE routine, PVOID context) {
+  if (gsi >= kLines) return;
+  KIRQL old_irql;
+  KeAcquireSpinLock(&lines_lock, &old_irql);
+  Line& line = lines[gsi];
+  bool left = false;
+  for (Connection& connection : line.connections) {
+    if (connection.routine == routine && connection.context == context) connection.routine = nullptr;
+    left = left || connection.routine != nullptr;
+  }
+  if (!left && line.vector != 0) {
+    hal::DisableLine(gsi);
+    line.vector = 0;
+  }
+  KeReleaseSpinLock(&lines_lock, old_irql);
+}
+
+}  // extern "C"

@@ -1,0 +1,105 @@
+// Between the files of ke.
+#pragma once
+
+#include "arch/cpu.h"
+#include "arch/descriptors.h"
+#include "hal/hal.h"
+#include "ke/bugcheck.h"
+#include "ke/ke.h"
+#include "ke/lock_trace.h"
+#include "nt/kpcr.h"
+
+#define KI_NOINLINE __attribute__((noinline))
+
+inline constexpr ULONG kMaximumProcessors = 64;
+inline constexpr ULONG64 kTickUnits = 156'250;  // one clock tick, in 100 ns
+inline constexpr ULONG64 kQuantumUnits = 2 * kTickUnits;
+inline constexpr SCHAR kLowRealtime = 16;
+inline constexpr UCHAR kTargetFreeze = 1, kTargetFrozen = 2;  // KPRCB.IpiFrozen
+
+// Kinds of dispatcher objects (DISPATCHER_HEADER.Type), as NT numbers them.
+enum KiObjectType : UCHAR {
+  kEventNotification = 0,
+  kEventSynchronization = 1,
+  kMutant = 2,
+  kProcess = 3,
+  kQueue = 4,
+  kSemaphore = 5,
+  kThread = 6,
+  kTimerNotification = 8,
+  kTimerSynchronization = 9,
+  kDpcObject = 19,
+  kApcObject = 18,
+};
+
+// ---- The dispatcher lock: guards threads' states, ready queues, wait lists, timers and APC queues. Taken at
+// DISPATCH_LEVEL and held across a context switch: the thread that is switched to releases it. ----
+void KiLockDispatcherAtDispatch();
+void KiUnlockDispatcherFromDispatch();
+class DispatcherGuard {  // raises to DISPATCH_LEVEL, locks; readied threads get their processor on the way out
+ public:
+  DispatcherGuard();
+  ~DispatcherGuard();
+
+ private:
+  KIRQL old_irql_;
+};
+
+extern "C" {
+// ---- scheduler.cpp ----
+extern KAFFINITY KiIdleSummary;
+VOID KiReadyThread(PKTHREAD thread);                 // lock held
+KI_NOINLINE LONG_PTR KiSwapThread(PKTHREAD old, PKPRCB prcb);  // lock held on entry, released on return
+VOID KiExitDispatcher(KIRQL old_irql);               // lock held on entry; preempts, lowers the IRQL
+VOID KiDispatchInterrupt();                          // tail of the dispatch interrupt
+VOID KiRemoveReadyThread(PKTHREAD thread);
+VOID KiBoostPriority(PKTHREAD thread, KPRIORITY increment);
+VOID KiSetPriority(PKTHREAD thread, KPRIORITY priority);
+VOID KiFinishThreadStart();
+VOID KiRequestDispatchInterrupt(PKPRCB prcb);
+VOID KiInitializeScheduler();
+PKTHREAD KiTakeReaperList();
+
+// ---- wait.cpp ----
+VOID KiSignalObject(DISPATCHER_HEADER* object, KPRIORITY increment);  // lock held: releases waiters that it can
+VOID KiUnwaitThread(PKTHREAD thread, LONG_PTR status, KPRIORITY increment);
+KI_NOINLINE NTSTATUS KiCommitThreadWait(PKTHREAD thread, PLARGE_INTEGER timeout, KIRQL old_irql);
+VOID KiAbandonMutants(PKTHREAD thread);
+
+// ---- timer.cpp ----
+VOID KiInitializeTimers();
+BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due);  // lock held; FALSE: already expired
+BOOLEAN KiRemoveTimer(PKTIMER timer);                     // lock held; TRUE: it was inserted
+ULONG64 KiNextTimerDue();
+VOID KiTimerExpiration();
+
+// ---- clock.cpp ----
+VOID KiEnsureClock(PKPRCB prcb, ULONG64 due);  // this processor's clock interrupt comes at `due` at the latest
+ULONG KiTickCount();
+
+// ---- dpc.cpp ----
+VOID KiRetireDpcList(PKPRCB prcb);
+
+// ---- apc.cpp ----
+VOID KiDeliverApc();
+VOID KiCheckForKernelApcDelivery();
+FORCEINLINE bool KiApcDeliverable(PKTHREAD thread) {
+  return thread->ApcState.KernelApcPending && thread->SpecialApcDisable == 0;
+}
+
+// ---- processor.cpp ----
+PVOID KiAllocateBootPages(ULONG count);
+VOID KiSaveSpecialRegisters(KSPECIAL_REGISTERS* special);
+
+// ---- idt.cpp ----
+const arch::Gate* KiInterruptTable();
+
+// ---- crash ----
+[[noreturn]] VOID KiFreezeSelf(PKPRCB prcb);
+VOID KiBuildDumpHeader(ULONG code, PCONTEXT context, PVOID where);
+VOID KiPushLockTrace(PKSPIN_LOCK lock, PVOID caller);
+VOID KiCaptureContext(PCONTEXT context);
+VOID KiSwapContext(PVOID* old_stack, PVOID new_stack);
+[[noreturn]] VOID KiSwitchStackAndCall(PVOID stack, VOID (*routine)());
+VOID KiStartSystemThread();
+}
