@@ -1,18 +1,135 @@
-// The kernel's entry. Placeholder body until ke lands: says that the machine arrived here and halts.
-#include "nt/export.h"
-#include "nt/ntos.h"
-#include "boot/control.h"
+// The kernel's entry and the order of the boot. Phase 0 runs on the idle thread of processor 0 with interrupts on but
+// nothing to switch to; phase 1 in the first system thread. Each module names its own function; what stands before it in
+// the table is what it may use.
 #include "boot/loader_block.h"
+#include "cm/cm.h"
+#include "ex/ex.h"
+#include "init/init.h"
+#include "io/io.h"
+#include "kd/control.h"
+#include "kd/kd.h"
+#include "ke/bugcheck.h"
+#include "ke/crash_hooks.h"
+#include "ke/ke.h"
+#include "mm/image.h"
+#include "mm/mm.h"
+#include "ob/ob.h"
+#include "ps/ps.h"
+#include "se/se.h"
 
-extern "C" [[noreturn]] void KiSystemStartup(const boot::LoaderBlock* block) {
-  auto* control = reinterpret_cast<boot::ControlArea*>(boot::kPhysicalMapBase + block->control_physical);
-  control->state = boot::MachineState::kKernelEntered;
-  for (;;) __asm__ volatile("hlt");
+extern "C" {
+extern PVOID MmPfnDatabase;
+extern ULONG64 MmNumberOfPhysicalPages, MmLowestPhysicalPage, MmHighestPhysicalPage;
+VOID NTAPI Phase1Initialization(PVOID context);
 }
 
-/// Breaks into the kernel debugger with a status: there is none attached, so the breakpoint exception is the result.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/DbgBreakPointWithStatus.
-NT_EXPORT(DbgBreakPointWithStatus, nt::AnyIrql(), Full, "");
-extern "C" VOID NTAPI DbgBreakPointWithStatus(ULONG Status) { __debugbreak(); }
+namespace {
+
+using boot::LoaderBlock;
+
+NTSTATUS ReserveCrashMemory(const LoaderBlock*) {
+  KiReserveDumpBitmap();
+  return STATUS_SUCCESS;
+}
+NTSTATUS StartClock(const LoaderBlock*) {
+  KeStartClock();
+  return STATUS_SUCCESS;
+}
+NTSTATUS ObjectManager(const LoaderBlock*) { return ObInitSystem(); }
+NTSTATUS Security(const LoaderBlock*) { return SeInitSystem(); }
+NTSTATUS Processes(const LoaderBlock*) { return PsInitSystem(); }
+
+NTSTATUS CrashInformation(const LoaderBlock*) {
+  KiCrash.find_image = MiLookupDataTableEntry;
+  KiCrash.describe_pages = MmDescribeDumpPages;
+  KiCrash.update_debugger_data = kd::UpdateDebuggerData;
+  kd::RegisterDebuggerVariable(0x48, &PsLoadedModuleList);
+  kd::RegisterDebuggerVariable(0x50, &PsActiveProcessHead);
+  kd::RegisterDebuggerVariable(0x98, &ObpRootDirectoryObject);
+  kd::RegisterDebuggerVariable(0xA0, &ObpTypeObjectType);
+  kd::RegisterDebuggerVariable(0xC0, &MmPfnDatabase);
+  kd::RegisterDebuggerVariable(0xE8, &MmLowestPhysicalPage);
+  kd::RegisterDebuggerVariable(0xF0, &MmHighestPhysicalPage);
+  kd::RegisterDebuggerVariable(0xF8, &MmNumberOfPhysicalPages);
+  kd::RegisterDebuggerVariable(0x220, &MmUnloadedDrivers);
+  kd::RegisterDebuggerVariable(0x228, &MmLastUnloadedDriver);
+  kd::UpdateDebuggerData();
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS FirstThread(const LoaderBlock* block) {
+  return ps::CreateSystemThread(Phase1Initialization, const_cast<LoaderBlock*>(block), nullptr);
+}
+
+constexpr init::Task kPhase0[] = {
+    {"crash memory", ReserveCrashMemory, "the loader's memory list, before mm owns it"},
+    {"clock", StartClock, "processor 0"},
+    {"memory", MmInitSystem, "processor 0, faults"},
+    {"objects", ObjectManager, "pools"},
+    {"security", Security, "objects"},
+    {"processes", Processes, "objects, security"},
+    {"crash information", CrashInformation, "module and process lists"},
+    {"first thread", FirstThread, "processes"},
+};
+
+NTSTATUS Reaper(const LoaderBlock*) { return ps::CreateSystemThread(KiReaperThread, nullptr, nullptr); }
+NTSTATUS AllProcessors(const LoaderBlock*) {
+  const NTSTATUS status = KeStartAllProcessors();
+  if (NT_SUCCESS(status)) {
+    MmRemoveIdentityMap();
+    kd::SetMachineState(boot::MachineState::kProcessorsUp);
+  }
+  return status;
+}
+NTSTATUS Executive(const LoaderBlock*) { return ExInitSystem(); }
+NTSTATUS Registry(const LoaderBlock*) { return CmInitSystem(); }
+NTSTATUS ControlRings(const LoaderBlock*) { return kd::StartControlServer(); }
+NTSTATUS ControlThread(const LoaderBlock*) { return ps::CreateSystemThread(KdpControlThread, nullptr, nullptr); }
+
+constexpr init::Task kPhase1[] = {
+    {"reaper", Reaper, "threads"},
+    {"processors", AllProcessors, "stacks, threads, IPIs"},
+    {"control rings", ControlRings, "pools, interrupts"},
+    {"executive", Executive, "threads, objects"},
+    {"registry", Registry, "executive"},
+    {"input and output", IoInitSystem, "registry, executive; loads the boot drivers"},
+    {"control thread", ControlThread, "every handler is registered"},
+};
+
+}  // namespace
+
+namespace init {
+
+void RunPhase(const Task* tasks, ULONG count, ULONG phase, const boot::LoaderBlock* block) {
+  for (ULONG i = 0; i < count; ++i) {
+    kd::SetBootStep(reinterpret_cast<PVOID>(tasks[i].run));
+    const NTSTATUS status = tasks[i].run(block);
+    if (NT_SUCCESS(status)) continue;
+    kd::Print("boot: %s failed: 0x%08x\n", tasks[i].name, static_cast<ULONG>(status));
+    KeBugCheckEx(phase == 0 ? PHASE0_INITIALIZATION_FAILED : PHASE1_INITIALIZATION_FAILED,
+                 static_cast<ULONG>(status), reinterpret_cast<ULONG_PTR>(tasks[i].name), i, 0);
+  }
+}
+
+}  // namespace init
+
+extern "C" {
+
+VOID NTAPI Phase1Initialization(PVOID context) {
+  init::RunPhase(kPhase1, ARRAYSIZE(kPhase1), 1, static_cast<const boot::LoaderBlock*>(context));
+  kd::SetBootStep(nullptr);
+  kd::SetMachineState(boot::MachineState::kReady);
+}
+
+[[noreturn]] void KiSystemStartup(boot::LoaderBlock* block) {
+  kd::InitializeConsole(block);
+  kd::SetBootStep(reinterpret_cast<PVOID>(&KeInitializePhase0));
+  KeInitializePhase0(block);
+  kd::SetMachineState(boot::MachineState::kConsoleUp);
+  kd::Print("Bugcheck %s: %u processor(s)\n", NtBuildLab, block->processors);
+  kd::Control()->processors_running = 1;
+  init::RunPhase(kPhase0, ARRAYSIZE(kPhase0), 0, block);
+  KiIdleLoop();
+}
+
+}  // extern "C"

@@ -20,7 +20,9 @@ void RegisterRequestHandler(boot::Request request, RequestHandler handler);
 void SendEvent(boot::Event event, const ktl::PayloadWriter& payload);
 void SendTextEvent(boot::Event event, const char* text);
 
-// Starts the control thread and the COM1 doorbell (phase 1).
+// Rings and COM1 doorbell (phase 1); init then creates the thread with the body KdpControlThread.
 NTSTATUS StartControlServer();
 
 }  // namespace kd
+
+extern "C" VOID NTAPI KdpControlThread(PVOID context);

@@ -22,6 +22,8 @@ void EnterCrash();  // the console goes on without its lock: the other processor
 // Fills KdDebuggerDataBlock and KdVersionBlock with what is known now; called once mm and ps are up, and
 // again at crash.
 void UpdateDebuggerData();
+// A variable of another module whose address belongs at `offset` of KdDebuggerDataBlock.
+void RegisterDebuggerVariable(USHORT offset, PVOID address);
 
 }  // namespace kd
 

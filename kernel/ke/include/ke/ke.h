@@ -51,6 +51,7 @@ FORCEINLINE ULONG KeCurrentProcessor() {
 VOID KeInitializePhase0(boot::LoaderBlock* block);  // PCR, IDT, APIC, timers of processor 0; the idle process
 VOID KeStartClock();                                // interrupts and the tick of processor 0
 NTSTATUS KeStartAllProcessors();                    // phase 1
+VOID KiReserveDumpBitmap();                         // before mm owns memory
 [[noreturn]] VOID KiIdleLoop();
 
 // ---- Translation buffers ----

@@ -1,0 +1,95 @@
+// DbgPrint and its kin: text to the console.
+#include <stdarg.h>
+
+#include "kd/kd.h"
+#include "nt/export.h"
+
+#undef DbgPrint
+#undef DbgBreakPoint
+
+extern "C" int _vsnprintf(char* buffer, size_t count, const char* format, va_list arguments);
+
+namespace {
+
+constexpr SIZE_T kLimit = 512;  // as NT: a longer text is cut
+
+void PrintV(const char* prefix, const char* format, va_list arguments) {
+  char text[kLimit + 1];
+  SIZE_T at = 0;
+  for (; prefix != nullptr && prefix[at] != 0 && at < kLimit; ++at) text[at] = prefix[at];
+  const int length = _vsnprintf(text + at, kLimit - at, format, arguments);
+  kd::PutText(text, length < 0 || static_cast<SIZE_T>(length) > kLimit - at ? kLimit : at + static_cast<SIZE_T>(length));
+}
+
+}  // namespace
+
+extern "C" {
+
+/// Prints a message to the console log.
+/// IRQL: any (formats with wide strings or Unicode conversion: PASSIVE_LEVEL on NT).
+/// Differs from NT: no filter by component: every message is printed.
+/// Source: WDK wdm/DbgPrint.
+NT_EXPORT(DbgPrint, nt::AnyIrql(), Full, "KdPrint.*");
+ULONG DbgPrint(PCSTR Format, ...) {
+  va_list arguments;
+  va_start(arguments, Format);
+  PrintV(nullptr, Format, arguments);
+  va_end(arguments);
+  return STATUS_SUCCESS;
+}
+
+/// Prints a message of a component and level.
+/// IRQL: any.
+/// Differs from NT: no filter: every component and level is printed.
+/// Source: WDK wdm/DbgPrintEx.
+NT_EXPORT(DbgPrintEx, nt::AnyIrql(), Full, "KdPrint.*");
+ULONG DbgPrintEx(ULONG ComponentId, ULONG Level, PCSTR Format, ...) {
+  va_list arguments;
+  va_start(arguments, Format);
+  PrintV(nullptr, Format, arguments);
+  va_end(arguments);
+  return STATUS_SUCCESS;
+}
+
+/// DbgPrintEx with an argument list.
+/// IRQL: any.
+/// Differs from NT: no filter: every component and level is printed.
+/// Source: WDK wdm/vDbgPrintEx.
+NT_EXPORT(vDbgPrintEx, nt::AnyIrql(), Full, "KdPrint.*");
+ULONG NTAPI vDbgPrintEx(ULONG ComponentId, ULONG Level, PCCH Format, va_list arglist) {
+  PrintV(nullptr, Format, arglist);
+  return STATUS_SUCCESS;
+}
+
+/// DbgPrintEx with an argument list and a prefix.
+/// IRQL: any.
+/// Differs from NT: no filter: every component and level is printed.
+/// Source: WDK wdm/vDbgPrintExWithPrefix.
+NT_EXPORT(vDbgPrintExWithPrefix, nt::AnyIrql(), Full, "KdPrint.*");
+ULONG NTAPI vDbgPrintExWithPrefix(PCCH Prefix, ULONG ComponentId, ULONG Level, PCCH Format, va_list arglist) {
+  PrintV(Prefix, Format, arglist);
+  return STATUS_SUCCESS;
+}
+
+/// Breaks into the kernel debugger: there is none attached, so the breakpoint exception is the result.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/DbgBreakPoint.
+NT_EXPORT(DbgBreakPoint, nt::AnyIrql(), Full, "KdPrint.*");
+VOID NTAPI DbgBreakPoint() { __debugbreak(); }
+
+/// Breaks into the kernel debugger with a status: there is none attached, so the breakpoint exception is the result.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/DbgBreakPointWithStatus.
+NT_EXPORT(DbgBreakPointWithStatus, nt::AnyIrql(), Full, "KdPrint.*");
+VOID NTAPI DbgBreakPointWithStatus(ULONG Status) { __debugbreak(); }
+
+/// TRUE when a kernel debugger is enabled: never.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KdRefreshDebuggerNotPresent.
+NT_EXPORT(KdRefreshDebuggerNotPresent, nt::AnyIrql(), Full, "KdPrint.*");
+BOOLEAN NTAPI KdRefreshDebuggerNotPresent() { return TRUE; }
+
+}  // extern "C"

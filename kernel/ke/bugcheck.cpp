@@ -1,0 +1,215 @@
+// The crash path. KeBugCheckEx (arch/x64/context_switch.S) saves the registers and comes here; nothing below takes a lock,
+// waits without a limit or trusts a structure more than it must. A fault in here ends in the nested branch of
+// KeBugCheck2 and leaves what was written so far.
+#include "ke/bugcheck.h"
+
+#include "kd/kd.h"
+#include "ke/crash_hooks.h"
+#include "ke_internal.h"
+#include "ktl/format.h"
+#include "nt/export.h"
+
+extern "C" {
+ULONG_PTR KiBugCheckData[5];
+volatile ULONG KiBugCheckActive;
+}
+KiCrashHooks KiCrash;
+
+namespace {
+
+constexpr ULONG kIrqlNotLessOrEqual = 0xA, kDriverIrqlNotLessOrEqual = 0xD1;
+constexpr ULONG64 kFreezeLimit = 10 * hal::kPerformanceFrequency;  // with few host processors NMIs take a while
+
+volatile long owner_plus_one;  // processor that crashes
+CONTEXT crash_context;
+ULONG64* dump_bitmap;
+ULONG64 dump_bitmap_bits;
+
+bool IsKernelImage(PVOID address) {
+  const auto at = reinterpret_cast<ULONG64>(address);
+  return at >= KeLoaderBlock->kernel_base && at < KeLoaderBlock->kernel_base + KeLoaderBlock->kernel_size;
+}
+
+// The registers that the crash is about: the trap's where there was one, else the caller of KeBugCheckEx.
+PKTRAP_FRAME CrashTrapFrame(PKPRCB prcb) {
+  if (prcb->BugCheckTrapFrame != nullptr) return prcb->BugCheckTrapFrame;
+  // mm bug checks in the middle of a fault (50, BE, FC): the thread knows the frame.
+  const ULONG code = static_cast<ULONG>(KiBugCheckData[0]);
+  const bool memory = code == 0x50 || code == 0xBE || code == 0xFC || code == 0x1A;
+  return memory && prcb->CurrentThread != nullptr ? prcb->CurrentThread->TrapFrame : nullptr;
+}
+
+void FreezeOthers(PKPRCB self) {
+  const ULONG count = static_cast<ULONG>(KeNumberProcessors);
+  for (ULONG i = 0; i < count; ++i) {
+    PKPRCB prcb = KiProcessorBlock[i];
+    if (prcb == nullptr || prcb == self || prcb->IpiFrozen == kTargetFrozen) continue;
+    prcb->IpiFrozen = kTargetFreeze;
+    hal::SendNmi(prcb->ApicId);
+  }
+  const ULONG64 end = hal::PerformanceNow() + kFreezeLimit;
+  for (ULONG i = 0; i < count; ++i) {
+    PKPRCB prcb = KiProcessorBlock[i];
+    if (prcb == nullptr || prcb == self) continue;
+    while (prcb->IpiFrozen != kTargetFrozen && hal::PerformanceNow() < end) arch::Pause();
+    if (prcb->IpiFrozen != kTargetFrozen) kd::Print("*** processor %u could not be frozen\n", i);
+  }
+}
+
+void CopyName(volatile char* to, SIZE_T size, const UNICODE_STRING& name) {
+  SIZE_T length = name.Buffer != nullptr ? name.Length / sizeof(WCHAR) : 0;
+  if (length > size - 1) length = size - 1;
+  for (SIZE_T i = 0; i < length; ++i) to[i] = name.Buffer[i] < 0x80 ? static_cast<char>(name.Buffer[i]) : '?';
+  to[length] = 0;
+}
+
+void WriteStopFacts(PKPRCB prcb, PVOID where, KIRQL irql) {
+  volatile boot::StopFacts& facts = kd::Control()->stop;
+  facts.code = static_cast<ULONG>(KiBugCheckData[0]);
+  facts.irql = irql;
+  for (int i = 0; i < 4; ++i) facts.parameters[i] = KiBugCheckData[1 + i];
+  facts.instruction = reinterpret_cast<ULONG64>(where);
+  facts.thread = reinterpret_cast<ULONG64>(prcb->CurrentThread);
+  facts.processor = prcb->Number;
+  facts.driver[0] = 0;
+  facts.driver_base = 0;
+  PKLDR_DATA_TABLE_ENTRY image = KiCrash.find_image != nullptr ? KiCrash.find_image(where) : nullptr;
+  if (image == nullptr) return;
+  CopyName(facts.driver, sizeof facts.driver, image->BaseDllName);
+  facts.driver_base = reinterpret_cast<ULONG64>(image->DllBase);
+}
+
+// 0xA is 0xD1 when the instruction is a driver's (or nobody's).
+void AttributeFault(PKPRCB prcb) {
+  if (KiBugCheckData[0] != kIrqlNotLessOrEqual || prcb->BugCheckTrapFrame == nullptr) return;
+  if (!IsKernelImage(reinterpret_cast<PVOID>(KiBugCheckData[4]))) KiBugCheckData[0] = kDriverIrqlNotLessOrEqual;
+}
+
+void PrintStop() {
+  kd::Print("\n*** STOP: 0x%08X (0x%p, 0x%p, 0x%p, 0x%p)\n", static_cast<ULONG>(KiBugCheckData[0]), KiBugCheckData[1],
+            KiBugCheckData[2], KiBugCheckData[3], KiBugCheckData[4]);
+}
+
+ULONG64 PhysicalOfImage(const void* address) {
+  return KeLoaderBlock->kernel_physical + (reinterpret_cast<ULONG64>(address) - KeLoaderBlock->kernel_base);
+}
+
+void DescribeDump() {
+  volatile boot::DumpDescription& dump = kd::Control()->dump;
+  dump.header_physical = PhysicalOfImage(IopDumpHeader);
+  dump.bitmap_bits = 0;
+  if (dump_bitmap == nullptr || KiCrash.describe_pages == nullptr) return;
+  dump.pages_in_bitmap = KiCrash.describe_pages(dump_bitmap, dump_bitmap_bits);
+  dump.bitmap_physical = reinterpret_cast<ULONG64>(dump_bitmap) - boot::kPhysicalMapBase;
+  dump.bitmap_bits = dump_bitmap_bits;
+}
+
+[[noreturn]] void Finish() {
+  kd::SetMachineState(boot::MachineState::kCrashed);
+  hal::HaltForEver();
+}
+
+// A second crash on the crashing processor: what exists has to do.
+[[noreturn]] void NestedCrash(ULONG code) {
+  static volatile long depth;
+  if (__atomic_add_fetch(&depth, 1, __ATOMIC_RELAXED) > 1) hal::HaltForEver();
+  kd::Print("*** a second bug check, 0x%08X, while the first was being recorded\n", code);
+  kd::Control()->dump.header_physical = PhysicalOfImage(IopDumpHeader);
+  kd::Control()->dump.bitmap_bits = 0;
+  Finish();
+}
+
+}  // namespace
+
+extern "C" {
+
+// Boot: the bitmap lies in pages of its own.
+VOID KiReserveDumpBitmap() {
+  ULONG64 highest = 0;
+  for (uint32_t i = 0; i < KeLoaderBlock->memory_descriptor_count; ++i) {
+    const boot::MemoryDescriptor& range = KeLoaderBlock->memory[i];
+    if (range.type != boot::MemoryType::kFirmwarePermanent && range.base_page + range.page_count > highest) {
+      highest = range.base_page + range.page_count;
+    }
+  }
+  dump_bitmap_bits = (highest + 63) & ~63ull;
+  dump_bitmap = static_cast<ULONG64*>(
+      KiAllocateBootPages(static_cast<ULONG>((dump_bitmap_bits / 8 + PAGE_SIZE - 1) / PAGE_SIZE)));
+}
+
+[[noreturn]] VOID KiFreezeSelf(PKPRCB prcb) {
+  KiSaveSpecialRegisters(&prcb->ProcessorState.SpecialRegisters);
+  KiResolveLockTrace(prcb);
+  prcb->Context = &prcb->ProcessorState.ContextFrame;
+  __atomic_store_n(&prcb->IpiFrozen, ULONG{kTargetFrozen}, __ATOMIC_RELEASE);
+  hal::HaltForEver();
+}
+
+// Non-zero: not a freeze; the stub makes bug check 80 of it.
+ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
+  PKPRCB prcb = KeGetCurrentPrcb();
+  if (prcb->IpiFrozen == kTargetFreeze) {
+    KiContextFromFrames(trap, frame, &prcb->ProcessorState.ContextFrame);
+    KiFreezeSelf(prcb);
+  }
+  return KiBugCheckActive == 0;
+}
+
+[[noreturn]] VOID KeBugCheck2(ULONG code, ULONG_PTR p1, ULONG_PTR p2, ULONG_PTR p3, ULONG_PTR p4) {
+  PKPRCB prcb = KeGetCurrentPrcb();
+  const KIRQL irql = KeGetCurrentIrql();
+  long expected = 0;
+  const long me = static_cast<long>(prcb->Number) + 1;
+  if (!__atomic_compare_exchange_n(&owner_plus_one, &expected, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (expected == me) NestedCrash(code);
+    // Another processor was first. This one's own crash is its context.
+    if (prcb->BugCheckTrapFrame != nullptr) {
+      KiContextFromFrames(prcb->BugCheckTrapFrame, prcb->BugCheckExceptionFrame, &prcb->ProcessorState.ContextFrame);
+    }
+    KiFreezeSelf(prcb);
+  }
+  __atomic_store_n(&KiBugCheckActive, 1, __ATOMIC_RELEASE);
+  kd::EnterCrash();
+  KiBugCheckData[0] = code, KiBugCheckData[1] = p1, KiBugCheckData[2] = p2, KiBugCheckData[3] = p3,
+  KiBugCheckData[4] = p4;
+  AttributeFault(prcb);
+  KiSaveSpecialRegisters(&prcb->ProcessorState.SpecialRegisters);
+  prcb->ProcessorState.SpecialRegisters.Cr8 = irql;
+  arch::WriteCr8(HIGH_LEVEL);
+  kd::SetMachineState(boot::MachineState::kCrashing);
+  prcb->Context = &prcb->ProcessorState.ContextFrame;
+  FreezeOthers(prcb);
+  KiResolveLockTrace(prcb);
+
+  PKTRAP_FRAME trap = CrashTrapFrame(prcb);
+  crash_context = prcb->ProcessorState.ContextFrame;
+  if (trap != nullptr) KiContextFromFrames(trap, prcb->BugCheckExceptionFrame, &crash_context);
+  auto* where = reinterpret_cast<PVOID>(crash_context.Rip);
+  PrintStop();
+  WriteStopFacts(prcb, where, trap != nullptr ? trap->PreviousIrql : irql);
+  if (KiCrash.update_debugger_data != nullptr) KiCrash.update_debugger_data();
+  KiBuildDumpHeader(static_cast<ULONG>(KiBugCheckData[0]), &crash_context,
+                    reinterpret_cast<PVOID>(prcb->ProcessorState.ContextFrame.Rip));
+  DescribeDump();
+  Finish();
+}
+
+[[noreturn]] VOID KiAssertFailed(const char* text, const char* file, ULONG line) {
+  kd::Print("assertion failed: %s, %s:%u\n", text, file, line);
+  KeBugCheckEx(0xDEADDEAD, reinterpret_cast<ULONG_PTR>(text), line, 0, 0);
+}
+
+/// Stops the machine: freezes the other processors, records everything a crash dump needs, tells the host.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeBugCheckEx.
+NT_EXPORT(KeBugCheckEx, nt::AnyIrql(), Full, "KeBugCheck.*");
+
+/// KeBugCheckEx without parameters.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntddk/KeBugCheck.
+NT_EXPORT(KeBugCheck, nt::AnyIrql(), Full, "KeBugCheck.*");
+VOID NTAPI KeBugCheck(ULONG BugCheckCode) { KeBugCheckEx(BugCheckCode, 0, 0, 0, 0); }
+
+}  // extern "C"
