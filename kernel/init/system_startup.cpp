@@ -1,6 +1,6 @@
-// The kernel's entry and the order of the boot. Phase 0 runs on the idle thread of processor 0 with interrupts on but
-// nothing to switch to; phase 1 in the first system thread. Each module names its own function; what stands before it in
-// the table is what it may use.
+// The kernel's entry and the order of the boot. Phase 0 runs on the idle thread of processor 0 with
+// interrupts on but nothing to switch to; phase 1 in the first system thread. Each module names its own
+// function; what stands before it in the table is what it may use.
 #include "boot/loader_block.h"
 #include "cm/cm.h"
 #include "ex/ex.h"
@@ -35,9 +35,15 @@ NTSTATUS StartClock(const LoaderBlock*) {
   KeStartClock();
   return STATUS_SUCCESS;
 }
-NTSTATUS ObjectManager(const LoaderBlock*) { return ObInitSystem(); }
-NTSTATUS Security(const LoaderBlock*) { return SeInitSystem(); }
-NTSTATUS Processes(const LoaderBlock*) { return PsInitSystem(); }
+NTSTATUS ObjectManager(const LoaderBlock*) {
+  return ObInitSystem();
+}
+NTSTATUS Security(const LoaderBlock*) {
+  return SeInitSystem();
+}
+NTSTATUS Processes(const LoaderBlock*) {
+  return PsInitSystem();
+}
 
 NTSTATUS CrashInformation(const LoaderBlock*) {
   KiCrash.find_image = MiLookupDataTableEntry;
@@ -72,7 +78,9 @@ constexpr init::Task kPhase0[] = {
     {"first thread", FirstThread, "processes"},
 };
 
-NTSTATUS Reaper(const LoaderBlock*) { return ps::CreateSystemThread(KiReaperThread, nullptr, nullptr); }
+NTSTATUS Reaper(const LoaderBlock*) {
+  return ps::CreateSystemThread(KiReaperThread, nullptr, nullptr);
+}
 NTSTATUS AllProcessors(const LoaderBlock*) {
   const NTSTATUS status = KeStartAllProcessors();
   if (NT_SUCCESS(status)) {
@@ -81,10 +89,18 @@ NTSTATUS AllProcessors(const LoaderBlock*) {
   }
   return status;
 }
-NTSTATUS Executive(const LoaderBlock*) { return ExInitSystem(); }
-NTSTATUS Registry(const LoaderBlock*) { return CmInitSystem(); }
-NTSTATUS ControlRings(const LoaderBlock*) { return kd::StartControlServer(); }
-NTSTATUS ControlThread(const LoaderBlock*) { return ps::CreateSystemThread(KdpControlThread, nullptr, nullptr); }
+NTSTATUS Executive(const LoaderBlock*) {
+  return ExInitSystem();
+}
+NTSTATUS Registry(const LoaderBlock*) {
+  return CmInitSystem();
+}
+NTSTATUS ControlRings(const LoaderBlock*) {
+  return kd::StartControlServer();
+}
+NTSTATUS ControlThread(const LoaderBlock*) {
+  return ps::CreateSystemThread(KdpControlThread, nullptr, nullptr);
+}
 
 constexpr init::Task kPhase1[] = {
     {"reaper", Reaper, "threads"},

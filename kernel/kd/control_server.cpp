@@ -1,5 +1,5 @@
-// The control ring's server: COM1's interrupt queues a DPC, the DPC wakes nt!KdpControlThread, which answers requests one
-// at a time. Events share the reply ring, under a lock.
+// The control ring's server: COM1's interrupt queues a DPC, the DPC wakes nt!KdpControlThread, which answers
+// requests one at a time. Events share the reply ring, under a lock.
 #include "kd/control.h"
 
 #include "hal/hal.h"
@@ -25,9 +25,13 @@ UCHAR* request_buffer;
 UCHAR* reply_buffer;
 ULONG lost_events;
 
-constexpr SIZE_T Padded(SIZE_T size) { return (size + 7) & ~SIZE_T{7}; }
+constexpr SIZE_T Padded(SIZE_T size) {
+  return (size + 7) & ~SIZE_T{7};
+}
 
-UCHAR* RingData(const boot::Ring& ring) { return reinterpret_cast<UCHAR*>(boot::kPhysicalMapBase + ring.physical); }
+UCHAR* RingData(const boot::Ring& ring) {
+  return reinterpret_cast<UCHAR*>(boot::kPhysicalMapBase + ring.physical);
+}
 
 bool Send(const boot::Message& message, const void* payload) {
   KIRQL irql;
@@ -79,7 +83,9 @@ NTSTATUS Ping(RequestReader& request, ReplyWriter& reply) {
   return STATUS_SUCCESS;
 }
 
-NTSTATUS Crash(RequestReader&, ReplyWriter&) { KeBugCheckEx(MANUALLY_INITIATED_CRASH, 0, 0, 0, 0); }
+NTSTATUS Crash(RequestReader&, ReplyWriter&) {
+  KeBugCheckEx(MANUALLY_INITIATED_CRASH, 0, 0, 0, 0);
+}
 
 BOOLEAN SerialInterrupt(PVOID) {
   if (!hal::DrainSerialDoorbell()) return FALSE;
@@ -87,7 +93,9 @@ BOOLEAN SerialInterrupt(PVOID) {
   return TRUE;
 }
 
-VOID NTAPI DoorbellDpc(PKDPC, PVOID, PVOID, PVOID) { KeSetEvent(&doorbell, 1, FALSE); }
+VOID NTAPI DoorbellDpc(PKDPC, PVOID, PVOID, PVOID) {
+  KeSetEvent(&doorbell, 1, FALSE);
+}
 
 }  // namespace
 
@@ -107,7 +115,8 @@ void RegisterRequestHandler(boot::Request request, RequestHandler handler) {
 
 void SendEvent(boot::Event event, const ktl::PayloadWriter& payload) {
   const boot::Message message = {static_cast<uint32_t>(payload.Size()), static_cast<uint32_t>(event), 0, 0};
-  if (replies.Free() == 0 || !Send(message, payload.Data())) InterlockedIncrement(reinterpret_cast<LONG*>(&lost_events));
+  if (replies.Free() == 0 || !Send(message, payload.Data()))
+    InterlockedIncrement(reinterpret_cast<LONG*>(&lost_events));
 }
 
 void SendTextEvent(boot::Event event, const char* text) {

@@ -23,8 +23,12 @@ struct Entry {
 Entry entries[64];
 ULONG entry_count;
 
-void Set64(ULONG offset, ULONG64 value) { *reinterpret_cast<ULONG64*>(KdDebuggerDataBlock + offset) = value; }
-void SetAddress(ULONG offset, const volatile void* address) { Set64(offset, reinterpret_cast<ULONG64>(address)); }
+void Set64(ULONG offset, ULONG64 value) {
+  *reinterpret_cast<ULONG64*>(KdDebuggerDataBlock + offset) = value;
+}
+void SetAddress(ULONG offset, const volatile void* address) {
+  Set64(offset, reinterpret_cast<ULONG64>(address));
+}
 void Set16(ULONG offset, SIZE_T value) {
   *reinterpret_cast<USHORT*>(KdDebuggerDataBlock + offset) = static_cast<USHORT>(value);
 }
@@ -71,7 +75,8 @@ void FillProcessorOffsets() {
   Set16(0x338, PRCB_OFFSET(Context));
   Set16(0x350, PRCB_OFFSET(IdleThread));
   Set16(0x354, PRCB_OFFSET(DpcStack));
-  Set16(0x2F4, 0x10);  // selectors: ring 0 code and data, ring 3 code and data, TSS, ring 3 compatibility code
+  Set16(0x2F4,
+        0x10);  // selectors: ring 0 code and data, ring 3 code and data, TSS, ring 3 compatibility code
   Set16(0x2F6, 0x18);
   Set16(0x2FA, 0x33);
   Set16(0x2FC, 0x2B);

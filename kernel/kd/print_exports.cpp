@@ -18,7 +18,9 @@ void PrintV(const char* prefix, const char* format, va_list arguments) {
   SIZE_T at = 0;
   for (; prefix != nullptr && prefix[at] != 0 && at < kLimit; ++at) text[at] = prefix[at];
   const int length = _vsnprintf(text + at, kLimit - at, format, arguments);
-  kd::PutText(text, length < 0 || static_cast<SIZE_T>(length) > kLimit - at ? kLimit : at + static_cast<SIZE_T>(length));
+  kd::PutText(text, length < 0 || static_cast<SIZE_T>(length) > kLimit - at
+                        ? kLimit
+                        : at + static_cast<SIZE_T>(length));
 }
 
 }  // namespace
@@ -76,20 +78,24 @@ ULONG NTAPI vDbgPrintExWithPrefix(PCCH Prefix, ULONG ComponentId, ULONG Level, P
 /// Differs from NT: none.
 /// Source: WDK wdm/DbgBreakPoint.
 NT_EXPORT(DbgBreakPoint, nt::AnyIrql(), Full, "KdPrint.*");
-VOID NTAPI DbgBreakPoint() { __debugbreak(); }
+VOID NTAPI DbgBreakPoint() {
+  __debugbreak();
+}
 
-/// Breaks into the kernel debugger with a status: there is none attached, so the breakpoint exception is the result.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/DbgBreakPointWithStatus.
+/// Breaks into the kernel debugger with a status: there is none attached, so the breakpoint exception is the
+/// result. IRQL: any. Differs from NT: none. Source: WDK wdm/DbgBreakPointWithStatus.
 NT_EXPORT(DbgBreakPointWithStatus, nt::AnyIrql(), Full, "KdPrint.*");
-VOID NTAPI DbgBreakPointWithStatus(ULONG Status) { __debugbreak(); }
+VOID NTAPI DbgBreakPointWithStatus(ULONG Status) {
+  __debugbreak();
+}
 
 /// TRUE when a kernel debugger is enabled: never.
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/KdRefreshDebuggerNotPresent.
 NT_EXPORT(KdRefreshDebuggerNotPresent, nt::AnyIrql(), Full, "KdPrint.*");
-BOOLEAN NTAPI KdRefreshDebuggerNotPresent() { return TRUE; }
+BOOLEAN NTAPI KdRefreshDebuggerNotPresent() {
+  return TRUE;
+}
 
 }  // extern "C"

@@ -1,10 +1,13 @@
-// Kernel APCs: special ones (no normal routine) run at APC_LEVEL, normal ones then at PASSIVE_LEVEL. There are no user APCs.
+// Kernel APCs: special ones (no normal routine) run at APC_LEVEL, normal ones then at PASSIVE_LEVEL. There
+// are no user APCs.
 #include "ke_internal.h"
 #include "nt/export.h"
 
 namespace {
 
-bool IsSpecial(PKAPC apc) { return apc->NormalRoutine == nullptr; }
+bool IsSpecial(PKAPC apc) {
+  return apc->NormalRoutine == nullptr;
+}
 
 // Special APCs before normal ones, each kind in order.
 void Queue(PKTHREAD thread, PKAPC apc) {
@@ -29,8 +32,9 @@ void Notify(PKTHREAD thread, PKAPC apc, KPRIORITY increment) {
     }
     return;
   }
-  const bool allowed = thread->SpecialApcDisable == 0 &&
-                       (IsSpecial(apc) || (thread->KernelApcDisable == 0 && !thread->ApcState.KernelApcInProgress));
+  const bool allowed =
+      thread->SpecialApcDisable == 0 &&
+      (IsSpecial(apc) || (thread->KernelApcDisable == 0 && !thread->ApcState.KernelApcInProgress));
   if (thread->State == Waiting && thread->WaitIrql < APC_LEVEL && allowed) {
     KiUnwaitThread(thread, STATUS_KERNEL_APC, increment);
   }
@@ -44,7 +48,8 @@ PKAPC Take(PKTHREAD thread) {
     return nullptr;
   }
   PKAPC apc = CONTAINING_RECORD(head->Flink, KAPC, ApcListEntry);
-  if (!IsSpecial(apc) && (thread->KernelApcDisable != 0 || thread->ApcState.KernelApcInProgress)) return nullptr;
+  if (!IsSpecial(apc) && (thread->KernelApcDisable != 0 || thread->ApcState.KernelApcInProgress))
+    return nullptr;
   RemoveEntryList(&apc->ApcListEntry);
   apc->Inserted = FALSE;
   if (IsListEmpty(head)) thread->ApcState.KernelApcPending = FALSE;
@@ -103,8 +108,8 @@ VOID KiHandleApcInterrupt(PKTRAP_FRAME) {
 /// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeInitializeApc, nt::AtMost(DISPATCH_LEVEL), Partial, "KeApc.*");
 VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKERNEL_ROUTINE KernelRoutine,
-                           PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE ApcMode,
-                           PVOID NormalContext) {
+                           PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine,
+                           KPROCESSOR_MODE ApcMode, PVOID NormalContext) {
   Apc->Type = kApcObject;
   Apc->Size = sizeof(KAPC);
   Apc->Thread = Thread;
@@ -117,12 +122,12 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKE
   Apc->Inserted = FALSE;
 }
 
-/// Queues an APC to its thread. Returns FALSE if it is queued already, is for user mode, or the thread has ended.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: user-mode APCs are refused.
-/// Source: not documented by Microsoft; signature as drivers declare it.
+/// Queues an APC to its thread. Returns FALSE if it is queued already, is for user mode, or the thread has
+/// ended. IRQL: <= DISPATCH_LEVEL. Differs from NT: user-mode APCs are refused. Source: not documented by
+/// Microsoft; signature as drivers declare it.
 NT_EXPORT(KeInsertQueueApc, nt::AtMost(DISPATCH_LEVEL), Partial, "KeApc.*");
-BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment) {
+BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2,
+                               KPRIORITY Increment) {
   DispatcherGuard guard;
   PKTHREAD thread = Apc->Thread;
   if (Apc->Inserted || Apc->ApcMode != KernelMode || thread->State == Terminated) return FALSE;
@@ -180,7 +185,9 @@ VOID NTAPI KeLeaveGuardedRegion() {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeAreApcsDisabled.
 NT_EXPORT(KeAreApcsDisabled, nt::AnyIrql(), Full, "KeApc.*");
-BOOLEAN NTAPI KeAreApcsDisabled() { return KeCurrentThread()->CombinedApcDisable != 0; }
+BOOLEAN NTAPI KeAreApcsDisabled() {
+  return KeCurrentThread()->CombinedApcDisable != 0;
+}
 
 /// TRUE when no kernel APC at all can be delivered: guarded region or IRQL >= APC_LEVEL.
 /// IRQL: any.

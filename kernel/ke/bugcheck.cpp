@@ -1,6 +1,6 @@
-// The crash path. KeBugCheckEx (arch/x64/context_switch.S) saves the registers and comes here; nothing below takes a lock,
-// waits without a limit or trusts a structure more than it must. A fault in here ends in the nested branch of
-// KeBugCheck2 and leaves what was written so far.
+// The crash path. KeBugCheckEx (arch/x64/context_switch.S) saves the registers and comes here; nothing below
+// takes a lock, waits without a limit or trusts a structure more than it must. A fault in here ends in the
+// nested branch of KeBugCheck2 and leaves what was written so far.
 #include "ke/bugcheck.h"
 
 #include "kd/kd.h"
@@ -18,7 +18,8 @@ KiCrashHooks KiCrash;
 namespace {
 
 constexpr ULONG kIrqlNotLessOrEqual = 0xA, kDriverIrqlNotLessOrEqual = 0xD1;
-constexpr ULONG64 kFreezeLimit = 10 * hal::kPerformanceFrequency;  // with few host processors NMIs take a while
+constexpr ULONG64 kFreezeLimit =
+    10 * hal::kPerformanceFrequency;  // with few host processors NMIs take a while
 
 volatile long owner_plus_one;  // processor that crashes
 CONTEXT crash_context;
@@ -82,12 +83,13 @@ void WriteStopFacts(PKPRCB prcb, PVOID where, KIRQL irql) {
 // 0xA is 0xD1 when the instruction is a driver's (or nobody's).
 void AttributeFault(PKPRCB prcb) {
   if (KiBugCheckData[0] != kIrqlNotLessOrEqual || prcb->BugCheckTrapFrame == nullptr) return;
-  if (!IsKernelImage(reinterpret_cast<PVOID>(KiBugCheckData[4]))) KiBugCheckData[0] = kDriverIrqlNotLessOrEqual;
+  if (!IsKernelImage(reinterpret_cast<PVOID>(KiBugCheckData[4])))
+    KiBugCheckData[0] = kDriverIrqlNotLessOrEqual;
 }
 
 void PrintStop() {
-  kd::Print("\n*** STOP: 0x%08X (0x%p, 0x%p, 0x%p, 0x%p)\n", static_cast<ULONG>(KiBugCheckData[0]), KiBugCheckData[1],
-            KiBugCheckData[2], KiBugCheckData[3], KiBugCheckData[4]);
+  kd::Print("\n*** STOP: 0x%08X (0x%p, 0x%p, 0x%p, 0x%p)\n", static_cast<ULONG>(KiBugCheckData[0]),
+            KiBugCheckData[1], KiBugCheckData[2], KiBugCheckData[3], KiBugCheckData[4]);
 }
 
 ULONG64 PhysicalOfImage(const void* address) {
@@ -160,11 +162,13 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   const KIRQL irql = KeGetCurrentIrql();
   long expected = 0;
   const long me = static_cast<long>(prcb->Number) + 1;
-  if (!__atomic_compare_exchange_n(&owner_plus_one, &expected, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+  if (!__atomic_compare_exchange_n(&owner_plus_one, &expected, me, false, __ATOMIC_ACQ_REL,
+                                   __ATOMIC_ACQUIRE)) {
     if (expected == me) NestedCrash(code);
     // Another processor was first. This one's own crash is its context.
     if (prcb->BugCheckTrapFrame != nullptr) {
-      KiContextFromFrames(prcb->BugCheckTrapFrame, prcb->BugCheckExceptionFrame, &prcb->ProcessorState.ContextFrame);
+      KiContextFromFrames(prcb->BugCheckTrapFrame, prcb->BugCheckExceptionFrame,
+                          &prcb->ProcessorState.ContextFrame);
     }
     KiFreezeSelf(prcb);
   }
@@ -210,6 +214,8 @@ NT_EXPORT(KeBugCheckEx, nt::AnyIrql(), Full, "KeBugCheck.*");
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeBugCheck.
 NT_EXPORT(KeBugCheck, nt::AnyIrql(), Full, "KeBugCheck.*");
-VOID NTAPI KeBugCheck(ULONG BugCheckCode) { KeBugCheckEx(BugCheckCode, 0, 0, 0, 0); }
+VOID NTAPI KeBugCheck(ULONG BugCheckCode) {
+  KeBugCheckEx(BugCheckCode, 0, 0, 0, 0);
+}
 
 }  // extern "C"

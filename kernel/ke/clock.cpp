@@ -1,5 +1,6 @@
-// The clock. Every processor has its own one-shot timer: armed for the next tick while it runs a thread, and for the next
-// timer that is due; an idle one lets it run out. Processor 0 always ticks and keeps KUSER_SHARED_DATA.
+// The clock. Every processor has its own one-shot timer: armed for the next tick while it runs a thread, and
+// for the next timer that is due; an idle one lets it run out. Processor 0 always ticks and keeps
+// KUSER_SHARED_DATA.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -13,9 +14,10 @@ struct SharedTime {  // KSYSTEM_TIME
 };
 constexpr ULONG kTickCountMultiplierOffset = 0x4, kInterruptTimeOffset = 0x8, kSystemTimeOffset = 0x14,
                 kTimeZoneBiasOffset = 0x20, kNtSystemRootOffset = 0x30, kNtBuildNumberOffset = 0x260,
-                kNtProductTypeOffset = 0x264, kProductTypeValidOffset = 0x268, kNativeArchitectureOffset = 0x26A,
-                kNtMajorVersionOffset = 0x26C, kNtMinorVersionOffset = 0x270, kSuiteMaskOffset = 0x2D0,
-                kQpcFrequencyOffset = 0x300, kTickCountOffset = 0x320, kActiveProcessorCountOffset = 0x3C0;
+                kNtProductTypeOffset = 0x264, kProductTypeValidOffset = 0x268,
+                kNativeArchitectureOffset = 0x26A, kNtMajorVersionOffset = 0x26C,
+                kNtMinorVersionOffset = 0x270, kSuiteMaskOffset = 0x2D0, kQpcFrequencyOffset = 0x300,
+                kTickCountOffset = 0x320, kActiveProcessorCountOffset = 0x3C0;
 constexpr ULONG64 kShortestNanoseconds = 20'000;  // an earlier interrupt would come before its own return
 
 UCHAR* shared_data;
@@ -111,11 +113,13 @@ VOID KiHandleClockInterrupt(PKTRAP_FRAME trap) {
 // Processor 0, once: the shared page and the first tick.
 VOID KeStartClock() {
   shared_data = reinterpret_cast<UCHAR*>(boot::kPhysicalMapBase + KeLoaderBlock->shared_user_data_physical);
-  Shared<ULONG>(kTickCountMultiplierOffset) = static_cast<ULONG>((15'625ull << 24) / 1'000);  // ms per tick, 8.24
+  Shared<ULONG>(kTickCountMultiplierOffset) =
+      static_cast<ULONG>((15'625ull << 24) / 1'000);  // ms per tick, 8.24
   StoreTime(kTimeZoneBiasOffset,
             static_cast<ULONG64>(LONGLONG{KeLoaderBlock->time_zone_bias_minutes} * 60 * 10'000'000));
   const WCHAR root[] = L"C:\\Windows";
-  for (ULONG i = 0; i < sizeof root / sizeof root[0]; ++i) Shared<WCHAR>(kNtSystemRootOffset + 2 * i) = root[i];
+  for (ULONG i = 0; i < sizeof root / sizeof root[0]; ++i)
+    Shared<WCHAR>(kNtSystemRootOffset + 2 * i) = root[i];
   Shared<ULONG>(kNtBuildNumberOffset) = KeLoaderBlock->build_number;
   Shared<ULONG>(kNtProductTypeOffset) = 1;
   Shared<UCHAR>(kProductTypeValidOffset) = 1;
@@ -146,14 +150,18 @@ VOID KiEnsureClock(PKPRCB prcb, ULONG64 due) {
   arch::RestoreInterrupts(enabled);
 }
 
-ULONG KiTickCount() { return static_cast<ULONG>(hal::PerformanceNow() / kTickUnits); }
+ULONG KiTickCount() {
+  return static_cast<ULONG>(hal::PerformanceNow() / kTickUnits);
+}
 
 /// Length of a clock tick in 100 ns: 156250.
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeQueryTimeIncrement.
 NT_EXPORT(KeQueryTimeIncrement, nt::AnyIrql(), Full, "KeTime.*");
-ULONG NTAPI KeQueryTimeIncrement() { return static_cast<ULONG>(kTickUnits); }
+ULONG NTAPI KeQueryTimeIncrement() {
+  return static_cast<ULONG>(kTickUnits);
+}
 
 /// System time (FILETIME) as precise as the performance counter.
 /// IRQL: any.
@@ -169,6 +177,8 @@ VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime) {
 /// Differs from NT: it is always precise.
 /// Source: WDK wdm/KeQueryInterruptTime.
 NT_EXPORT(KeQueryUnbiasedInterruptTime, nt::AnyIrql(), Full, "KeTime.*");
-ULONGLONG NTAPI KeQueryUnbiasedInterruptTime() { return hal::PerformanceNow(); }
+ULONGLONG NTAPI KeQueryUnbiasedInterruptTime() {
+  return hal::PerformanceNow();
+}
 
 }  // extern "C"

@@ -17,10 +17,8 @@ void InitializeHeader(DISPATCHER_HEADER* header, UCHAR type, SIZE_T size, LONG s
 
 extern "C" {
 
-/// Prepares an event: NotificationEvent (releases all, stays set) or SynchronizationEvent (releases one, clears itself).
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeInitializeEvent.
+/// Prepares an event: NotificationEvent (releases all, stays set) or SynchronizationEvent (releases one,
+/// clears itself). IRQL: any. Differs from NT: none. Source: WDK wdm/KeInitializeEvent.
 NT_EXPORT(KeInitializeEvent, nt::AnyIrql(), Full, "KeEvent.*");
 VOID NTAPI KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {
   InitializeHeader(&Event->Header, static_cast<UCHAR>(Type), sizeof(KEVENT), State != FALSE);
@@ -28,8 +26,8 @@ VOID NTAPI KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {
 
 /// Signals an event: releases one waiter (synchronization) or all (notification). Returns the previous state.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait: the caller may be preempted.
-/// Source: WDK wdm/KeSetEvent.
+/// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait: the caller may be
+/// preempted. Source: WDK wdm/KeSetEvent.
 NT_EXPORT(KeSetEvent, nt::AtMost(DISPATCH_LEVEL), Partial, "KeEvent.*");
 LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
   DispatcherGuard guard;
@@ -56,14 +54,18 @@ LONG NTAPI KeResetEvent(PRKEVENT Event) {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeClearEvent.
 NT_EXPORT(KeClearEvent, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
-VOID NTAPI KeClearEvent(PRKEVENT Event) { __atomic_store_n(&Event->Header.SignalState, 0, __ATOMIC_SEQ_CST); }
+VOID NTAPI KeClearEvent(PRKEVENT Event) {
+  __atomic_store_n(&Event->Header.SignalState, 0, __ATOMIC_SEQ_CST);
+}
 
 /// State of an event: non-zero = signalled.
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReadStateEvent.
 NT_EXPORT(KeReadStateEvent, nt::AnyIrql(), Full, "KeEvent.*");
-LONG NTAPI KeReadStateEvent(PRKEVENT Event) { return __atomic_load_n(&Event->Header.SignalState, __ATOMIC_ACQUIRE); }
+LONG NTAPI KeReadStateEvent(PRKEVENT Event) {
+  return __atomic_load_n(&Event->Header.SignalState, __ATOMIC_ACQUIRE);
+}
 
 /// Signals an event for those who wait now, and clears it. Returns the previous state.
 /// IRQL: <= DISPATCH_LEVEL.
@@ -148,10 +150,9 @@ VOID NTAPI KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN InitialOwner) {
   InsertTailList(&Mutant->OwnerThread->MutantListHead, &Mutant->MutantListEntry);
 }
 
-/// Gives up one acquisition of a mutant. Abandon TRUE marks it abandoned whoever owns it. Returns the previous state.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait.
-/// Source: WDK ntifs/KeReleaseMutant.
+/// Gives up one acquisition of a mutant. Abandon TRUE marks it abandoned whoever owns it. Returns the
+/// previous state. IRQL: <= DISPATCH_LEVEL. Differs from NT: Wait TRUE does not keep the dispatcher locked
+/// until the next wait. Source: WDK ntifs/KeReleaseMutant.
 NT_EXPORT(KeReleaseMutant, nt::AtMost(DISPATCH_LEVEL), Partial, "KeMutex.*");
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandon, BOOLEAN Wait) {
   PKTHREAD thread = KeCurrentThread();
@@ -185,14 +186,18 @@ LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abando
 /// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait.
 /// Source: WDK wdm/KeReleaseMutex.
 NT_EXPORT(KeReleaseMutex, nt::AtMost(DISPATCH_LEVEL), Partial, "KeMutex.*");
-LONG NTAPI KeReleaseMutex(PRKMUTEX Mutex, BOOLEAN Wait) { return KeReleaseMutant(Mutex, 1, FALSE, Wait); }
+LONG NTAPI KeReleaseMutex(PRKMUTEX Mutex, BOOLEAN Wait) {
+  return KeReleaseMutant(Mutex, 1, FALSE, Wait);
+}
 
 /// State of a mutex: 1 = free, below that = owned.
 /// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReadStateMutex.
 NT_EXPORT(KeReadStateMutex, nt::AtMost(DISPATCH_LEVEL), Full, "KeMutex.*");
-LONG NTAPI KeReadStateMutex(PRKMUTEX Mutex) { return __atomic_load_n(&Mutex->Header.SignalState, __ATOMIC_ACQUIRE); }
+LONG NTAPI KeReadStateMutex(PRKMUTEX Mutex) {
+  return __atomic_load_n(&Mutex->Header.SignalState, __ATOMIC_ACQUIRE);
+}
 
 /// State of a mutant: 1 = free, below that = owned.
 /// IRQL: <= DISPATCH_LEVEL.

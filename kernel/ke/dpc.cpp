@@ -44,7 +44,8 @@ VOID KiRetireDpcList(PKPRCB prcb) {
     PVOID argument2 = dpc->SystemArgument2;
     prcb->DpcRoutine = reinterpret_cast<PVOID>(routine);
     prcb->DpcRoutineActive = TRUE;
-    __atomic_store_n(&dpc->DpcData, nullptr, __ATOMIC_RELEASE);  // may be queued again, or freed by its routine
+    __atomic_store_n(&dpc->DpcData, nullptr,
+                     __ATOMIC_RELEASE);  // may be queued again, or freed by its routine
     ++data->DpcCount;
     routine(dpc, context, argument1, argument2);
     const KIRQL irql = KeGetCurrentIrql();
@@ -96,8 +97,8 @@ BOOLEAN NTAPI KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemAr
   {
     QueueGuard guard(data);
     PVOID expected = nullptr;
-    if (__atomic_compare_exchange_n(const_cast<PVOID*>(&Dpc->DpcData), &expected, static_cast<PVOID>(data), false,
-                                    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (__atomic_compare_exchange_n(const_cast<PVOID*>(&Dpc->DpcData), &expected, static_cast<PVOID>(data),
+                                    false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       Dpc->SystemArgument1 = SystemArgument1;
       Dpc->SystemArgument2 = SystemArgument2;
       data->DpcQueueDepth = data->DpcQueueDepth + 1;
@@ -167,7 +168,9 @@ NTSTATUS NTAPI KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber
 /// Differs from NT: low importance is treated as medium.
 /// Source: WDK wdm/KeSetImportanceDpc.
 NT_EXPORT(KeSetImportanceDpc, nt::AnyIrql(), Full, "KeDpc.*");
-VOID NTAPI KeSetImportanceDpc(PRKDPC Dpc, KDPC_IMPORTANCE Importance) { Dpc->Importance = static_cast<UCHAR>(Importance); }
+VOID NTAPI KeSetImportanceDpc(PRKDPC Dpc, KDPC_IMPORTANCE Importance) {
+  Dpc->Importance = static_cast<UCHAR>(Importance);
+}
 
 /// Returns when every DPC that was queued before has run, on all processors.
 /// IRQL: PASSIVE_LEVEL.
@@ -183,7 +186,8 @@ VOID NTAPI KeFlushQueuedDpcs() {
     Flush flush;
     KeInitializeEvent(&flush.done, NotificationEvent, FALSE);
     KeInitializeDpc(
-        &flush.dpc, [](PKDPC, PVOID context, PVOID, PVOID) { KeSetEvent(static_cast<PKEVENT>(context), 0, FALSE); },
+        &flush.dpc,
+        [](PKDPC, PVOID context, PVOID, PVOID) { KeSetEvent(static_cast<PKEVENT>(context), 0, FALSE); },
         &flush.done);
     KeSetTargetProcessorDpc(&flush.dpc, static_cast<CCHAR>(i));
     KeInsertQueueDpc(&flush.dpc, nullptr, nullptr);
@@ -196,6 +200,8 @@ VOID NTAPI KeFlushQueuedDpcs() {
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeIsExecutingDpc.
 NT_EXPORT(KeIsExecutingDpc, nt::AnyIrql(), Full, "KeDpc.*");
-LOGICAL NTAPI KeIsExecutingDpc() { return KeGetCurrentPrcb()->DpcRoutineActive != 0; }
+LOGICAL NTAPI KeIsExecutingDpc() {
+  return KeGetCurrentPrcb()->DpcRoutineActive != 0;
+}
 
 }  // extern "C"

@@ -17,7 +17,9 @@ Line lines[kLines];
 UCHAR line_of_vector[256];  // line + 1
 KSPIN_LOCK lines_lock;
 
-constexpr UCHAR VectorOf(ULONG gsi) { return static_cast<UCHAR>(hal::kFirstDeviceVector + gsi * 4); }
+constexpr UCHAR VectorOf(ULONG gsi) {
+  return static_cast<UCHAR>(hal::kFirstDeviceVector + gsi * 4);
+}
 static_assert(VectorOf(kLines - 1) <= hal::kLastDeviceVector);
 
 }  // namespace

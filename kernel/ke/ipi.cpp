@@ -1,6 +1,6 @@
-// Work on other processors: one request at a time, a routine on every target at IPI_LEVEL. A processor that waits for its
-// turn or for the others does so at IRQL 13 with interrupts enabled, so it serves the requests of others meanwhile; so
-// does one that spins at DISPATCH_LEVEL. A frozen machine waits for nobody.
+// Work on other processors: one request at a time, a routine on every target at IPI_LEVEL. A processor that
+// waits for its turn or for the others does so at IRQL 13 with interrupts enabled, so it serves the requests
+// of others meanwhile; so does one that spins at DISPATCH_LEVEL. A frozen machine waits for nobody.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -14,7 +14,9 @@ struct Request {
 };
 Request request;
 
-bool Frozen() { return __atomic_load_n(&KiBugCheckActive, __ATOMIC_RELAXED) != 0; }
+bool Frozen() {
+  return __atomic_load_n(&KiBugCheckActive, __ATOMIC_RELAXED) != 0;
+}
 
 void Lock() {
   while (__atomic_exchange_n(&request_lock, 1, __ATOMIC_ACQUIRE) != 0) {
@@ -65,7 +67,9 @@ void FlushPages(PVOID context) {
   const auto* pages = static_cast<Pages*>(context);
   for (ULONG i = 0; i < pages->count; ++i) arch::InvalidatePage(pages->addresses[i]);
 }
-void FlushAll(PVOID) { arch::FlushTranslations(); }
+void FlushAll(PVOID) {
+  arch::FlushTranslations();
+}
 
 }  // namespace
 
@@ -88,7 +92,9 @@ VOID KeFlushMultipleTb(ULONG count, PVOID* addresses) {
   }
 }
 
-VOID KeFlushSingleTb(PVOID address) { KeFlushMultipleTb(1, &address); }
+VOID KeFlushSingleTb(PVOID address) {
+  KeFlushMultipleTb(1, &address);
+}
 
 /// Drops all address translations of this processor or of all.
 /// IRQL: < IPI_LEVEL.
@@ -127,7 +133,8 @@ ULONG_PTR NTAPI KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG
     KeLowerIrql(irql);
     if (KeGetCurrentPrcb() == call->caller) call->result = result;
   };
-  const KIRQL old_irql = KfRaiseIrql(KeGetCurrentIrql() > DISPATCH_LEVEL ? KeGetCurrentIrql() : DISPATCH_LEVEL);
+  const KIRQL old_irql =
+      KfRaiseIrql(KeGetCurrentIrql() > DISPATCH_LEVEL ? KeGetCurrentIrql() : DISPATCH_LEVEL);
   call.caller = KeGetCurrentPrcb();
   RunEverywhere(run, &call, true);
   KeLowerIrql(old_irql);

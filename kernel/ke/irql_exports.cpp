@@ -9,7 +9,9 @@ extern "C" {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeGetCurrentIrql.
 NT_EXPORT(KeGetCurrentIrql, nt::AnyIrql(), Full, "KeIrql.*");
-KIRQL NTAPI KeGetCurrentIrql() { return static_cast<KIRQL>(arch::ReadCr8()); }
+KIRQL NTAPI KeGetCurrentIrql() {
+  return static_cast<KIRQL>(arch::ReadCr8());
+}
 
 /// Raises the IRQL; returns the old one.
 /// IRQL: <= NewIrql.
@@ -27,20 +29,26 @@ KIRQL NTAPI KfRaiseIrql(KIRQL NewIrql) {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeRaiseIrqlToDpcLevel.
 NT_EXPORT(KeRaiseIrqlToDpcLevel, nt::AtMost(DISPATCH_LEVEL), Full, "KeIrql.*");
-KIRQL NTAPI KeRaiseIrqlToDpcLevel() { return KfRaiseIrql(DISPATCH_LEVEL); }
+KIRQL NTAPI KeRaiseIrqlToDpcLevel() {
+  return KfRaiseIrql(DISPATCH_LEVEL);
+}
 
 /// Raises to SYNCH_LEVEL (12); returns the old IRQL.
 /// IRQL: <= SYNCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm header: KeRaiseIrqlToSynchLevel.
 NT_EXPORT(KeRaiseIrqlToSynchLevel, nt::AtMost(12), Full, "KeIrql.*");
-KIRQL NTAPI KeRaiseIrqlToSynchLevel() { return KfRaiseIrql(12); }
+KIRQL NTAPI KeRaiseIrqlToSynchLevel() {
+  return KfRaiseIrql(12);
+}
 
 /// Lowers the IRQL; interrupts that waited are taken at once.
 /// IRQL: >= NewIrql.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeLowerIrql.
 NT_EXPORT(KeLowerIrql, nt::AnyIrql(), Full, "KeIrql.*");
-VOID NTAPI KeLowerIrql(KIRQL NewIrql) { arch::WriteCr8(NewIrql); }
+VOID NTAPI KeLowerIrql(KIRQL NewIrql) {
+  arch::WriteCr8(NewIrql);
+}
 
 }  // extern "C"

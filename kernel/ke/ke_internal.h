@@ -36,7 +36,8 @@ enum KiObjectType : UCHAR {
 // DISPATCH_LEVEL and held across a context switch: the thread that is switched to releases it. ----
 void KiLockDispatcherAtDispatch();
 void KiUnlockDispatcherFromDispatch();
-class DispatcherGuard {  // raises to DISPATCH_LEVEL, locks; readied threads get their processor on the way out
+class DispatcherGuard {  // raises to DISPATCH_LEVEL, locks; readied threads get their processor on the way
+                         // out
  public:
   DispatcherGuard();
   ~DispatcherGuard();
@@ -48,10 +49,10 @@ class DispatcherGuard {  // raises to DISPATCH_LEVEL, locks; readied threads get
 extern "C" {
 // ---- scheduler.cpp ----
 extern KAFFINITY KiIdleSummary;
-VOID KiReadyThread(PKTHREAD thread);                 // lock held
+VOID KiReadyThread(PKTHREAD thread);                           // lock held
 KI_NOINLINE LONG_PTR KiSwapThread(PKTHREAD old, PKPRCB prcb);  // lock held on entry, released on return
-VOID KiExitDispatcher(KIRQL old_irql);               // lock held on entry; preempts, lowers the IRQL
-VOID KiDispatchInterrupt();                          // tail of the dispatch interrupt
+VOID KiExitDispatcher(KIRQL old_irql);  // lock held on entry; preempts, lowers the IRQL
+VOID KiDispatchInterrupt();             // tail of the dispatch interrupt
 VOID KiRemoveReadyThread(PKTHREAD thread);
 VOID KiBoostPriority(PKTHREAD thread, KPRIORITY increment);
 VOID KiSetPriority(PKTHREAD thread, KPRIORITY priority);
@@ -61,7 +62,8 @@ VOID KiInitializeScheduler();
 PKTHREAD KiTakeReaperList();
 
 // ---- wait.cpp ----
-VOID KiSignalObject(DISPATCHER_HEADER* object, KPRIORITY increment);  // lock held: releases waiters that it can
+VOID KiSignalObject(DISPATCHER_HEADER* object,
+                    KPRIORITY increment);  // lock held: releases waiters that it can
 VOID KiUnwaitThread(PKTHREAD thread, LONG_PTR status, KPRIORITY increment);
 KI_NOINLINE NTSTATUS KiCommitThreadWait(PKTHREAD thread, PLARGE_INTEGER timeout, KIRQL old_irql);
 VOID KiAbandonMutants(PKTHREAD thread);
@@ -74,7 +76,8 @@ ULONG64 KiNextTimerDue();
 VOID KiTimerExpiration();
 
 // ---- clock.cpp ----
-VOID KiEnsureClock(PKPRCB prcb, ULONG64 due);  // this processor's clock interrupt comes at `due` at the latest
+VOID KiEnsureClock(PKPRCB prcb,
+                   ULONG64 due);  // this processor's clock interrupt comes at `due` at the latest
 ULONG KiTickCount();
 
 // ---- dpc.cpp ----

@@ -19,7 +19,6 @@ ULONG64 WholeTime(KLOCK_STACK_TIME* time, ULONG64 now) {
   return whole;
 }
 
-
 KLOCK_TRACE_ENTRY* FindFree(PKPRCB prcb) {
   for (KLOCK_TRACE_ENTRY& entry : prcb->LockTrace) {
     if (entry.Kind == LockTraceFree) return &entry;
@@ -37,7 +36,8 @@ VOID KiResolveLockTrace(PKPRCB prcb) {
     if (entry.Kind == LockTraceHeld) entry.Kind = LockTraceFree;
   }
   const ULONG depth = prcb->LockStackIndex / 2;
-  if (depth > KLOCK_STACK_ENTRIES / 2) return;  // more releases than acquisitions: nothing here is known to be held
+  if (depth > KLOCK_STACK_ENTRIES / 2)
+    return;  // more releases than acquisitions: nothing here is known to be held
   for (ULONG i = 0; i < depth; ++i) {
     const KLOCK_STACK_ENTRY& held = prcb->LockStack[i];
     PVOID lock = held.Lock;

@@ -5,7 +5,8 @@
 #define PRCB_AT(field) (FIELD_OFFSET(KPCR, Prcb) + FIELD_OFFSET(KPRCB, field))
 static_assert(PCR_CURRENT_PRCB == FIELD_OFFSET(KPCR, CurrentPrcb));
 static_assert(PCR_LOCK_INDEX == PRCB_AT(LockStackIndex) && PCR_LOCK_STACK == PRCB_AT(LockStack));
-static_assert(PCR_LOCK_TIME == PRCB_AT(LockStackTime) && sizeof(KLOCK_STACK_ENTRY) == 16 && sizeof(KLOCK_STACK_TIME) == 16);
+static_assert(PCR_LOCK_TIME == PRCB_AT(LockStackTime) && sizeof(KLOCK_STACK_ENTRY) == 16 &&
+              sizeof(KLOCK_STACK_TIME) == 16);
 static_assert(KLOCK_STACK_ENTRIES * 2 == 256);  // the index is a byte that moves by 2
 static_assert(PCR_BUGCHECK_TRAP_FRAME == PRCB_AT(BugCheckTrapFrame));
 static_assert(PCR_BUGCHECK_EXCEPTION_FRAME == PRCB_AT(BugCheckExceptionFrame));

@@ -48,8 +48,10 @@ void InitializePcr(ProcessorArea* area, ULONG number, ULONG apic_id) {
   for (LIST_ENTRY& head : prcb->DispatcherReadyListHead) InitializeListHead(&head);
   for (KDPC_DATA& data : prcb->DpcData) InitializeListHead(&data.DpcListHead);
   InitializeListHead(&prcb->TimerListHead);
-  area->tables.tss.ist[arch::kIstDoubleFault] = reinterpret_cast<ULONG64>(area->double_fault_stack + kIstStackSize);
-  area->tables.tss.ist[arch::kIstMachineCheck] = reinterpret_cast<ULONG64>(area->machine_check_stack + kIstStackSize);
+  area->tables.tss.ist[arch::kIstDoubleFault] =
+      reinterpret_cast<ULONG64>(area->double_fault_stack + kIstStackSize);
+  area->tables.tss.ist[arch::kIstMachineCheck] =
+      reinterpret_cast<ULONG64>(area->machine_check_stack + kIstStackSize);
   area->tables.tss.ist[arch::kIstNmi] = reinterpret_cast<ULONG64>(area->nmi_stack + kIstStackSize);
 }
 
@@ -74,7 +76,7 @@ void IdentifyProcessor(PKPRCB prcb) {
   for (ULONG leaf = 0; leaf < 3; ++leaf) {
     const arch::CpuidResult part = arch::Cpuid(0x80000002 + leaf);
     brand[4 * leaf] = part.eax, brand[4 * leaf + 1] = part.ebx, brand[4 * leaf + 2] = part.ecx,
-               brand[4 * leaf + 3] = part.edx;
+              brand[4 * leaf + 3] = part.edx;
   }
   CopyText(prcb->ProcessorBrand, sizeof prcb->ProcessorBrand, brand, sizeof brand);
 }
@@ -122,7 +124,8 @@ void ReserveLowMemory(boot::LoaderBlock* block) {
 
 }  // namespace
 
-// Takes pages from the end of the highest free range below 4 GiB that has them: before mm owns memory. Zeroed.
+// Takes pages from the end of the highest free range below 4 GiB that has them: before mm owns memory.
+// Zeroed.
 PVOID KiAllocateBootPages(ULONG count) {
   boot::LoaderBlock* block = KeLoaderBlock;
   for (uint32_t i = block->memory_descriptor_count; i-- > 0;) {
@@ -192,7 +195,8 @@ extern "C" [[noreturn]] void KiApplicationProcessorStart(ULONG apic_id) {
 
 NTSTATUS KeStartAllProcessors() {
   const ULONG wanted = KeLoaderBlock->processors;
-  auto* stacks = static_cast<PVOID*>(ExAllocatePoolWithTag(NonPagedPoolNx, kMaximumProcessors * sizeof(PVOID), 'rpeK'));
+  auto* stacks =
+      static_cast<PVOID*>(ExAllocatePoolWithTag(NonPagedPoolNx, kMaximumProcessors * sizeof(PVOID), 'rpeK'));
   if (stacks == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   ULONG count = 1;
   stacks[0] = nullptr;
@@ -207,7 +211,8 @@ NTSTATUS KeStartAllProcessors() {
     auto* page = reinterpret_cast<UCHAR*>(boot::kPhysicalMapBase + arch::kTrampolinePhysical);
     const SIZE_T size = static_cast<SIZE_T>(KiApTrampolineEnd - KiApTrampoline);
     for (SIZE_T i = 0; i < size; ++i) page[i] = KiApTrampoline[i];
-    auto* parameters = reinterpret_cast<arch::ApParameters*>(page + (KiApTrampolineParameters - KiApTrampoline));
+    auto* parameters =
+        reinterpret_cast<arch::ApParameters*>(page + (KiApTrampolineParameters - KiApTrampoline));
     *parameters = {arch::ReadCr3(), reinterpret_cast<ULONG64>(&KiApplicationProcessorStart),
                    reinterpret_cast<ULONG64>(stacks), count};
     hal::StartProcessors(arch::kTrampolinePhysical >> 12);

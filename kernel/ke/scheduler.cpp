@@ -1,6 +1,7 @@
-// The dispatcher: who runs where. Ready queues are per processor (a cache hint); every processor may take from every
-// queue, so no runnable thread of higher priority waits while a lower one runs anywhere that it may run. That holds too
-// for a thread already chosen for a processor (standby) that turns out not to leave DISPATCH_LEVEL.
+// The dispatcher: who runs where. Ready queues are per processor (a cache hint); every processor may take
+// from every queue, so no runnable thread of higher priority waits while a lower one runs anywhere that it
+// may run. That holds too for a thread already chosen for a processor (standby) that turns out not to leave
+// DISPATCH_LEVEL.
 #include "ke_internal.h"
 
 #include "ktl/ready_queue.h"
@@ -17,7 +18,9 @@ using Queues = ktl::ReadyQueues<LIST_ENTRY>;
 Queues QueuesOf(PKPRCB prcb) {
   return {prcb->DispatcherReadyListHead, reinterpret_cast<uint32_t*>(&prcb->ReadySummary)};
 }
-PKTHREAD ThreadOf(LIST_ENTRY* link) { return CONTAINING_RECORD(link, KTHREAD, WaitListEntry); }
+PKTHREAD ThreadOf(LIST_ENTRY* link) {
+  return CONTAINING_RECORD(link, KTHREAD, WaitListEntry);
+}
 
 // What a new thread has to beat on that processor.
 int EffectivePriority(PKPRCB prcb) {
@@ -39,10 +42,12 @@ void MakeStandby(PKTHREAD thread, PKPRCB prcb) {
   if (prcb != KeGetCurrentPrcb()) KiRequestDispatchInterrupt(prcb);
 }
 
-PKPRCB FirstProcessorOf(KAFFINITY set) { return KiProcessorBlock[__builtin_ctzll(set)]; }
+PKPRCB FirstProcessorOf(KAFFINITY set) {
+  return KiProcessorBlock[__builtin_ctzll(set)];
+}
 
-// The processor on which `thread` preempts the least: not one that has been at DISPATCH_LEVEL for a whole tick, unless
-// all have. 0: it preempts nobody.
+// The processor on which `thread` preempts the least: not one that has been at DISPATCH_LEVEL for a whole
+// tick, unless all have. 0: it preempts nobody.
 PKPRCB FindVictim(PKTHREAD thread, KAFFINITY set) {
   PKPRCB best = nullptr;
   int best_cost = 1 << 30;
@@ -91,7 +96,8 @@ Candidate FindBest(PKPRCB prcb, int minimum) {
 void Take(const Candidate& candidate) {
   if (candidate.owner->NextThread == candidate.thread) {
     candidate.owner->NextThread = nullptr;
-    if (candidate.owner->CurrentThread == candidate.owner->IdleThread) KiIdleSummary |= candidate.owner->SetMember;
+    if (candidate.owner->CurrentThread == candidate.owner->IdleThread)
+      KiIdleSummary |= candidate.owner->SetMember;
   } else {
     QueuesOf(candidate.owner).Remove(&candidate.thread->WaitListEntry, candidate.thread->Priority);
   }
@@ -165,12 +171,17 @@ void KiLockDispatcherAtDispatch() {
     if (dispatcher_lock != 0) arch::Pause();
   }
 }
-void KiUnlockDispatcherFromDispatch() { __atomic_store_n(&dispatcher_lock, 0, __ATOMIC_RELEASE); }
+void KiUnlockDispatcherFromDispatch() {
+  __atomic_store_n(&dispatcher_lock, 0, __ATOMIC_RELEASE);
+}
 
-DispatcherGuard::DispatcherGuard() : old_irql_(KfRaiseIrql(KeGetCurrentIrql() > DISPATCH_LEVEL ? KeGetCurrentIrql() : DISPATCH_LEVEL)) {
+DispatcherGuard::DispatcherGuard()
+    : old_irql_(KfRaiseIrql(KeGetCurrentIrql() > DISPATCH_LEVEL ? KeGetCurrentIrql() : DISPATCH_LEVEL)) {
   KiLockDispatcherAtDispatch();
 }
-DispatcherGuard::~DispatcherGuard() { KiExitDispatcher(old_irql_); }
+DispatcherGuard::~DispatcherGuard() {
+  KiExitDispatcher(old_irql_);
+}
 
 extern "C" {
 
@@ -290,7 +301,8 @@ VOID KiBoostPriority(PKTHREAD thread, KPRIORITY increment) {
   if (boosted > thread->Priority) thread->Priority = static_cast<SCHAR>(boosted);
 }
 
-// Lock held. A queued thread moves; a running one that lost its place is preempted at the next dispatch interrupt.
+// Lock held. A queued thread moves; a running one that lost its place is preempted at the next dispatch
+// interrupt.
 VOID KiSetPriority(PKTHREAD thread, KPRIORITY priority) {
   if (thread->State == Ready || thread->State == Standby) {
     KiRemoveReadyThread(thread);
@@ -326,6 +338,8 @@ PKTHREAD KiTakeReaperList() {
   return list;
 }
 
-VOID KiInitializeScheduler() { KeInitializeEvent(&reaper_event, SynchronizationEvent, FALSE); }
+VOID KiInitializeScheduler() {
+  KeInitializeEvent(&reaper_event, SynchronizationEvent, FALSE);
+}
 
 }  // extern "C"

@@ -1,4 +1,5 @@
-// Spin locks. The six routines of the hot path are in arch/x64/spin_lock.S; here are their pages, and the rest.
+// Spin locks. The six routines of the hot path are in arch/x64/spin_lock.S; here are their pages, and the
+// rest.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -39,7 +40,9 @@ NT_EXPORT(KeReleaseSpinLockFromDpcLevel, nt::Between(DISPATCH_LEVEL, 15), Full, 
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInitializeSpinLock.
 NT_EXPORT(KeInitializeSpinLock, nt::AnyIrql(), Full, "KeSpinLock.*");
-VOID NTAPI KeInitializeSpinLock(PKSPIN_LOCK SpinLock) { *SpinLock = 0; }
+VOID NTAPI KeInitializeSpinLock(PKSPIN_LOCK SpinLock) {
+  *SpinLock = 0;
+}
 
 /// TRUE when the lock is free.
 /// IRQL: >= DISPATCH_LEVEL.

@@ -33,7 +33,8 @@ void PrepareStack(PKTHREAD thread, PKSYSTEM_ROUTINE system_routine, PKSTART_ROUT
 
 extern "C" {
 
-VOID KeInitializeProcess(PKPROCESS process, KPRIORITY base_priority, KAFFINITY affinity, ULONG64 directory_table_base) {
+VOID KeInitializeProcess(PKPROCESS process, KPRIORITY base_priority, KAFFINITY affinity,
+                         ULONG64 directory_table_base) {
   process->Header.Type = kProcess;
   process->Header.Size = sizeof(KPROCESS) / sizeof(ULONG);
   InitializeListHead(&process->Header.WaitListHead);
@@ -95,7 +96,9 @@ VOID KeStartThread(PKTHREAD thread) {
   KiAssertFailed("a terminated thread came back", "thread.cpp", __LINE__);
 }
 
-VOID KeSetThreadReaper(PKTHREAD_REAPER reaper) { thread_reaper = reaper; }
+VOID KeSetThreadReaper(PKTHREAD_REAPER reaper) {
+  thread_reaper = reaper;
+}
 
 // System thread: gives back what ended threads leave.
 VOID KiReaperThread(PVOID) {
@@ -130,7 +133,9 @@ KPRIORITY NTAPI KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority) {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeQueryPriorityThread.
 NT_EXPORT(KeQueryPriorityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
-KPRIORITY NTAPI KeQueryPriorityThread(PKTHREAD Thread) { return Thread->Priority; }
+KPRIORITY NTAPI KeQueryPriorityThread(PKTHREAD Thread) {
+  return Thread->Priority;
+}
 
 /// Sets a thread's base priority relative to its process; returns the previous increment.
 /// IRQL: PASSIVE_LEVEL.
@@ -153,12 +158,12 @@ LONG NTAPI KeSetBasePriorityThread(PKTHREAD Thread, LONG Increment) {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeGetCurrentThread.
 NT_EXPORT(KeGetCurrentThread, nt::AnyIrql(), Full, "KeThread.*");
-PKTHREAD NTAPI KeGetCurrentThread() { return KeCurrentThread(); }
+PKTHREAD NTAPI KeGetCurrentThread() {
+  return KeCurrentThread();
+}
 
-/// Binds the thread to the given processors; returns when it runs on one of them. The previous set, 0 if it was the
-/// thread's own, is for KeRevertToUserAffinityThreadEx.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
+/// Binds the thread to the given processors; returns when it runs on one of them. The previous set, 0 if it
+/// was the thread's own, is for KeRevertToUserAffinityThreadEx. IRQL: <= APC_LEVEL. Differs from NT: none.
 /// Source: WDK wdm/KeSetSystemAffinityThreadEx.
 NT_EXPORT(KeSetSystemAffinityThreadEx, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
 KAFFINITY NTAPI KeSetSystemAffinityThreadEx(KAFFINITY Affinity) {
@@ -187,7 +192,9 @@ KAFFINITY NTAPI KeSetSystemAffinityThreadEx(KAFFINITY Affinity) {
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeSetSystemAffinityThread.
 NT_EXPORT(KeSetSystemAffinityThread, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
-VOID NTAPI KeSetSystemAffinityThread(KAFFINITY Affinity) { KeSetSystemAffinityThreadEx(Affinity); }
+VOID NTAPI KeSetSystemAffinityThread(KAFFINITY Affinity) {
+  KeSetSystemAffinityThreadEx(Affinity);
+}
 
 /// Undoes KeSetSystemAffinityThreadEx: the argument is what that returned.
 /// IRQL: <= APC_LEVEL.
@@ -204,12 +211,12 @@ VOID NTAPI KeRevertToUserAffinityThreadEx(KAFFINITY Affinity) {
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeRevertToUserAffinityThread.
 NT_EXPORT(KeRevertToUserAffinityThread, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
-VOID NTAPI KeRevertToUserAffinityThread() { KeRevertToUserAffinityThreadEx(0); }
+VOID NTAPI KeRevertToUserAffinityThread() {
+  KeRevertToUserAffinityThreadEx(0);
+}
 
-/// Lets another ready thread of the same or higher priority run. Returns STATUS_NO_YIELD_PERFORMED if there is none.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/ZwYieldExecution.
+/// Lets another ready thread of the same or higher priority run. Returns STATUS_NO_YIELD_PERFORMED if there
+/// is none. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwYieldExecution.
 NT_EXPORT(NtYieldExecution, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
 NTSTATUS NTAPI NtYieldExecution() {
   PKTHREAD thread = KeCurrentThread();

@@ -1,5 +1,6 @@
-// Timers: one list of all, sorted by due time, under the dispatcher lock. Whichever processor's clock comes first after
-// the due time expires them, so a processor that is stuck delays nobody's timer by more than a tick.
+// Timers: one list of all, sorted by due time, under the dispatcher lock. Whichever processor's clock comes
+// first after the due time expires them, so a processor that is stuck delays nobody's timer by more than a
+// tick.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -8,7 +9,9 @@ namespace {
 LIST_ENTRY timer_list;
 volatile ULONG64 next_due = ~0ull;  // due time of the first; read without the lock by the clock
 
-PKTIMER TimerOf(LIST_ENTRY* link) { return CONTAINING_RECORD(link, KTIMER, TimerListEntry); }
+PKTIMER TimerOf(LIST_ENTRY* link) {
+  return CONTAINING_RECORD(link, KTIMER, TimerListEntry);
+}
 
 void UpdateNextDue() {
   next_due = IsListEmpty(&timer_list) ? ~0ull : TimerOf(timer_list.Flink)->DueTime.QuadPart;
@@ -17,7 +20,8 @@ void UpdateNextDue() {
 // Most timers are later than those that wait already: the search goes from the end.
 void InsertSorted(PKTIMER timer) {
   LIST_ENTRY* before = timer_list.Blink;
-  while (before != &timer_list && TimerOf(before)->DueTime.QuadPart > timer->DueTime.QuadPart) before = before->Blink;
+  while (before != &timer_list && TimerOf(before)->DueTime.QuadPart > timer->DueTime.QuadPart)
+    before = before->Blink;
   InsertHeadList(before, &timer->TimerListEntry);
   timer->Header.Inserted = 1;
   UpdateNextDue();
@@ -28,14 +32,20 @@ void Signal(PKTIMER timer) {
   KiSignalObject(&timer->Header, 0);
 }
 
-LONGLONG BootTime() { return static_cast<LONGLONG>(KeLoaderBlock->system_time); }
+LONGLONG BootTime() {
+  return static_cast<LONGLONG>(KeLoaderBlock->system_time);
+}
 
 }  // namespace
 
 extern "C" {
 
-VOID KiInitializeTimers() { InitializeListHead(&timer_list); }
-ULONG64 KiNextTimerDue() { return next_due; }
+VOID KiInitializeTimers() {
+  InitializeListHead(&timer_list);
+}
+ULONG64 KiNextTimerDue() {
+  return next_due;
+}
 
 BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due) {
   const LONGLONG now = static_cast<LONGLONG>(hal::PerformanceNow());
@@ -77,10 +87,8 @@ VOID KiTimerExpiration() {
   KiUnlockDispatcherFromDispatch();
 }
 
-/// Prepares a timer: NotificationTimer stays signalled, SynchronizationTimer releases one waiter and clears itself.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeInitializeTimerEx.
+/// Prepares a timer: NotificationTimer stays signalled, SynchronizationTimer releases one waiter and clears
+/// itself. IRQL: any. Differs from NT: none. Source: WDK wdm/KeInitializeTimerEx.
 NT_EXPORT(KeInitializeTimerEx, nt::AnyIrql(), Full, "KeTimer.*");
 VOID NTAPI KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
   RtlZeroMemory(Timer, sizeof(*Timer));
@@ -94,11 +102,12 @@ VOID NTAPI KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInitializeTimer.
 NT_EXPORT(KeInitializeTimer, nt::AnyIrql(), Full, "KeTimer.*");
-VOID NTAPI KeInitializeTimer(PKTIMER Timer) { KeInitializeTimerEx(Timer, NotificationTimer); }
+VOID NTAPI KeInitializeTimer(PKTIMER Timer) {
+  KeInitializeTimerEx(Timer, NotificationTimer);
+}
 
-/// Starts a timer: due time negative = relative, else absolute, in 100 ns; Period in ms, 0 = once. Queues the DPC and
-/// signals the timer when it is due. Returns TRUE if the timer was running.
-/// IRQL: <= DISPATCH_LEVEL.
+/// Starts a timer: due time negative = relative, else absolute, in 100 ns; Period in ms, 0 = once. Queues the
+/// DPC and signals the timer when it is due. Returns TRUE if the timer was running. IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: due times are kept to about 0.1 ms, not to a clock tick.
 /// Source: WDK wdm/KeSetTimerEx.
 NT_EXPORT(KeSetTimerEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
@@ -154,6 +163,8 @@ BOOLEAN NTAPI KeCancelTimer(PKTIMER Timer) {
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReadStateTimer.
 NT_EXPORT(KeReadStateTimer, nt::AnyIrql(), Full, "KeTimer.*");
-BOOLEAN NTAPI KeReadStateTimer(PKTIMER Timer) { return Timer->Header.SignalState > 0; }
+BOOLEAN NTAPI KeReadStateTimer(PKTIMER Timer) {
+  return Timer->Header.SignalState > 0;
+}
 
 }  // extern "C"

@@ -11,9 +11,10 @@ constexpr ULONG64 kFaultWrite = 2, kFaultFetch = 0x10;
 constexpr NTSTATUS kIrqlFault = static_cast<NTSTATUS>(STATUS_IN_PAGE_ERROR | 0x10000000);
 constexpr ULONG kSystemThreadException = 0x7E, kKmodeException = 0x1E;
 
-// Exceptions of a thread come up to PspSystemThreadStartup, whose filter stops the machine with 7E; those in a DPC, an
-// interrupt routine or an idle thread have no thread's start above them: 1E.
-[[noreturn]] void Unhandled(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
+// Exceptions of a thread come up to PspSystemThreadStartup, whose filter stops the machine with 7E; those in
+// a DPC, an interrupt routine or an idle thread have no thread's start above them: 1E.
+[[noreturn]] void Unhandled(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap,
+                            PKEXCEPTION_FRAME frame) {
   PKPRCB prcb = KeGetCurrentPrcb();
   prcb->BugCheckTrapFrame = trap;
   prcb->BugCheckExceptionFrame = frame;
@@ -25,7 +26,8 @@ constexpr ULONG kSystemThreadException = 0x7E, kKmodeException = 0x1E;
     KeBugCheckEx(kSystemThreadException, code, address, reinterpret_cast<ULONG_PTR>(record),
                  reinterpret_cast<ULONG_PTR>(context));
   }
-  KeBugCheckEx(kKmodeException, code, address, record->ExceptionInformation[0], record->ExceptionInformation[1]);
+  KeBugCheckEx(kKmodeException, code, address, record->ExceptionInformation[0],
+               record->ExceptionInformation[1]);
 }
 
 }  // namespace
@@ -51,16 +53,21 @@ NTSTATUS KiHandlePageFault(PKTRAP_FRAME trap) {
 }
 
 // Privileged instructions do not exist in ring 0: what is left is an access violation.
-NTSTATUS KiClassifyProtectionFault(PKTRAP_FRAME) { return STATUS_ACCESS_VIOLATION; }
+NTSTATUS KiClassifyProtectionFault(PKTRAP_FRAME) {
+  return STATUS_ACCESS_VIOLATION;
+}
 
-VOID KeSetExceptionDispatcher(PKEXCEPTION_DISPATCHER dispatcher) { exception_dispatcher = dispatcher; }
+VOID KeSetExceptionDispatcher(PKEXCEPTION_DISPATCHER dispatcher) {
+  exception_dispatcher = dispatcher;
+}
 
 VOID KiContextFromFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PCONTEXT context) {
   RtlZeroMemory(context, sizeof(*context));
   context->ContextFlags = CONTEXT_FULL | CONTEXT_SEGMENTS;
   context->Rax = trap->Rax, context->Rcx = trap->Rcx, context->Rdx = trap->Rdx, context->R8 = trap->R8;
   context->R9 = trap->R9, context->R10 = trap->R10, context->R11 = trap->R11;
-  context->Rbp = trap->Rbp, context->Rsp = trap->Rsp, context->Rip = trap->Rip, context->EFlags = trap->EFlags;
+  context->Rbp = trap->Rbp, context->Rsp = trap->Rsp, context->Rip = trap->Rip,
+  context->EFlags = trap->EFlags;
   context->SegCs = trap->SegCs, context->SegSs = trap->SegSs;
   context->SegDs = context->SegEs = arch::kDataSelector;
   context->Rbx = trap->Rbx, context->Rdi = trap->Rdi, context->Rsi = trap->Rsi;
@@ -78,7 +85,8 @@ VOID KiContextFromFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PCONTEXT co
 VOID KiContextToFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PCONTEXT context) {
   trap->Rax = context->Rax, trap->Rcx = context->Rcx, trap->Rdx = context->Rdx, trap->R8 = context->R8;
   trap->R9 = context->R9, trap->R10 = context->R10, trap->R11 = context->R11;
-  trap->Rbp = context->Rbp, trap->Rsp = context->Rsp, trap->Rip = context->Rip, trap->EFlags = context->EFlags;
+  trap->Rbp = context->Rbp, trap->Rsp = context->Rsp, trap->Rip = context->Rip,
+  trap->EFlags = context->EFlags;
   trap->Rbx = context->Rbx, trap->Rdi = context->Rdi, trap->Rsi = context->Rsi;
   trap->MxCsr = context->MxCsr;
   M128A* low = &trap->Xmm0;

@@ -1,4 +1,5 @@
-// Waiting and waking. Everything here runs at DISPATCH_LEVEL with the dispatcher lock held unless it says otherwise.
+// Waiting and waking. Everything here runs at DISPATCH_LEVEL with the dispatcher lock held unless it says
+// otherwise.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -7,12 +8,15 @@ namespace {
 // Thread's own blocks: three objects and, last, its timer.
 constexpr ULONG kTimerBlock = 3;
 
-KWAIT_BLOCK* BlockOf(LIST_ENTRY* link) { return CONTAINING_RECORD(link, KWAIT_BLOCK, WaitListEntry); }
+KWAIT_BLOCK* BlockOf(LIST_ENTRY* link) {
+  return CONTAINING_RECORD(link, KWAIT_BLOCK, WaitListEntry);
+}
 
 bool IsSignalled(DISPATCHER_HEADER* object, PKTHREAD thread) {
   if (object->Type == kMutant) {
     auto* mutant = reinterpret_cast<PKMUTANT>(object);
-    return object->SignalState > 0 || (mutant->OwnerThread == thread && object->SignalState > static_cast<LONG>(MINLONG));
+    return object->SignalState > 0 ||
+           (mutant->OwnerThread == thread && object->SignalState > static_cast<LONG>(MINLONG));
   }
   return object->SignalState > 0;
 }
@@ -71,8 +75,8 @@ void Prepare(KWAIT_BLOCK* block, PKTHREAD thread, PVOID object, UCHAR type, USHO
   InsertTailList(&static_cast<DISPATCHER_HEADER*>(object)->WaitListHead, &block->WaitListEntry);
 }
 
-void DescribeWait(PKTHREAD thread, KWAIT_REASON reason, KPROCESSOR_MODE mode, BOOLEAN alertable, KWAIT_BLOCK* blocks,
-                  ULONG count) {
+void DescribeWait(PKTHREAD thread, KWAIT_REASON reason, KPROCESSOR_MODE mode, BOOLEAN alertable,
+                  KWAIT_BLOCK* blocks, ULONG count) {
   thread->WaitReason = static_cast<UCHAR>(reason);
   thread->WaitMode = mode;
   thread->Alertable = alertable;
@@ -101,7 +105,9 @@ NTSTATUS LeaveWait(KIRQL old_irql, NTSTATUS status) {
   return status;
 }
 
-bool IsPoll(PLARGE_INTEGER timeout) { return timeout != nullptr && timeout->QuadPart == 0; }
+bool IsPoll(PLARGE_INTEGER timeout) {
+  return timeout != nullptr && timeout->QuadPart == 0;
+}
 
 }  // namespace
 
@@ -113,7 +119,8 @@ NTSTATUS KiCommitThreadWait(PKTHREAD thread, PLARGE_INTEGER timeout, KIRQL old_i
   if (old_irql >= DISPATCH_LEVEL || thread == prcb->IdleThread) {
     // Nobody may sleep here. Windows stops with the same code when a DPC waits.
     KeBugCheckEx(ATTEMPTED_SWITCH_FROM_DPC, reinterpret_cast<ULONG_PTR>(thread),
-                 reinterpret_cast<ULONG_PTR>(prcb->NextThread), reinterpret_cast<ULONG_PTR>(thread->InitialStack), 0);
+                 reinterpret_cast<ULONG_PTR>(prcb->NextThread),
+                 reinterpret_cast<ULONG_PTR>(thread->InitialStack), 0);
   }
   thread->WaitIrql = old_irql;
   thread->WaitTime = KiTickCount();
@@ -184,12 +191,10 @@ VOID KiAbandonMutants(PKTHREAD thread) {
 
 extern "C" {
 
-/// Waits until the object is signalled or the time is over. Timeout: 0 = for ever; negative = relative, positive =
-/// absolute, in 100 ns; zero = only tests.
-/// IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout. A wait that would have to sleep at DISPATCH_LEVEL is bug
-/// check B8.
-/// Differs from NT: alerts and user APCs do not exist, so Alertable and WaitMode change nothing.
-/// Source: WDK wdm/KeWaitForSingleObject.
+/// Waits until the object is signalled or the time is over. Timeout: 0 = for ever; negative = relative,
+/// positive = absolute, in 100 ns; zero = only tests. IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero
+/// timeout. A wait that would have to sleep at DISPATCH_LEVEL is bug check B8. Differs from NT: alerts and
+/// user APCs do not exist, so Alertable and WaitMode change nothing. Source: WDK wdm/KeWaitForSingleObject.
 NT_EXPORT(KeWaitForSingleObject, nt::AtMost(DISPATCH_LEVEL), Partial, "KeWait.*");
 NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
                                      BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
@@ -214,11 +219,12 @@ NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPRO
 /// Differs from NT: alerts and user APCs do not exist.
 /// Source: WDK wdm/KeWaitForMultipleObjects.
 NT_EXPORT(KeWaitForMultipleObjects, nt::AtMost(DISPATCH_LEVEL), Partial, "KeWait.*");
-NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON WaitReason,
-                                        KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Timeout,
-                                        PKWAIT_BLOCK WaitBlockArray) {
+NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType,
+                                        KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
+                                        PLARGE_INTEGER Timeout, PKWAIT_BLOCK WaitBlockArray) {
   PKTHREAD thread = KeCurrentThread();
-  auto* blocks = WaitBlockArray != nullptr ? reinterpret_cast<KWAIT_BLOCK*>(WaitBlockArray) : thread->WaitBlock;
+  auto* blocks =
+      WaitBlockArray != nullptr ? reinterpret_cast<KWAIT_BLOCK*>(WaitBlockArray) : thread->WaitBlock;
   const ULONG limit = WaitBlockArray != nullptr ? MAXIMUM_WAIT_OBJECTS : THREAD_WAIT_OBJECTS;
   if (Count == 0 || Count > limit) {
     KeBugCheckEx(MAXIMUM_WAIT_OBJECTS_EXCEEDED, Count, limit, reinterpret_cast<ULONG_PTR>(WaitBlockArray), 0);
@@ -232,7 +238,8 @@ NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE W
       all = all && signalled;
       if (WaitType == WaitAny && signalled) {
         const bool abandoned = Satisfy(header, thread);
-        return LeaveWait(old_irql, static_cast<NTSTATUS>((abandoned ? STATUS_ABANDONED_WAIT_0 : STATUS_WAIT_0) + i));
+        return LeaveWait(old_irql,
+                         static_cast<NTSTATUS>((abandoned ? STATUS_ABANDONED_WAIT_0 : STATUS_WAIT_0) + i));
       }
     }
     for (ULONG i = 0; i < Count; ++i) blocks[i].Object = Object[i];
@@ -254,20 +261,21 @@ NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE W
 /// Differs from NT: alerts and user APCs do not exist.
 /// Source: WDK wdm/KeWaitForMutexObject.
 NT_EXPORT(KeWaitForMutexObject, nt::AtMost(DISPATCH_LEVEL), Partial, "KeWait.*");
-NTSTATUS NTAPI KeWaitForMutexObject(PVOID Mutex, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
-                                    PLARGE_INTEGER Timeout) {
+NTSTATUS NTAPI KeWaitForMutexObject(PVOID Mutex, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
+                                    BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
   return KeWaitForSingleObject(Mutex, WaitReason, WaitMode, Alertable, Timeout);
 }
 
 /// Sleeps for the interval (negative: relative; positive: until that system time; in 100 ns).
 /// IRQL: <= APC_LEVEL.
-/// Differs from NT: alerts and user APCs do not exist; intervals are kept to about 0.1 ms, not to a clock tick.
-/// Source: WDK wdm/KeDelayExecutionThread.
+/// Differs from NT: alerts and user APCs do not exist; intervals are kept to about 0.1 ms, not to a clock
+/// tick. Source: WDK wdm/KeDelayExecutionThread.
 NT_EXPORT(KeDelayExecutionThread, nt::AtMost(APC_LEVEL), Partial, "KeWait.*");
 NTSTATUS NTAPI KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval) {
   PKTHREAD thread = KeCurrentThread();
   LARGE_INTEGER due = *Interval;
-  if (due.QuadPart < 0) due.QuadPart -= static_cast<LONGLONG>(hal::PerformanceNow());  // stays the same over APCs
+  if (due.QuadPart < 0)
+    due.QuadPart -= static_cast<LONGLONG>(hal::PerformanceNow());  // stays the same over APCs
   for (;;) {
     const KIRQL old_irql = EnterWait(thread);
     DescribeWait(thread, DelayExecution, WaitMode, Alertable, thread->WaitBlock, 0);

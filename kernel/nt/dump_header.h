@@ -1,4 +1,5 @@
-// Microsoft's 64-bit dump header and debugger data block: facts in the formats' public descriptions. Owner: ke.
+// Microsoft's 64-bit dump header and debugger data block: facts in the formats' public descriptions. Owner:
+// ke.
 #pragma once
 
 #include "nt/ntos.h"
@@ -60,6 +61,9 @@ typedef struct _DUMP_HEADER64 {
 } DUMP_HEADER64, *PDUMP_HEADER64;
 #pragma pack(pop)
 static_assert(sizeof(DUMP_HEADER64) == 0x2000 && FIELD_OFFSET(DUMP_HEADER64, KdDebuggerDataBlock) == 0x80);
-static_assert(FIELD_OFFSET(DUMP_HEADER64, ContextRecord) == 0x348 && FIELD_OFFSET(DUMP_HEADER64, Exception) == 0xF00);
-static_assert(FIELD_OFFSET(DUMP_HEADER64, DumpType) == 0xF98 && FIELD_OFFSET(DUMP_HEADER64, SystemTime) == 0xFA8);
-static_assert(FIELD_OFFSET(DUMP_HEADER64, SystemUpTime) == 0x1030 && FIELD_OFFSET(DUMP_HEADER64, Reserved) == 0x1058);
+static_assert(FIELD_OFFSET(DUMP_HEADER64, ContextRecord) == 0x348 &&
+              FIELD_OFFSET(DUMP_HEADER64, Exception) == 0xF00);
+static_assert(FIELD_OFFSET(DUMP_HEADER64, DumpType) == 0xF98 &&
+              FIELD_OFFSET(DUMP_HEADER64, SystemTime) == 0xFA8);
+static_assert(FIELD_OFFSET(DUMP_HEADER64, SystemUpTime) == 0x1030 &&
+              FIELD_OFFSET(DUMP_HEADER64, Reserved) == 0x1058);

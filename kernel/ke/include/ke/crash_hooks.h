@@ -1,5 +1,5 @@
-// What the crash path asks of modules above ke; init fills it in at boot. Every call must be safe with all other
-// processors frozen, take no lock and touch no pageable memory. Empty members are skipped.
+// What the crash path asks of modules above ke; init fills it in at boot. Every call must be safe with all
+// other processors frozen, take no lock and touch no pageable memory. Empty members are skipped.
 #pragma once
 
 #include "nt/eprocess.h"

@@ -1,4 +1,5 @@
-// Ready queues: 32 priorities, a summary bit each. Intrusive over any doubly linked `Link` with Flink and Blink; no NT.
+// Ready queues: 32 priorities, a summary bit each. Intrusive over any doubly linked `Link` with Flink and
+// Blink; no NT.
 #pragma once
 
 #include <stdint.h>
@@ -21,7 +22,8 @@ void QueueRemove(Link* link) {
   link->Flink->Blink = link->Blink;
 }
 
-// Heads and summary live in the owner's structure (the debugger reads them there). Callers hold the owner's lock.
+// Heads and summary live in the owner's structure (the debugger reads them there). Callers hold the owner's
+// lock.
 template <typename Link>
 class ReadyQueues {
  public:
@@ -41,7 +43,8 @@ class ReadyQueues {
     QueueRemove(link);
     if (QueueEmpty(&heads_[priority])) *summary_ = *summary_ & ~(1u << priority);
   }
-  // First link of the highest priority >= `minimum` that `accept` takes, 0 if there is none; stays in its queue.
+  // First link of the highest priority >= `minimum` that `accept` takes, 0 if there is none; stays in its
+  // queue.
   template <typename Accept>
   Link* Find(int minimum, Accept accept, int* priority) const {
     uint32_t candidates = *summary_ & ~((1u << minimum) - 1);
