@@ -1,6 +1,7 @@
 # Tables that code is generated from, made while configuring, so that every compile step finds them:
 #   build/generated/bugcheck_names.inc      BUGCHECK_CODE(code, "NAME", "p1", "p2", "p3", "p4"), ascending by code
 #   build/generated/documented_exports.inc  NT_DOCUMENTED_EXPORT("Name"), ascending: what a Windows kernel exports
+#   build/generated/ddi_irql.inc            NT_DDI_IRQL("Name", min, max), ascending: the IRQLs at which a call is allowed
 #   build/guest/ntoskrnl_import.lib         import library with all those names: BUGCHECK_DRIVER_LIB
 # Host code links `bugcheck_tables` to include them; kernel code has the folder on its include path.
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
@@ -18,6 +19,7 @@ endfunction()
 
 bugcheck_generate(bugchecks.py bugchecks.tsv --inc bugcheck_names.inc)
 bugcheck_generate(nt_exports.py nt_exports.tsv --inc documented_exports.inc)
+bugcheck_generate(nt_exports.py nt_exports.tsv --irql ddi_irql.inc)
 bugcheck_generate(nt_exports.py nt_exports.tsv --def ntoskrnl_import.def)
 
 add_library(bugcheck_tables INTERFACE)

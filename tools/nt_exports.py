@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Generates from data/nt_exports.tsv what drivers link with, and what the kernel's loader tells missing imports apart by.
 
-usage: nt_exports.py TABLE --def FILE | --inc FILE
+usage: nt_exports.py TABLE --def FILE | --inc FILE | --irql FILE
 """
 import sys
 
@@ -31,13 +31,22 @@ def inc(rows):
             "".join(f'NT_DOCUMENTED_EXPORT("{name}")\n' for name in names))
 
 
+def irql(rows):
+    """NT_DDI_IRQL("Name", min, max) lines in ascending byte order, of the calls whose IRQL is documented."""
+    documented = sorted((name, low, high) for name, kind, low, high, _ in rows if kind == "func" and high is not None)
+    return ("// Generated from data/nt_exports.tsv by tools/nt_exports.py.\n" +
+            "".join(f'NT_DDI_IRQL("{name}", {low or 0}, {high})\n' for name, low, high in documented))
+
+
 def main():
-    if len(sys.argv) != 4 or sys.argv[2] not in ("--def", "--inc"):
+    if len(sys.argv) != 4 or sys.argv[2] not in FORMS:
         sys.exit(__doc__)
     rows = list(read_table(sys.argv[1]))
     with open(sys.argv[3], "w", encoding="utf-8") as out:
-        out.write(module_definition(rows) if sys.argv[2] == "--def" else inc(rows))
+        out.write(FORMS[sys.argv[2]](rows))
 
+
+FORMS = {"--def": module_definition, "--inc": inc, "--irql": irql}
 
 if __name__ == "__main__":
     main()

@@ -96,11 +96,13 @@ int64_t Kernel::TimeZoneBias() const {
 }
 
 std::optional<uint64_t> Kernel::CounterNow() const {
-  for (const char* symbol : {"nt!KiBugCheckPerformanceCounter", "nt!KiFreezePerformanceCounter"}) {
-    const auto value = GlobalU64(symbol);
-    if (value && *value != 0) return value;
-  }
-  return std::nullopt;
+  const auto value = GlobalU64("nt!KiBugCheckPerformanceCounter");
+  if (value && *value != 0) return value;
+  // The counter starts at boot: the crash path's up time is the same moment in 100 ns units.
+  constexpr uint64_t kUnitsPerSecond = 10'000'000;
+  const uint64_t uptime = session_.header().SystemUpTime, frequency = CounterFrequency();
+  if (session_.target().is_live() || frequency == 0 || uptime == 0 || uptime >> 56 != 0) return std::nullopt;
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(uptime) * frequency / kUnitsPerSecond);
 }
 
 uint64_t Kernel::CounterFrequency() const {

@@ -1,0 +1,169 @@
+#include "commands/analysis.h"
+
+#include <algorithm>
+
+#include "commands/nt_irql.h"
+#include "commands/stack_text.h"
+#include "commands/system_lines.h"
+#include "commands/text.h"
+#include "commands/thread_rows.h"
+
+namespace commands {
+
+bool IsMemoryFault(uint32_t code) {
+  static constexpr uint32_t kCodes[] = {0xA,  0x50, 0xBE, 0xC5, 0xCC, 0xCD, 0xCE, 0xD0,
+                                        0xD1, 0xD3, 0xD4, 0xD5, 0xD6, 0xDB, 0xFC};
+  return std::find(std::begin(kCodes), std::end(kCodes), code) != std::end(kCodes);
+}
+
+std::string_view OperationOf(const Analysis& a) {
+  switch (a.code) {
+    case 0xA:
+    case 0xC5:
+    case 0xD0:
+    case 0xD1:
+    case 0xD3:
+    case 0xD4:
+    case 0xDB:
+      if ((a.parameters[2] & 8) != 0 || a.parameters[2] == 2) return "execute";
+      return (a.parameters[2] & 1) != 0 ? "write" : "read";
+    case 0x50:
+    case 0xCC:
+    case 0xCD:
+    case 0xCE:
+    case 0xD5:
+    case 0xD6:
+      if (a.parameters[1] == 0x10 || a.parameters[1] == 8) return "execute";
+      return a.parameters[1] != 0 ? "write" : "read";
+    case 0xBE:
+      return "write";
+    case 0xFC:
+      return "execute";
+    default:
+      return "";
+  }
+}
+
+bool IsKernelModule(const debug::Module* module) {
+  return module != nullptr && (EqualsNoCase(module->name, "nt") || EqualsNoCase(module->name, "hal"));
+}
+
+std::optional<size_t> Analysis::BlameFrame() const {
+  if (stack.frames.empty()) return std::nullopt;
+  if (call) return call->caller_frame;
+  if (driver_frame) return driver_frame;
+  return std::min(fault_frame, stack.frames.size() - 1);
+}
+
+namespace {
+
+// Kernel functions between the fault and the interrupted code, or in front of the call that stopped the
+// machine.
+bool IsCrashPath(const std::string& function) {
+  static constexpr const char* kNames[] = {
+      "KeBugCheckEx",         "KeBugCheck",  "KeBugCheck2",        "KiBugCheckDispatch",
+      "KiBugCheckDebugBreak", "KiPageFault", "KiFastFailDispatch", "KiRaiseSecurityCheckFailure"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](const char* name) { return function == name; });
+}
+
+void FindFault(Context& context, Analysis& a) {
+  const auto rip = context.kernel.type("_KTRAP_FRAME").OffsetOf("Rip");
+  const auto& frames = a.stack.frames;
+  size_t start = 0;
+  while (start < frames.size() && IsCrashPath(SymbolOf(context.session.symbols(), frames[start]).function))
+    ++start;
+  for (size_t i = 0; i < frames.size() && i <= start + 4; ++i) {
+    if (frames[i].machine_frame == 0) continue;
+    a.fault_frame = i + 1;
+    if (rip) a.trap_frame = frames[i].machine_frame - *rip;
+    break;
+  }
+  if (a.fault_frame == 0) a.fault_frame = start;
+  for (size_t i = a.fault_frame; i < frames.size(); ++i) {
+    const debug::Module* module = context.session.symbols().ModuleAt(frames[i].ip);
+    if (module == nullptr || IsKernelModule(module)) continue;
+    a.driver_frame = i;
+    break;
+  }
+}
+
+AddressFacts FactsOf(Context& context, uint64_t address) {
+  AddressFacts facts;
+  facts.address = address;
+  facts.state = nt::StateOf(context.kernel, address);
+  facts.module = context.session.symbols().ModuleAt(address);
+  if (facts.module == nullptr) return facts;
+  std::vector<std::byte> page(debug::kPageSize);
+  if (!context.session.memory().Read(facts.module->base, page)) return facts;
+  const auto headers = pe::ParseHeaders(page);
+  if (!headers) return facts;
+  const pe::Section* section = headers->SectionAt(static_cast<uint32_t>(address - facts.module->base));
+  if (section == nullptr) return facts;
+  facts.section = section->name;
+  facts.is_pageable =
+      section->name.starts_with("PAGE") && (section->characteristics & pe::kSectionNotPaged) == 0;
+  return facts;
+}
+
+// The stubs between a driver's Zw call and the service carry no name of their own.
+bool IsServiceStub(const std::string& function) {
+  return function == "KiServiceLinkage" || function == "KiSystemServiceCopyEnd" ||
+         function == "KiServiceInternal" || function == "KiSystemServiceHandler";
+}
+
+// The outermost call from a driver into the kernel that is not allowed at this IRQL: it was the first
+// mistake.
+void FindMisusedCall(Context& context, Analysis& a) {
+  if (!a.irql || *a.irql == 0) return;
+  const debug::Symbols& symbols = context.session.symbols();
+  const auto& frames = a.stack.frames;
+  for (size_t i = a.fault_frame; i + 1 < frames.size(); ++i) {
+    const FrameSymbol callee = SymbolOf(symbols, frames[i]), caller = SymbolOf(symbols, frames[i + 1]);
+    if (!IsKernelModule(callee.module) || caller.module == nullptr || IsKernelModule(caller.module)) continue;
+    std::string routine = callee.function;
+    for (size_t inner = i; IsServiceStub(routine) && inner > a.fault_frame; --inner) {
+      routine = SymbolOf(symbols, frames[inner - 1]).function;
+    }
+    if (routine.starts_with("Nt") && IsServiceStub(callee.function)) routine = "Zw" + routine.substr(2);
+    const auto allowed = DocumentedIrql(routine);
+    if (allowed && *a.irql > allowed->maximum) a.call = MisusedCall{routine, *allowed, *a.irql, i + 1};
+  }
+}
+
+bool LooksLikeHang(Context& context, const Analysis& a) {
+  if (a.code == 0x80 || a.code == 0xE2 || a.code == 0x101 || a.code == 0x133) return true;
+  return !HasBugcheck(context);
+}
+
+}  // namespace
+
+base::Result<Analysis> Analyze(Context& context) {
+  Analysis a;
+  const auto& header = context.session.header();
+  if (HasBugcheck(context)) {
+    a.code = header.BugCheckCode;
+    std::copy(std::begin(header.BugCheckParameter), std::end(header.BugCheckParameter), a.parameters.begin());
+  }
+  a.processor = context.session.crash_processor();
+  a.irql = nt::ProcessorIrql(context.kernel, a.processor);
+  const auto processor = TRY(context.session.GetProcessor(a.processor));
+  if (const auto thread = ThreadAt(context.kernel, processor.current_thread)) {
+    a.thread = *thread;
+    a.process_name = ProcessNameOf(context.kernel, *thread);
+  }
+  if (auto stack = FullStack(context.session, processor.current_thread)) a.stack = std::move(*stack);
+  FindFault(context, a);
+  if (IsMemoryFault(a.code)) a.touched = FactsOf(context, a.parameters[0]);
+  a.has_lock_trace = nt::HasLockTrace(context.kernel);
+  a.locks = nt::LockTrace(context.kernel);
+  for (const nt::LockTraceEntry& entry : a.locks) {
+    if (!entry.spinning && entry.processor == a.processor && entry.thread == processor.current_thread)
+      a.held.push_back(entry);
+  }
+  a.is_hang = LooksLikeHang(context, a);
+  if (!a.is_hang) FindMisusedCall(context, a);
+  return a;
+}
+
+}  // namespace commands

@@ -1,0 +1,72 @@
+// What !analyze finds out: facts derived from the dump, without wording.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "commands/command.h"
+#include "commands/ddi_irql.h"
+#include "commands/nt_locks.h"
+#include "commands/nt_process.h"
+#include "commands/nt_pte.h"
+#include "debug/unwind.h"
+
+namespace commands {
+
+// A driver's call of a kernel routine at an IRQL where it is not allowed.
+struct MisusedCall {
+  std::string routine;  // "ZwCreateFile"
+  IrqlRange allowed;
+  uint8_t irql = 0;
+  size_t caller_frame = 0;  // index in Analysis::stack
+};
+
+// What lies at an address that was touched.
+struct AddressFacts {
+  uint64_t address = 0;
+  const debug::Module* module = nullptr;
+  std::string section;       // of the module; "" when not known
+  bool is_pageable = false;  // the section may be paged out
+  nt::PageState state = nt::PageState::kNotPresent;
+};
+
+struct Analysis {
+  uint32_t code = 0;
+  std::array<uint64_t, 4> parameters{};
+  uint32_t processor = 0;
+  std::optional<nt::Thread> thread;  // that crashed
+  std::string process_name;
+  std::optional<uint8_t> irql;  // where it crashed
+  uint64_t trap_frame = 0;      // 0 = none
+  debug::StackTrace stack;      // from the bug check outward
+  size_t fault_frame = 0;  // index of the code at fault: behind the trap frame, or where the stack begins
+  std::optional<size_t> driver_frame;  // the innermost frame of a driver at or behind fault_frame
+  std::optional<AddressFacts> touched;
+  std::optional<MisusedCall> call;
+  std::vector<nt::LockTraceEntry> locks;  // the whole trace
+  std::vector<nt::LockTraceEntry> held;   // by the thread that crashed
+  bool has_lock_trace = false;
+  bool is_hang = false;
+
+  // The frame to blame: the misused call's caller, else the driver's, else the fault's. Nothing for an empty
+  // stack.
+  std::optional<size_t> BlameFrame() const;
+};
+
+base::Result<Analysis> Analyze(Context& context);
+
+bool IsMemoryFault(uint32_t code);  // 0xA, 0xD1, 0x50 and their kin: the first parameter is the address
+// The operation of a memory fault ("read", "write", "execute"), "" for other codes.
+std::string_view OperationOf(const Analysis& analysis);
+// nt, hal: the kernel's own images.
+bool IsKernelModule(const debug::Module* module);
+
+// The explanation, one paragraph a line.
+std::vector<std::string> PlainWords(Context& context, const Analysis& analysis);
+// Of a machine that hangs: who spins, who holds, who waits.
+std::vector<std::string> HangWords(Context& context, const Analysis& analysis);
+
+}  // namespace commands

@@ -1,0 +1,187 @@
+// !analyze: what happened, in WinDbg's layout and in plain words.
+#include <cctype>
+
+#include "commands/analysis.h"
+#include "commands/bugcheck_info.h"
+#include "commands/command.h"
+#include "commands/stack_text.h"
+#include "commands/system_lines.h"
+#include "commands/text.h"
+
+namespace commands {
+
+namespace {
+
+void PrintHead(Context& context, const Analysis& a) {
+  Output& out = context.out;
+  const std::string stars(79, '*'), side = "*" + std::string(77, ' ') + "*";
+  out.WriteLine(stars);
+  out.WriteLine(side);
+  out.WriteLine("*                        Bugcheck Analysis                                    *");
+  out.WriteLine(side);
+  out.WriteLine(stars);
+  out.Blank();
+  if (!HasBugcheck(context)) {
+    out.Line("The machine has not stopped with a bug check.");
+    out.Blank();
+    return;
+  }
+  out.Line("{}", BugcheckTitle(a.code));
+  if (const auto text = BugcheckExplanation(a.code); !text.empty()) out.Line("{}", text);
+  out.Line("Arguments:");
+  for (size_t i = 0; i < 4; ++i) {
+    const std::string_view meaning = BugcheckParameterText(a.code, i);
+    out.Line("Arg{}: {}{}", i + 1, Hex16(a.parameters[i]),
+             meaning.empty() ? "" : ", " + std::string(meaning));
+  }
+  out.Blank();
+}
+
+void Key(Context& context, const char* name, const std::string& value) {
+  if (value.empty()) return;
+  context.out.Line("{}:  {}", name, value);
+  context.out.Blank();
+  context.out.Fact(name, value);
+}
+
+void PrintWords(Context& context, const Analysis& a) {
+  const auto words = PlainWords(context, a);
+  if (words.empty()) return;
+  context.out.Line("IN PLAIN WORDS:");
+  std::string all;
+  for (const std::string& line : words) {
+    context.out.Line("  {}", line);
+    all += (all.empty() ? "" : " ") + line;
+  }
+  context.out.Fact("IN_PLAIN_WORDS", all);
+  context.out.Blank();
+}
+
+void PrintFacts(Context& context, const Analysis& a) {
+  if (HasBugcheck(context)) {
+    Key(context, "BUGCHECK_CODE", Hex(a.code));
+    for (size_t i = 0; i < 4; ++i) {
+      context.out.Line("BUGCHECK_P{}: {}", i + 1, Hex(a.parameters[i]));
+      context.out.Fact(fmt::format("BUGCHECK_P{}", i + 1), Hex(a.parameters[i]));
+    }
+    context.out.Blank();
+  }
+  if (a.touched) {
+    std::string what = Hex16(a.touched->address);
+    if (a.touched->module != nullptr) what += " " + context.session.symbols().Describe(a.touched->address);
+    const std::string name = Lower(OperationOf(a)) + "_address";
+    std::string upper;
+    for (char c : name) upper += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    Key(context, upper.c_str(), what);
+  }
+  if (a.irql) Key(context, "CURRENT_IRQL", Hex(*a.irql));
+  if (!a.stack.frames.empty() && a.fault_frame < a.stack.frames.size()) {
+    const debug::Frame& fault = a.stack.frames[a.fault_frame];
+    Key(context, "FAULTING_IP", FrameName(context.session.symbols(), fault) + " (" + Hex16(fault.ip) + ")");
+  }
+  Key(context, "PROCESS_NAME", a.process_name);
+  if (a.thread) Key(context, "FAULTING_THREAD", Hex16(a.thread->address));
+  Key(context, "FAULTING_PROCESSOR", std::to_string(a.processor));
+  if (a.trap_frame != 0) Key(context, "TRAP_FRAME", fmt::format("{0} -- (.trap 0x{0})", Hex16(a.trap_frame)));
+}
+
+void PrintStack(Context& context, const Analysis& a) {
+  context.out.Line("STACK_TEXT:");
+  TableData data{{"child_sp", "return", "call_site", "source"}, {}};
+  for (const debug::Frame& frame : a.stack.frames) {
+    const std::string name = FrameName(context.session.symbols(), frame),
+                      source = FrameSource(context.session.symbols(), frame);
+    context.out.Line("{} {} : {}{}", debug::FormatAddress(frame.child_sp),
+                     debug::FormatAddress(frame.return_address), name,
+                     source.empty() ? "" : " [" + source + "]");
+    data.rows.push_back({Hex16(frame.child_sp), Hex16(frame.return_address), name, source});
+  }
+  if (a.stack.frames.empty()) context.out.Line("(no stack)");
+  if (!a.stack.stop.empty()) context.out.Line("Stack unwind stopped: {}", a.stack.stop);
+  context.out.Table(std::move(data));
+  context.out.Blank();
+}
+
+std::string BucketPrefix(const Analysis& a) {
+  if (a.is_hang) return "HANG_";
+  if (!a.touched) return fmt::format("0x{:X}_", a.code);
+  std::string text = a.code == 0xA || a.code == 0xD1 ? "AV_" : fmt::format("0x{:X}_", a.code);
+  if (OperationOf(a) == "execute") text += "CODE_AV_";
+  if (a.touched->is_pageable) text += "PAGED_CODE_";
+  if (a.touched->address < 0x10000) text += "NULL_";
+  return text;
+}
+
+void PrintBlame(Context& context, const Analysis& a) {
+  const auto index = a.BlameFrame();
+  if (!index) return;
+  const debug::Symbols& symbols = context.session.symbols();
+  const debug::Frame& frame = a.stack.frames[*index];
+  const FrameSymbol symbol = SymbolOf(symbols, frame);
+  const std::string name = FrameName(symbols, frame);
+  Key(context, "SYMBOL_NAME", name);
+  if (symbol.module != nullptr) {
+    Key(context, "MODULE_NAME", symbol.module->name);
+    Key(context, "IMAGE_NAME", symbol.module->image_name);
+  }
+  if (const auto line = symbols.LineAt(frame.LookupIp())) {
+    Key(context, "FAULTING_SOURCE_LINE", line->file);
+    Key(context, "FAULTING_SOURCE_LINE_NUMBER", std::to_string(line->line));
+  }
+  std::string place = name;
+  if (symbol.module != nullptr && !symbol.function.empty())
+    place = symbol.module->name + "!" + symbol.function;
+  Key(context, "FAILURE_BUCKET_ID", BucketPrefix(a) + place);
+}
+
+base::Result<void> Run(Context& context, const Call& call) {
+  Arguments arguments(call.arguments);
+  const bool verbose = arguments.Flag("-v");
+  for (const char* accepted : {"-f", "-hang", "-show"}) (void)arguments.Flag(accepted);
+  TRY(arguments.Finish());
+  const Analysis a = TRY(Analyze(context));
+  PrintHead(context, a);
+  if (!verbose) {
+    PrintWords(context, a);
+    const auto index = a.BlameFrame();
+    if (index) {
+      const debug::Frame& frame = a.stack.frames[*index];
+      const debug::Module* module = context.session.symbols().ModuleAt(frame.ip);
+      context.out.Line("Probably caused by : {} ( {} )",
+                       module != nullptr ? module->image_name : "Unknown_Image",
+                       FrameName(context.session.symbols(), frame));
+    }
+    return {};
+  }
+  context.out.Line("Debugging Details:");
+  context.out.Line("------------------");
+  context.out.Blank();
+  PrintWords(context, a);
+  PrintFacts(context, a);
+  PrintStack(context, a);
+  PrintBlame(context, a);
+  context.out.Line("Followup:     MachineOwner");
+  context.out.Line("---------");
+  return {};
+}
+
+const Registration kRegistration({
+    {"!analyze"},
+    "!analyze [-v]",
+    "what happened, who did it, and how that is known",
+    "The bug check with its parameters, the explanation in plain words, and with -v all facts: addresses, "
+    "IRQL, process,\n"
+    "trap frame, the whole stack, and the code to blame.\n"
+    "Everything comes from the dump: the called routine from the stack, its IRQL rule from the "
+    "documentation's table, the\n"
+    "lock and its times from the kernel's lock trace, the section from the image's headers, its residence "
+    "from the page\n"
+    "tables. For a hang (bug check 80 sent by the host, or a live machine) it names who spins, who holds and "
+    "who waits.",
+    {"!analyze", "!analyze -v"},
+    Run,
+});
+
+}  // namespace
+
+}  // namespace commands
