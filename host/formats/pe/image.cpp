@@ -170,6 +170,7 @@ base::Result<std::vector<RuntimeFunction>> Image::RuntimeFunctions() const {
   const auto bytes = At(directory.rva, directory.size);
   if (!bytes) return base::Fail("the exception directory (.pdata) lies outside the image");
   functions.resize(bytes->size() / sizeof(RuntimeFunction));
+  if (functions.empty()) return functions;
   std::memcpy(functions.data(), bytes->data(), functions.size() * sizeof(RuntimeFunction));
   std::erase_if(functions, [](const RuntimeFunction& f) { return f.begin >= f.end; });
   if (!std::ranges::is_sorted(functions, {}, &RuntimeFunction::begin)) {
