@@ -124,11 +124,58 @@ struct RTL_BITMAP_RUN {
 };
 using PRTL_BITMAP_RUN = RTL_BITMAP_RUN*;
 
+using PBOOLEAN = BOOLEAN*;
+enum TABLE_SEARCH_RESULT { TableEmptyTree, TableFoundNode, TableInsertAsLeft, TableInsertAsRight };
+enum RTL_GENERIC_COMPARE_RESULTS { GenericLessThan, GenericGreaterThan, GenericEqual };
+
 struct LIST_ENTRY {
   LIST_ENTRY* Flink;
   LIST_ENTRY* Blink;
 };
 using PLIST_ENTRY = LIST_ENTRY*;
+
+struct RTL_BALANCED_LINKS {
+  RTL_BALANCED_LINKS *Parent, *LeftChild, *RightChild;
+  CHAR Balance;
+  UCHAR Reserved[3];
+};
+using PRTL_BALANCED_LINKS = RTL_BALANCED_LINKS*;
+struct RTL_AVL_TABLE;
+using PRTL_AVL_TABLE = RTL_AVL_TABLE*;
+using PRTL_AVL_COMPARE_ROUTINE = RTL_GENERIC_COMPARE_RESULTS (*)(PRTL_AVL_TABLE, PVOID, PVOID);
+using PRTL_AVL_ALLOCATE_ROUTINE = PVOID (*)(PRTL_AVL_TABLE, CLONG);
+using PRTL_AVL_FREE_ROUTINE = VOID (*)(PRTL_AVL_TABLE, PVOID);
+struct RTL_AVL_TABLE {
+  RTL_BALANCED_LINKS BalancedRoot;
+  PVOID OrderedPointer;
+  ULONG WhichOrderedElement, NumberGenericTableElements, DepthOfTree;
+  PRTL_BALANCED_LINKS RestartKey;
+  ULONG DeleteCount;
+  PRTL_AVL_COMPARE_ROUTINE CompareRoutine;
+  PRTL_AVL_ALLOCATE_ROUTINE AllocateRoutine;
+  PRTL_AVL_FREE_ROUTINE FreeRoutine;
+  PVOID TableContext;
+};
+
+struct RTL_SPLAY_LINKS {
+  RTL_SPLAY_LINKS *Parent, *LeftChild, *RightChild;
+};
+using PRTL_SPLAY_LINKS = RTL_SPLAY_LINKS*;
+struct RTL_GENERIC_TABLE;
+using PRTL_GENERIC_TABLE = RTL_GENERIC_TABLE*;
+using PRTL_GENERIC_COMPARE_ROUTINE = RTL_GENERIC_COMPARE_RESULTS (*)(PRTL_GENERIC_TABLE, PVOID, PVOID);
+using PRTL_GENERIC_ALLOCATE_ROUTINE = PVOID (*)(PRTL_GENERIC_TABLE, CLONG);
+using PRTL_GENERIC_FREE_ROUTINE = VOID (*)(PRTL_GENERIC_TABLE, PVOID);
+struct RTL_GENERIC_TABLE {
+  PRTL_SPLAY_LINKS TableRoot;
+  LIST_ENTRY InsertOrderList;
+  PLIST_ENTRY OrderedPointer;
+  ULONG WhichOrderedElement, NumberGenericTableElements;
+  PRTL_GENERIC_COMPARE_ROUTINE CompareRoutine;
+  PRTL_GENERIC_ALLOCATE_ROUTINE AllocateRoutine;
+  PRTL_GENERIC_FREE_ROUTINE FreeRoutine;
+  PVOID TableContext;
+};
 
 struct RTL_OSVERSIONINFOW {
   ULONG dwOSVersionInfoSize, dwMajorVersion, dwMinorVersion, dwBuildNumber, dwPlatformId;
