@@ -18,6 +18,31 @@ ULONG NextRandom(ULONG value) {
   return static_cast<ULONG>(static_cast<ULONGLONG>(value) * 16807 % 0x7FFFFFFF);
 }
 
+// One condition of RtlVerifyVersionInfo: VER_EQUAL 1, GREATER 2, GREATER_EQUAL 3, LESS 4, LESS_EQUAL 5.
+bool Holds(ULONG actual, ULONG wanted, ULONG condition) {
+  switch (condition) {
+    case 1:
+      return actual == wanted;
+    case 2:
+      return actual > wanted;
+    case 3:
+      return actual >= wanted;
+    case 4:
+      return actual < wanted;
+    case 5:
+      return actual <= wanted;
+    default:
+      return false;
+  }
+}
+
+// The three bits of a condition mask that belong to the type bit of that number.
+ULONG ConditionOf(ULONGLONG mask, ULONG type_bit) {
+  return static_cast<ULONG>(mask >> (3 * type_bit)) & 7;
+}
+
+ULONG random_state = 1;
+
 }  // namespace
 
 extern "C" {
@@ -62,6 +87,96 @@ ULONG NTAPI RtlRandomEx(PULONG Seed) {
 NT_EXPORT(RtlRandom, nt::AtMost(APC_LEVEL), Partial, "RtlMisc.Random");
 ULONG NTAPI RtlRandom(PULONG Seed) {
   return *Seed = NextRandom(*Seed);
+}
+
+/// Compares the version with a wanted one, field by field of the type mask; STATUS_REVISION_MISMATCH if it
+/// does not meet it. IRQL: PASSIVE_LEVEL; works at any. Differs from NT: each field is compared alone; the
+/// major version does not decide for the lesser ones. Source: WDK wdm/RtlVerifyVersionInfo.
+NT_EXPORT(RtlVerifyVersionInfo, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlMisc.VerifyVersion");
+NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG TypeMask,
+                                    ULONGLONG ConditionMask) {
+  struct Field {
+    ULONG bit;
+    ULONG actual;
+    ULONG wanted;
+  };
+  const Field fields[] = {{0, minor_version, VersionInfo->dwMinorVersion},
+                          {1, major_version, VersionInfo->dwMajorVersion},
+                          {2, build_number, VersionInfo->dwBuildNumber},
+                          {3, kPlatformNt, VersionInfo->dwPlatformId},
+                          {4, 0, VersionInfo->wServicePackMinor},
+                          {5, 0, VersionInfo->wServicePackMajor},
+                          {7, kProductWorkstation, VersionInfo->wProductType}};
+  if (TypeMask == 0) return STATUS_INVALID_PARAMETER;
+  for (const Field& field : fields) {
+    if ((TypeMask >> field.bit & 1) == 0) continue;
+    const ULONG condition = ConditionOf(ConditionMask, field.bit);
+    if (condition == 0) return STATUS_INVALID_PARAMETER;
+    if (!Holds(field.actual, field.wanted, condition)) return STATUS_REVISION_MISMATCH;
+  }
+  if ((TypeMask & VER_SUITENAME) != 0) {
+    const USHORT common = VersionInfo->wSuiteMask & kSuiteTerminalSingleUser;
+    const bool all = ConditionOf(ConditionMask, 6) == 6;  // VER_AND; VER_OR is 7
+    if (all ? common != VersionInfo->wSuiteMask : common == 0) return STATUS_REVISION_MISMATCH;
+  }
+  return STATUS_SUCCESS;
+}
+
+/// Tells whether the version is at least that of an NTDDI_ constant.
+/// IRQL: PASSIVE_LEVEL; works at any. Differs from NT: versions of Windows 10 are told apart by the build
+/// number. Source: WDK wdm/RtlIsNtDdiVersionAvailable.
+NT_EXPORT(RtlIsNtDdiVersionAvailable, nt::Exactly(PASSIVE_LEVEL), Full, "RtlMisc.NtDdi");
+BOOLEAN NTAPI RtlIsNtDdiVersionAvailable(ULONG Version) {
+  const ULONG wanted = Version >> 16;
+  const ULONG own = major_version << 8 | minor_version;
+  if (own != wanted || wanted != 0x0A00) return own >= wanted;
+  // The releases of Windows 10 count in the lowest byte: RTM, TH2, RS1 to RS5, 19H1, VB, MN, FE, one unused,
+  // CO, NI.
+  constexpr ULONG kBuilds[] = {10240, 10586, 14393, 15063, 16299, 17134, 17763,
+                               18362, 19041, 20201, 20348, 20348, 22000, 22621};
+  const ULONG release = Version & 0xFF;
+  return release < sizeof kBuilds / sizeof kBuilds[0] && build_number >= kBuilds[release];
+}
+
+/// Replaces generic access rights in a mask by the specific ones of an object type.
+/// IRQL: any. Differs from NT: none. Source: WDK ntifs/RtlMapGenericMask.
+NT_EXPORT(RtlMapGenericMask, nt::AtMost(APC_LEVEL), Full, "RtlMisc.Access");
+VOID NTAPI RtlMapGenericMask(PACCESS_MASK AccessMask, PGENERIC_MAPPING GenericMapping) {
+  ACCESS_MASK mask = *AccessMask;
+  if ((mask & GENERIC_READ) != 0) mask |= GenericMapping->GenericRead;
+  if ((mask & GENERIC_WRITE) != 0) mask |= GenericMapping->GenericWrite;
+  if ((mask & GENERIC_EXECUTE) != 0) mask |= GenericMapping->GenericExecute;
+  if ((mask & GENERIC_ALL) != 0) mask |= GenericMapping->GenericAll;
+  *AccessMask = mask & ~(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE | GENERIC_ALL);
+}
+
+/// Tells whether every desired right was granted.
+/// IRQL: any. Differs from NT: none. Source: WDK ntddk/RtlAreAllAccessesGranted.
+NT_EXPORT(RtlAreAllAccessesGranted, nt::AnyIrql(), Full, "RtlMisc.Access");
+BOOLEAN NTAPI RtlAreAllAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess) {
+  return (DesiredAccess & ~GrantedAccess) == 0;
+}
+
+/// Tells whether any desired right was granted.
+/// IRQL: any. Differs from NT: none. Source: WDK ntddk/RtlAreAnyAccessesGranted.
+NT_EXPORT(RtlAreAnyAccessesGranted, nt::AnyIrql(), Full, "RtlMisc.Access");
+BOOLEAN NTAPI RtlAreAnyAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess) {
+  return (DesiredAccess & GrantedAccess) != 0;
+}
+
+/// Seeds rand.
+/// IRQL: any. Differs from NT: none. Source: Microsoft C run-time library, srand.
+NT_EXPORT(srand, nt::AnyIrql(), Full, "RtlMisc.CRandom");
+void __cdecl srand(unsigned seed) {
+  random_state = seed;
+}
+
+/// Returns the next number of one sequence for the whole system, 0 to 32767.
+/// IRQL: any. Differs from NT: none. Source: Microsoft C run-time library, rand.
+NT_EXPORT(rand, nt::AnyIrql(), Full, "RtlMisc.CRandom");
+int __cdecl rand(void) {
+  random_state = random_state * 214013 + 2531011;
+  return static_cast<int>(random_state >> 16 & 0x7FFF);
 }
 
 }  // extern "C"

@@ -226,3 +226,41 @@ TEST(RtlBitmap, SignificantBits) {
   EXPECT_EQ(RtlFindMostSignificantBit(~0ull), 63);
   EXPECT_EQ(RtlNumberOfSetBitsUlongPtr(0xFF00), 8u);
 }
+
+TEST(RtlMisc, VerifyVersion) {
+  RtlpSetVersion(10, 0, 22621);
+  RTL_OSVERSIONINFOEXW wanted = {};
+  wanted.dwMajorVersion = 10;
+  wanted.dwBuildNumber = 19041;
+  const ULONGLONG at_least = 3ull << 3 | 3ull << 6;
+  EXPECT_EQ(RtlVerifyVersionInfo(&wanted, VER_MAJORVERSION | VER_BUILDNUMBER, at_least), STATUS_SUCCESS);
+  wanted.dwBuildNumber = 30000;
+  EXPECT_EQ(RtlVerifyVersionInfo(&wanted, VER_MAJORVERSION | VER_BUILDNUMBER, at_least),
+            STATUS_REVISION_MISMATCH);
+  EXPECT_EQ(RtlVerifyVersionInfo(&wanted, VER_MINORVERSION, at_least), STATUS_INVALID_PARAMETER);
+  EXPECT_EQ(RtlVerifyVersionInfo(&wanted, 0, 0), STATUS_INVALID_PARAMETER);
+}
+
+TEST(RtlMisc, NtDdi) {
+  RtlpSetVersion(10, 0, 19041);
+  EXPECT_TRUE(RtlIsNtDdiVersionAvailable(0x06010000));   // Windows 7
+  EXPECT_TRUE(RtlIsNtDdiVersionAvailable(0x0A000008));   // NTDDI_WIN10_VB: 19041
+  EXPECT_FALSE(RtlIsNtDdiVersionAvailable(0x0A00000C));  // NTDDI_WIN10_CO: 22000
+}
+
+TEST(RtlMisc, Access) {
+  GENERIC_MAPPING mapping = {1, 2, 4, 15};
+  ACCESS_MASK mask = GENERIC_READ | GENERIC_EXECUTE | 0x100;
+  RtlMapGenericMask(&mask, &mapping);
+  EXPECT_EQ(mask, 0x105u);
+  EXPECT_TRUE(RtlAreAllAccessesGranted(7, 5));
+  EXPECT_FALSE(RtlAreAllAccessesGranted(7, 9));
+  EXPECT_TRUE(RtlAreAnyAccessesGranted(7, 9));
+}
+
+TEST(RtlMisc, CRandom) {
+  srand(1);
+  EXPECT_EQ(rand(), 41);  // the documented sequence of the Microsoft run-time library: 41, 18467, 6334
+  EXPECT_EQ(rand(), 18467);
+  EXPECT_EQ(rand(), 6334);
+}

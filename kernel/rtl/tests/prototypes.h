@@ -136,6 +136,14 @@ VOID NTAPI RtlPrefetchMemoryNonTemporal(PVOID Source, SIZE_T Length);
 NTSTATUS NTAPI RtlGetVersion(PRTL_OSVERSIONINFOW VersionInformation);
 ULONG NTAPI RtlRandomEx(PULONG Seed);
 ULONG NTAPI RtlRandom(PULONG Seed);
+NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG TypeMask,
+                                    ULONGLONG ConditionMask);
+BOOLEAN NTAPI RtlIsNtDdiVersionAvailable(ULONG Version);
+VOID NTAPI RtlMapGenericMask(PACCESS_MASK AccessMask, PGENERIC_MAPPING GenericMapping);
+BOOLEAN NTAPI RtlAreAllAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess);
+BOOLEAN NTAPI RtlAreAnyAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess);
+void __cdecl srand(unsigned seed);
+int __cdecl rand(void);
 size_t __cdecl strlen(const char* text);
 size_t __cdecl strnlen(const char* text, size_t limit);
 int __cdecl strncmp(const char* a, const char* b, size_t count);
