@@ -29,6 +29,7 @@ typedef struct _ETHREAD {
   };
   ULONG ActiveFaultCount;  // a page of this thread is on its way in
   NTSTATUS ExitStatus;
+  PVOID ServiceCaller;  // return address of the Zw service that runs: whose handle a new handle is
   PVOID StartContext;
   PUNICODE_STRING ThreadName;
   KLOCK_ENTRY LockEntryArray[8];

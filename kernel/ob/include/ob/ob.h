@@ -72,18 +72,26 @@ inline UNICODE_STRING String(const wchar_t* text) {
   return {static_cast<USHORT>(length * 2), static_cast<USHORT>(length * 2 + 2), const_cast<PWCH>(text)};
 }
 
-// A Zw service: the previous mode is kernel for its duration.
+// A Zw service: for its duration the previous mode is kernel, and the thread remembers who called it.
 class KernelServiceScope {
  public:
-  KernelServiceScope() : thread_(KeGetCurrentThread()), previous_(thread_->PreviousMode) {
-    thread_->PreviousMode = KernelMode;
+  __attribute__((always_inline)) KernelServiceScope()
+      : thread_(reinterpret_cast<PETHREAD>(KeGetCurrentThread())),
+        caller_(thread_->ServiceCaller),
+        previous_(thread_->Tcb.PreviousMode) {
+    thread_->Tcb.PreviousMode = KernelMode;
+    thread_->ServiceCaller = __builtin_return_address(0);
   }
-  ~KernelServiceScope() { thread_->PreviousMode = previous_; }
+  __attribute__((always_inline)) ~KernelServiceScope() {
+    thread_->Tcb.PreviousMode = previous_;
+    thread_->ServiceCaller = caller_;
+  }
   KernelServiceScope(const KernelServiceScope&) = delete;
   KernelServiceScope& operator=(const KernelServiceScope&) = delete;
 
  private:
-  PRKTHREAD thread_;
+  PETHREAD thread_;
+  PVOID caller_;
   CHAR previous_;
 };
 

@@ -1,0 +1,277 @@
+// Reading, writing, flushing, device control.
+#include "io_internal.h"
+#include "nt/export.h"
+
+namespace {
+
+// The caller's buffer in the way that the device wants it.
+NTSTATUS AttachData(io::FileService* service, PVOID buffer, ULONG length, bool write) {
+  PIRP irp = service->irp;
+  if (length == 0) return STATUS_SUCCESS;
+  if (service->device->Flags & DO_BUFFERED_IO) {
+    irp->AssociatedIrp.SystemBuffer = ExAllocatePoolWithTag(NonPagedPoolNx, length, kBufferTag);
+    if (irp->AssociatedIrp.SystemBuffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+    irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
+    if (write) {
+      RtlCopyMemory(irp->AssociatedIrp.SystemBuffer, buffer, length);
+    } else {
+      irp->Flags |= IRP_INPUT_OPERATION;
+      irp->UserBuffer = buffer;
+    }
+  } else if (service->device->Flags & DO_DIRECT_IO) {
+    PMDL mdl = IoAllocateMdl(buffer, length, FALSE, FALSE, irp);
+    if (mdl == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+    MmProbeAndLockPages(mdl, irp->RequestorMode, write ? IoReadAccess : IoWriteAccess);
+  } else {
+    irp->UserBuffer = buffer;
+  }
+  return STATUS_SUCCESS;
+}
+
+// Where a transfer begins: the given offset, or (synchronous files) the current one.
+NTSTATUS StartingOffset(io::FileService* service, PLARGE_INTEGER given, bool write, LARGE_INTEGER* offset) {
+  const bool append_only = write && !(service->granted & FILE_WRITE_DATA) && (service->granted & FILE_APPEND_DATA);
+  if (append_only) {
+    offset->QuadPart = -1;
+    return STATUS_SUCCESS;
+  }
+  const bool use_current = given == nullptr || (given->u.LowPart == FILE_USE_FILE_POINTER_POSITION && given->u.HighPart == -1);
+  if (use_current) {
+    const bool no_position = (service->file->Flags & (FO_NAMED_PIPE | FO_MAILSLOT)) != 0;
+    if (!service->synchronous && !no_position) return STATUS_INVALID_PARAMETER;
+    *offset = service->file->CurrentByteOffset;
+    return STATUS_SUCCESS;
+  }
+  *offset = *given;
+  const bool to_end = write && given->u.LowPart == FILE_WRITE_TO_END_OF_FILE && given->u.HighPart == -1;
+  return given->QuadPart < 0 && !to_end ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+}
+
+NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb, PVOID buffer,
+                  ULONG length, PLARGE_INTEGER byte_offset, PULONG key, bool write) {
+  io::FileService service;
+  NTSTATUS status = io::BeginService(handle, event, &service);
+  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
+  const ACCESS_MASK wanted = write ? (FILE_WRITE_DATA | FILE_APPEND_DATA) : FILE_READ_DATA;
+  if (!(service.granted & wanted)) status = STATUS_ACCESS_DENIED;
+  PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, write ? IRP_MJ_WRITE : IRP_MJ_READ);
+  LARGE_INTEGER offset = {};
+  if (NT_SUCCESS(status)) status = StartingOffset(&service, byte_offset, write, &offset);
+  if (NT_SUCCESS(status)) status = AttachData(&service, buffer, length, write);
+  if (!NT_SUCCESS(status)) {
+    io::AbandonService(&service);
+    return status;
+  }
+  service.irp->Flags |= write ? IRP_WRITE_OPERATION : IRP_READ_OPERATION;
+  if (service.file->Flags & FO_NO_INTERMEDIATE_BUFFERING) service.irp->Flags |= IRP_NOCACHE;
+  if (write && (service.file->Flags & FO_WRITE_THROUGH)) stack->Flags = SL_WRITE_THROUGH;
+  stack->Parameters.Read.Length = length;  // Write's members lie at the same places
+  stack->Parameters.Read.Key = key != nullptr ? *key : 0;
+  stack->Parameters.Read.ByteOffset = offset;
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+}
+
+}  // namespace
+
+/// Reads from a file; see ZwReadFile.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: fast I/O is not used.
+/// Source: WDK ntifs/NtReadFile.
+NT_EXPORT(NtReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                     PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+  return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key, false);
+}
+
+/// Reads from a file at an offset (or, synchronous files, at the current one, which moves on).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: fast I/O is not used.
+/// Source: WDK wdm/ZwReadFile.
+NT_EXPORT(ZwReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                     PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+  ob::KernelServiceScope scope;
+  return NtReadFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key);
+}
+
+/// Writes to a file; see ZwWriteFile.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: fast I/O is not used.
+/// Source: WDK ntifs/NtWriteFile.
+NT_EXPORT(NtWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                      PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+  return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key, true);
+}
+
+/// Writes to a file at an offset (or, synchronous files, at the current one, which moves on); files opened for append
+/// only are written at their end.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: fast I/O is not used.
+/// Source: WDK wdm/ZwWriteFile.
+NT_EXPORT(ZwWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                      PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+  ob::KernelServiceScope scope;
+  return NtWriteFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key);
+}
+
+/// Writes out what a file system holds back of a file.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwFlushBuffersFile.
+NT_EXPORT(ZwFlushBuffersFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock) {
+  ob::KernelServiceScope scope;
+  io::FileService service;
+  NTSTATUS status = io::BeginService(FileHandle, nullptr, &service);
+  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
+  io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_FLUSH_BUFFERS);
+  if (!(service.granted & (FILE_WRITE_DATA | FILE_APPEND_DATA))) {
+    io::AbandonService(&service);
+    return STATUS_ACCESS_DENIED;
+  }
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+}
+
+namespace {
+
+NTSTATUS AttachControlBuffers(io::FileService* service, ULONG code, PVOID input, ULONG input_length, PVOID output, ULONG output_length,
+                              PIO_STACK_LOCATION stack) {
+  PIRP irp = service->irp;
+  const ULONG method = code & 3;
+  if (method == METHOD_NEITHER) {
+    irp->UserBuffer = output;
+    stack->Parameters.DeviceIoControl.Type3InputBuffer = input;
+    return STATUS_SUCCESS;
+  }
+  const ULONG system_length = method == METHOD_BUFFERED && output_length > input_length ? output_length : input_length;
+  if (system_length != 0) {
+    irp->AssociatedIrp.SystemBuffer = ExAllocatePoolWithTag(NonPagedPoolNx, system_length, kBufferTag);
+    if (irp->AssociatedIrp.SystemBuffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+    irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
+    if (input != nullptr) RtlCopyMemory(irp->AssociatedIrp.SystemBuffer, input, input_length);
+  }
+  if (method == METHOD_BUFFERED) {
+    irp->UserBuffer = output;
+    if (output != nullptr) irp->Flags |= IRP_INPUT_OPERATION;
+  } else if (output_length != 0) {
+    PMDL mdl = IoAllocateMdl(output, output_length, FALSE, FALSE, irp);
+    if (mdl == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+    MmProbeAndLockPages(mdl, irp->RequestorMode, method == METHOD_IN_DIRECT ? IoReadAccess : IoWriteAccess);
+  }
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb, ULONG code,
+                 PVOID input, ULONG input_length, PVOID output, ULONG output_length) {
+  io::FileService service;
+  NTSTATUS status = io::BeginService(handle, event, &service);
+  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
+  const ULONG access = (code >> 14) & 3;
+  if (((access & FILE_READ_ACCESS) && !(service.granted & FILE_READ_DATA)) ||
+      ((access & FILE_WRITE_ACCESS) && !(service.granted & FILE_WRITE_DATA))) {
+    io::AbandonService(&service);
+    return STATUS_ACCESS_DENIED;
+  }
+  PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, major);
+  stack->Parameters.DeviceIoControl.IoControlCode = code;
+  stack->Parameters.DeviceIoControl.InputBufferLength = input_length;
+  stack->Parameters.DeviceIoControl.OutputBufferLength = output_length;
+  status = AttachControlBuffers(&service, code, input, input_length, output, output_length, stack);
+  if (!NT_SUCCESS(status)) {
+    io::AbandonService(&service);
+    return status;
+  }
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+}
+
+}  // namespace
+
+/// Sends a control code to a device; see ZwDeviceIoControlFile.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: fast I/O is not used.
+/// Source: WDK ntifs/NtDeviceIoControlFile.
+NT_EXPORT(NtDeviceIoControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                                PIO_STATUS_BLOCK IoStatusBlock, ULONG IoControlCode, PVOID InputBuffer,
+                                                ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength) {
+  return Control(IRP_MJ_DEVICE_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, IoControlCode, InputBuffer,
+                 InputBufferLength, OutputBuffer, OutputBufferLength);
+}
+
+/// Sends a control code to a device.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: fast I/O is not used.
+/// Source: WDK ntifs/ZwDeviceIoControlFile.
+NT_EXPORT(ZwDeviceIoControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                                PIO_STATUS_BLOCK IoStatusBlock, ULONG IoControlCode, PVOID InputBuffer,
+                                                ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength) {
+  ob::KernelServiceScope scope;
+  return NtDeviceIoControlFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, IoControlCode, InputBuffer, InputBufferLength,
+                               OutputBuffer, OutputBufferLength);
+}
+
+/// Sends a control code to a file system.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwFsControlFile.
+NT_EXPORT(ZwFsControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwFsControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                          PIO_STATUS_BLOCK IoStatusBlock, ULONG FsControlCode, PVOID InputBuffer, ULONG InputBufferLength,
+                                          PVOID OutputBuffer, ULONG OutputBufferLength) {
+  ob::KernelServiceScope scope;
+  return Control(IRP_MJ_FILE_SYSTEM_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FsControlCode, InputBuffer,
+                 InputBufferLength, OutputBuffer, OutputBufferLength);
+}
+
+namespace {
+
+NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb, PVOID buffer,
+                        ULONG length, FILE_INFORMATION_CLASS information_class, BOOLEAN single, PUNICODE_STRING name, BOOLEAN restart) {
+  io::FileService service;
+  NTSTATUS status = io::BeginService(handle, event, &service);
+  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
+  PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, IRP_MJ_DIRECTORY_CONTROL);
+  if (!(service.granted & FILE_LIST_DIRECTORY)) {
+    io::AbandonService(&service);
+    return STATUS_ACCESS_DENIED;
+  }
+  stack->MinorFunction = IRP_MN_QUERY_DIRECTORY;
+  stack->Flags = static_cast<UCHAR>((single ? SL_RETURN_SINGLE_ENTRY : 0) | (restart ? SL_RESTART_SCAN : 0));
+  stack->Parameters.QueryDirectory.Length = length;
+  stack->Parameters.QueryDirectory.FileInformationClass = information_class;
+  stack->Parameters.QueryDirectory.FileName = name;  // kernel callers: the string stays valid, the file is synchronous or they wait
+  service.irp->UserBuffer = buffer;
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+}
+
+}  // namespace
+
+/// Lists a directory; see ZwQueryDirectoryFile.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/NtQueryDirectoryFile.
+NT_EXPORT(NtQueryDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                               PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+                                               FILE_INFORMATION_CLASS FileInformationClass, BOOLEAN ReturnSingleEntry,
+                                               PUNICODE_STRING FileName, BOOLEAN RestartScan) {
+  return QueryDirectory(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation, Length, FileInformationClass,
+                        ReturnSingleEntry, FileName, RestartScan);
+}
+
+/// Lists a directory, entry by entry or as many as the buffer holds.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwQueryDirectoryFile.
+NT_EXPORT(ZwQueryDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                               PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+                                               FILE_INFORMATION_CLASS FileInformationClass, BOOLEAN ReturnSingleEntry,
+                                               PUNICODE_STRING FileName, BOOLEAN RestartScan) {
+  ob::KernelServiceScope scope;
+  return NtQueryDirectoryFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation, Length, FileInformationClass,
+                              ReturnSingleEntry, FileName, RestartScan);
+}

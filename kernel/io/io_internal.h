@@ -1,0 +1,145 @@
+// Private to io.
+#pragma once
+
+#include "io/io.h"
+#include "ke/ke.h"
+#include "nt/objects.h"
+#include "ob/ob.h"
+
+inline constexpr ULONG kIrpTag = ' prI';
+inline constexpr ULONG kFileTag = 'eliF';
+inline constexpr ULONG kNameTag = 'mNoI';
+inline constexpr ULONG kBufferTag = 'BsyS';
+
+// What follows the public part of a device object's extension. Windows's names.
+typedef struct _EXTENDED_DEVOBJ_EXTENSION {
+  DEVOBJ_EXTENSION Public;
+  ULONG PowerFlags;
+  ULONG ExtensionFlags;  // DOE_*
+  PVOID DeviceNode;
+  PDEVICE_OBJECT AttachedTo;
+} EXTENDED_DEVOBJ_EXTENSION, *PEXTENDED_DEVOBJ_EXTENSION;
+#ifndef DOE_UNLOAD_PENDING
+#define DOE_UNLOAD_PENDING 0x00000001
+#define DOE_DELETE_PENDING 0x00000002
+#endif
+FORCEINLINE PEXTENDED_DEVOBJ_EXTENSION IopDeviceExtension(PDEVICE_OBJECT device) {
+  return reinterpret_cast<PEXTENDED_DEVOBJ_EXTENSION>(device->DeviceObjectExtension);
+}
+
+typedef struct _IO_CLIENT_EXTENSION {
+  struct _IO_CLIENT_EXTENSION* NextExtension;
+  PVOID ClientIdentificationAddress;
+} IO_CLIENT_EXTENSION, *PIO_CLIENT_EXTENSION;
+
+// A driver object is followed by its extension: the public part, then Windows's fields, then ours.
+struct IopDriverExtension {
+  alignas(16) UCHAR public_part[0x50];  // DRIVER_EXTENSION
+  PIO_CLIENT_EXTENSION ClientDriverExtension;
+  UNICODE_STRING RegistryPath;  // service key
+  PVOID ReinitializeList[8][2];
+  ULONG ReinitializeCount;
+  BOOLEAN boot_driver;
+};
+FORCEINLINE IopDriverExtension* IopDriverExtensionOf(PDRIVER_OBJECT driver) {
+  return reinterpret_cast<IopDriverExtension*>(driver->DriverExtension);
+}
+
+// Parse context of an open.
+typedef struct _OPEN_PACKET {
+  CSHORT Type;  // IO_TYPE_OPEN_PACKET
+  CSHORT Size;
+  PFILE_OBJECT FileObject;
+  NTSTATUS FinalStatus;
+  ULONG_PTR Information;
+  BOOLEAN ParseCheck;  // IopParseDevice was reached
+  PFILE_OBJECT RelatedFileObject;
+  LARGE_INTEGER AllocationSize;
+  ULONG CreateOptions;
+  USHORT FileAttributes;
+  USHORT ShareAccess;
+  PVOID EaBuffer;
+  ULONG EaLength;
+  ULONG Options;  // IO_*, SL_*
+  ULONG Disposition;
+  ACCESS_MASK DesiredAccess;
+  CREATE_FILE_TYPE CreateFileType;
+  PVOID ExtraCreateParameters;
+  PDEVICE_OBJECT DeviceHint;
+} OPEN_PACKET, *POPEN_PACKET;
+#ifndef IO_TYPE_OPEN_PACKET
+#define IO_TYPE_OPEN_PACKET 0x00000008
+#endif
+
+extern "C" {
+NTSTATUS NTAPI IopParseDevice(PVOID ParseObject, PVOID ObjectType, PACCESS_STATE AccessState,
+                              KPROCESSOR_MODE AccessMode, ULONG Attributes, PUNICODE_STRING CompleteName,
+                              PUNICODE_STRING RemainingName, PVOID Context,
+                              PSECURITY_QUALITY_OF_SERVICE SecurityQos, PVOID* Object);
+NTSTATUS NTAPI IopParseFile(PVOID ParseObject, PVOID ObjectType, PACCESS_STATE AccessState, KPROCESSOR_MODE AccessMode,
+                            ULONG Attributes, PUNICODE_STRING CompleteName, PUNICODE_STRING RemainingName,
+                            PVOID Context, PSECURITY_QUALITY_OF_SERVICE SecurityQos, PVOID* Object);
+NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                       PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
+                       ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
+                       CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options,
+                       PDEVICE_OBJECT DeviceHint);
+
+// The first phase of completion that runs in the thread's context: copies results, signals, frees.
+VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject);
+VOID IopQueueThreadIrp(PIRP Irp);
+VOID IopDequeueThreadIrp(PIRP Irp);
+
+// Sends a request of a file object and, for synchronous files, waits for it. Consumes the IRP and the caller's
+// reference of the file object.
+NTSTATUS IopSynchronousServiceTail(PDEVICE_OBJECT DeviceObject, PIRP Irp, PFILE_OBJECT FileObject, BOOLEAN DeferredCompletion,
+                                   KPROCESSOR_MODE RequestorMode, BOOLEAN SynchronousIo);
+NTSTATUS IopAcquireFileObjectLock(PFILE_OBJECT FileObject);
+VOID IopReleaseFileObjectLock(PFILE_OBJECT FileObject);
+
+// Sends `Irp` (flagged IRP_CLOSE_OPERATION, without a thread) and waits; frees the IRP.
+NTSTATUS IopCallAndFreeIrp(PDEVICE_OBJECT DeviceObject, PIRP Irp);
+
+VOID NTAPI IopDeleteFile(PVOID Object);
+VOID NTAPI IopCloseFile(PEPROCESS Process, PVOID Object, ULONG_PTR ProcessHandleCount, ULONG_PTR SystemHandleCount);
+NTSTATUS NTAPI IopQueryFileName(PVOID Object, BOOLEAN HasObjectName, PUNICODE_STRING Prefix, PUNICODE_STRING Remaining);
+VOID NTAPI IopDeleteDevice(PVOID Object);
+VOID NTAPI IopDeleteDriver(PVOID Object);
+NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
+VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject);
+// Finishes a driver's unload or a device's deletion that waited for references.
+VOID IopCompleteUnloadOrDelete(PDEVICE_OBJECT DeviceObject);
+VOID IopReadyDeviceObjects(PDRIVER_OBJECT Driver);
+}
+
+namespace io {
+
+// What the services have in common: the file, its device, the caller's event, the lock of a synchronous file.
+struct FileService {
+  PFILE_OBJECT file = nullptr;
+  PDEVICE_OBJECT device = nullptr;
+  PKEVENT event = nullptr;
+  bool synchronous = false;
+  PIRP irp = nullptr;
+  ACCESS_MASK granted = 0;
+};
+
+// References the file and the event, takes a synchronous file's lock, allocates the IRP. On failure, or when the wait for
+// the lock was interrupted (irp == 0), nothing is held.
+NTSTATUS BeginService(HANDLE handle, HANDLE event, FileService* service);
+// Gives back what BeginService took, and the IRP's buffer.
+void AbandonService(FileService* service);
+PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc, PVOID apc_context, UCHAR major);
+
+NTSTATUS InitServiceControl();
+// C:\x, \??\C:\x, \SystemRoot\x, System32\drivers\x.sys -> an NT path in pool (tag kNameTag).
+NTSTATUS NtPathOf(PCUNICODE_STRING path, PUNICODE_STRING nt_path);
+NTSTATUS LoadBootDrivers(const boot::LoaderBlock* block);
+// A UTF-8 text as UNICODE_STRING in pool (tag kNameTag), zero-terminated.
+NTSTATUS WideFromUtf8(const char* text, size_t length, PUNICODE_STRING wide);
+// The service key's full path from its name, in pool (tag kNameTag).
+NTSTATUS ServiceKeyOf(PCUNICODE_STRING name, PUNICODE_STRING key);
+// Appends formatted text (_snprintf's formats); cuts off what does not fit.
+void AppendText(char* text, ULONG capacity, ULONG* length, const char* format, ...);
+
+}  // namespace io
