@@ -40,8 +40,8 @@ NTSTATUS AttachVpb(PDEVICE_OBJECT device) {
   return STATUS_SUCCESS;
 }
 
-void InitializeDevice(PDEVICE_OBJECT device, PDRIVER_OBJECT driver, ULONG extension_size, SIZE_T header_size, DEVICE_TYPE type,
-                      ULONG characteristics, BOOLEAN exclusive, bool named) {
+void InitializeDevice(PDEVICE_OBJECT device, PDRIVER_OBJECT driver, ULONG extension_size, SIZE_T header_size,
+                      DEVICE_TYPE type, ULONG characteristics, BOOLEAN exclusive, bool named) {
   device->Type = IO_TYPE_DEVICE;
   device->Size = static_cast<USHORT>(sizeof(DEVICE_OBJECT) + extension_size);
   device->DriverObject = driver;
@@ -50,14 +50,15 @@ void InitializeDevice(PDEVICE_OBJECT device, PDRIVER_OBJECT driver, ULONG extens
   device->StackSize = 1;
   device->DeviceExtension = extension_size != 0 ? reinterpret_cast<UCHAR*>(device) + header_size : nullptr;
   device->Flags = DO_DEVICE_INITIALIZING | (exclusive ? DO_EXCLUSIVE : 0) | (named ? DO_DEVICE_HAS_NAME : 0);
-  auto* extension = reinterpret_cast<PEXTENDED_DEVOBJ_EXTENSION>(reinterpret_cast<UCHAR*>(device) + header_size +
-                                                                ((extension_size + 15) & ~15u));
+  auto* extension = reinterpret_cast<PEXTENDED_DEVOBJ_EXTENSION>(
+      reinterpret_cast<UCHAR*>(device) + header_size + ((extension_size + 15) & ~15u));
   extension->Public.Type = IO_TYPE_DEVICE_OBJECT_EXTENSION;
   extension->Public.Size = sizeof(EXTENDED_DEVOBJ_EXTENSION);
   extension->Public.DeviceObject = device;
   device->DeviceObjectExtension = &extension->Public;
-  const bool disk_file_system = type == FILE_DEVICE_DISK_FILE_SYSTEM || type == FILE_DEVICE_CD_ROM_FILE_SYSTEM ||
-                                type == FILE_DEVICE_TAPE_FILE_SYSTEM || type == FILE_DEVICE_NETWORK_FILE_SYSTEM;
+  const bool disk_file_system =
+      type == FILE_DEVICE_DISK_FILE_SYSTEM || type == FILE_DEVICE_CD_ROM_FILE_SYSTEM ||
+      type == FILE_DEVICE_TAPE_FILE_SYSTEM || type == FILE_DEVICE_NETWORK_FILE_SYSTEM;
   if (disk_file_system) {
     InitializeListHead(&device->Queue.ListEntry);
   } else {
@@ -82,13 +83,13 @@ void MakeAutoName(WCHAR (&name)[32]) {
 
 }  // namespace
 
-/// Creates a device object of a driver, with a zeroed extension of DeviceExtensionSize bytes in nonpaged memory.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: FILE_DEVICE_SECURE_OPEN is kept and means nothing, as every caller is the kernel.
-/// Source: WDK wdm/IoCreateDevice.
+/// Creates a device object of a driver, with a zeroed extension of DeviceExtensionSize bytes in nonpaged
+/// memory. IRQL: <= APC_LEVEL. Differs from NT: FILE_DEVICE_SECURE_OPEN is kept and means nothing, as every
+/// caller is the kernel. Source: WDK wdm/IoCreateDevice.
 NT_EXPORT(IoCreateDevice, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceExtensionSize, PUNICODE_STRING DeviceName,
-                                         DEVICE_TYPE DeviceType, ULONG DeviceCharacteristics, BOOLEAN Exclusive,
+extern "C" NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceExtensionSize,
+                                         PUNICODE_STRING DeviceName, DEVICE_TYPE DeviceType,
+                                         ULONG DeviceCharacteristics, BOOLEAN Exclusive,
                                          PDEVICE_OBJECT* DeviceObject) {
   *DeviceObject = nullptr;
   WCHAR auto_name[32];
@@ -101,15 +102,18 @@ extern "C" NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG Devi
   const bool named = DeviceName != nullptr && DeviceName->Length != 0;
   OBJECT_ATTRIBUTES attributes;
   InitializeObjectAttributes(&attributes, named ? DeviceName : nullptr,
-                             OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE | (named ? OBJ_PERMANENT : 0) | (Exclusive ? OBJ_EXCLUSIVE : 0),
+                             OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE | (named ? OBJ_PERMANENT : 0) |
+                                 (Exclusive ? OBJ_EXCLUSIVE : 0),
                              nullptr, nullptr);
   const SIZE_T header_size = (sizeof(DEVICE_OBJECT) + 15) & ~SIZE_T{15};
   const SIZE_T size = header_size + ((DeviceExtensionSize + 15) & ~15u) + sizeof(EXTENDED_DEVOBJ_EXTENSION);
   PVOID object;
-  NTSTATUS status = ObCreateObject(KernelMode, IoDeviceObjectType, &attributes, KernelMode, nullptr, static_cast<ULONG>(size), 0, 0, &object);
+  NTSTATUS status = ObCreateObject(KernelMode, IoDeviceObjectType, &attributes, KernelMode, nullptr,
+                                   static_cast<ULONG>(size), 0, 0, &object);
   if (!NT_SUCCESS(status)) return status;
   auto* device = static_cast<PDEVICE_OBJECT>(object);
-  InitializeDevice(device, DriverObject, DeviceExtensionSize, header_size, DeviceType, DeviceCharacteristics, Exclusive, named);
+  InitializeDevice(device, DriverObject, DeviceExtensionSize, header_size, DeviceType, DeviceCharacteristics,
+                   Exclusive, named);
   status = AttachVpb(device);
   if (!NT_SUCCESS(status)) {
     device->DriverObject = nullptr;
@@ -142,15 +146,14 @@ extern "C" VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject) {
   bool last;
   {
     ob::SpinGuard guard(&g_device_lock);
-    last = --DeviceObject->ReferenceCount == 0 && (IopDeviceExtension(DeviceObject)->ExtensionFlags & DOE_DELETE_PENDING);
+    last = --DeviceObject->ReferenceCount == 0 &&
+           (IopDeviceExtension(DeviceObject)->ExtensionFlags & DOE_DELETE_PENDING);
   }
   if (last) IopCompleteUnloadOrDelete(DeviceObject);
 }
 
-/// Deletes a device object: at once, or when the last open file of it is closed. Its name goes at that time too.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IoDeleteDevice.
+/// Deletes a device object: at once, or when the last open file of it is closed. Its name goes at that time
+/// too. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK wdm/IoDeleteDevice.
 NT_EXPORT(IoDeleteDevice, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT DeviceObject) {
   if (DeviceObject->Flags & DO_SHUTDOWN_REGISTERED) IoUnregisterShutdownNotification(DeviceObject);
@@ -177,11 +180,13 @@ PDEVICE_OBJECT TopOf(PDEVICE_OBJECT device) {
   return device;
 }
 
-// Puts `source` on top of the stack that `target` is in; returns the device it lies on, 0 if that is going away.
+// Puts `source` on top of the stack that `target` is in; returns the device it lies on, 0 if that is going
+// away.
 PDEVICE_OBJECT AttachOnTop(PDEVICE_OBJECT source, PDEVICE_OBJECT target, PDEVICE_OBJECT* where) {
   ob::SpinGuard guard(&g_device_lock);
   PDEVICE_OBJECT top = TopOf(target);
-  if ((top->Flags & DO_DEVICE_INITIALIZING) || (IopDeviceExtension(top)->ExtensionFlags & (DOE_UNLOAD_PENDING | DOE_DELETE_PENDING))) {
+  if ((top->Flags & DO_DEVICE_INITIALIZING) ||
+      (IopDeviceExtension(top)->ExtensionFlags & (DOE_UNLOAD_PENDING | DOE_DELETE_PENDING))) {
     return nullptr;
   }
   if (where != nullptr) *where = top;
@@ -195,12 +200,11 @@ PDEVICE_OBJECT AttachOnTop(PDEVICE_OBJECT source, PDEVICE_OBJECT target, PDEVICE
 
 }  // namespace
 
-/// Attaches a device to the top of another's stack; returns the device that was the top, 0 if it may not be attached to.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IoAttachDeviceToDeviceStack.
+/// Attaches a device to the top of another's stack; returns the device that was the top, 0 if it may not be
+/// attached to. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/IoAttachDeviceToDeviceStack.
 NT_EXPORT(IoAttachDeviceToDeviceStack, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice, PDEVICE_OBJECT TargetDevice) {
+extern "C" PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice,
+                                                            PDEVICE_OBJECT TargetDevice) {
   return AttachOnTop(SourceDevice, TargetDevice, nullptr);
 }
 
@@ -209,9 +213,11 @@ extern "C" PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT Sourc
 /// Differs from NT: none.
 /// Source: WDK ntddk/IoAttachDeviceToDeviceStackSafe.
 NT_EXPORT(IoAttachDeviceToDeviceStackSafe, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT SourceDevice, PDEVICE_OBJECT TargetDevice,
+extern "C" NTSTATUS NTAPI IoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT SourceDevice,
+                                                          PDEVICE_OBJECT TargetDevice,
                                                           PDEVICE_OBJECT* AttachedToDeviceObject) {
-  return AttachOnTop(SourceDevice, TargetDevice, AttachedToDeviceObject) != nullptr ? STATUS_SUCCESS : STATUS_NO_SUCH_DEVICE;
+  return AttachOnTop(SourceDevice, TargetDevice, AttachedToDeviceObject) != nullptr ? STATUS_SUCCESS
+                                                                                    : STATUS_NO_SUCH_DEVICE;
 }
 
 /// Takes the device that is attached to TargetDevice off it.
@@ -281,7 +287,8 @@ extern "C" PDEVICE_OBJECT NTAPI IoGetRelatedDeviceObject(PFILE_OBJECT FileObject
   PDEVICE_OBJECT device = FileObject->DeviceObject;
   if (FileObject->Vpb != nullptr && FileObject->Vpb->DeviceObject != nullptr) {
     device = FileObject->Vpb->DeviceObject;
-  } else if (!(FileObject->Flags & FO_DIRECT_DEVICE_OPEN) && device->Vpb != nullptr && device->Vpb->DeviceObject != nullptr) {
+  } else if (!(FileObject->Flags & FO_DIRECT_DEVICE_OPEN) && device->Vpb != nullptr &&
+             device->Vpb->DeviceObject != nullptr) {
     device = device->Vpb->DeviceObject;
   }
   return IoGetAttachedDevice(device);
@@ -293,7 +300,8 @@ extern "C" PDEVICE_OBJECT NTAPI IoGetRelatedDeviceObject(PFILE_OBJECT FileObject
 /// Source: WDK ntifs/IoGetBaseFileSystemDeviceObject.
 NT_EXPORT(IoGetBaseFileSystemDeviceObject, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PDEVICE_OBJECT NTAPI IoGetBaseFileSystemDeviceObject(PFILE_OBJECT FileObject) {
-  if (FileObject->Vpb != nullptr && FileObject->Vpb->DeviceObject != nullptr) return FileObject->Vpb->DeviceObject;
+  if (FileObject->Vpb != nullptr && FileObject->Vpb->DeviceObject != nullptr)
+    return FileObject->Vpb->DeviceObject;
   return FileObject->DeviceObject;
 }
 
@@ -302,15 +310,19 @@ extern "C" PDEVICE_OBJECT NTAPI IoGetBaseFileSystemDeviceObject(PFILE_OBJECT Fil
 /// Differs from NT: none.
 /// Source: WDK ntifs/IoEnumerateDeviceObjectList.
 NT_EXPORT(IoEnumerateDeviceObjectList, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoEnumerateDeviceObjectList(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT* DeviceObjectList,
-                                                      ULONG DeviceObjectListSize, PULONG ActualNumberDeviceObjects) {
+extern "C" NTSTATUS NTAPI IoEnumerateDeviceObjectList(PDRIVER_OBJECT DriverObject,
+                                                      PDEVICE_OBJECT* DeviceObjectList,
+                                                      ULONG DeviceObjectListSize,
+                                                      PULONG ActualNumberDeviceObjects) {
   ob::SpinGuard guard(&g_device_lock);
   ULONG count = 0;
-  for (PDEVICE_OBJECT device = DriverObject->DeviceObject; device != nullptr; device = device->NextDevice) ++count;
+  for (PDEVICE_OBJECT device = DriverObject->DeviceObject; device != nullptr; device = device->NextDevice)
+    ++count;
   *ActualNumberDeviceObjects = count;
   const ULONG room = DeviceObjectListSize / sizeof(PDEVICE_OBJECT);
   ULONG written = 0;
-  for (PDEVICE_OBJECT device = DriverObject->DeviceObject; device != nullptr && written < room; device = device->NextDevice) {
+  for (PDEVICE_OBJECT device = DriverObject->DeviceObject; device != nullptr && written < room;
+       device = device->NextDevice) {
     ObfReferenceObject(device);
     DeviceObjectList[written++] = device;
   }
@@ -324,7 +336,8 @@ extern "C" NTSTATUS NTAPI IoEnumerateDeviceObjectList(PDRIVER_OBJECT DriverObjec
 NT_EXPORT(IoCreateSymbolicLink, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoCreateSymbolicLink(PUNICODE_STRING SymbolicLinkName, PUNICODE_STRING DeviceName) {
   OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, SymbolicLinkName, OBJ_CASE_INSENSITIVE | OBJ_PERMANENT | OBJ_KERNEL_HANDLE, nullptr, nullptr);
+  InitializeObjectAttributes(&attributes, SymbolicLinkName,
+                             OBJ_CASE_INSENSITIVE | OBJ_PERMANENT | OBJ_KERNEL_HANDLE, nullptr, nullptr);
   HANDLE handle;
   NTSTATUS status = ZwCreateSymbolicLinkObject(&handle, SYMBOLIC_LINK_ALL_ACCESS, &attributes, DeviceName);
   if (NT_SUCCESS(status)) ZwClose(handle);
@@ -336,7 +349,8 @@ extern "C" NTSTATUS NTAPI IoCreateSymbolicLink(PUNICODE_STRING SymbolicLinkName,
 /// Differs from NT: no difference to IoCreateSymbolicLink.
 /// Source: WDK wdm/IoCreateUnprotectedSymbolicLink.
 NT_EXPORT(IoCreateUnprotectedSymbolicLink, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoCreateUnprotectedSymbolicLink(PUNICODE_STRING SymbolicLinkName, PUNICODE_STRING DeviceName) {
+extern "C" NTSTATUS NTAPI IoCreateUnprotectedSymbolicLink(PUNICODE_STRING SymbolicLinkName,
+                                                          PUNICODE_STRING DeviceName) {
   return IoCreateSymbolicLink(SymbolicLinkName, DeviceName);
 }
 
@@ -347,7 +361,8 @@ extern "C" NTSTATUS NTAPI IoCreateUnprotectedSymbolicLink(PUNICODE_STRING Symbol
 NT_EXPORT(IoDeleteSymbolicLink, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoDeleteSymbolicLink(PUNICODE_STRING SymbolicLinkName) {
   OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, SymbolicLinkName, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, nullptr, nullptr);
+  InitializeObjectAttributes(&attributes, SymbolicLinkName, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, nullptr,
+                             nullptr);
   HANDLE handle;
   NTSTATUS status = ZwOpenSymbolicLinkObject(&handle, DELETE, &attributes);
   if (!NT_SUCCESS(status)) return status;

@@ -11,40 +11,64 @@ struct ClassRule {
 
 ClassRule QueryRule(FILE_INFORMATION_CLASS information_class) {
   switch (information_class) {
-    case FileBasicInformation: return {sizeof(FILE_BASIC_INFORMATION), FILE_READ_ATTRIBUTES};
-    case FileStandardInformation: return {sizeof(FILE_STANDARD_INFORMATION), 0};
-    case FileInternalInformation: return {sizeof(FILE_INTERNAL_INFORMATION), 0};
-    case FileEaInformation: return {sizeof(FILE_EA_INFORMATION), 0};
-    case FileAccessInformation: return {sizeof(FILE_ACCESS_INFORMATION), 0};
-    case FileNameInformation: return {FIELD_OFFSET(FILE_NAME_INFORMATION, FileName) + sizeof(WCHAR), 0};
-    case FileNormalizedNameInformation: return {FIELD_OFFSET(FILE_NAME_INFORMATION, FileName) + sizeof(WCHAR), 0};
-    case FilePositionInformation: return {sizeof(FILE_POSITION_INFORMATION), FILE_READ_DATA};
-    case FileModeInformation: return {sizeof(FILE_MODE_INFORMATION), 0};
-    case FileAlignmentInformation: return {sizeof(FILE_ALIGNMENT_INFORMATION), 0};
-    case FileAllInformation: return {sizeof(FILE_ALL_INFORMATION), FILE_READ_ATTRIBUTES};
-    case FileNetworkOpenInformation: return {sizeof(FILE_NETWORK_OPEN_INFORMATION), FILE_READ_ATTRIBUTES};
-    case FileAttributeTagInformation: return {sizeof(FILE_ATTRIBUTE_TAG_INFORMATION), FILE_READ_ATTRIBUTES};
-    case FileStreamInformation: return {sizeof(FILE_STREAM_INFORMATION), 0};
-    default: return {0, 0};
+    case FileBasicInformation:
+      return {sizeof(FILE_BASIC_INFORMATION), FILE_READ_ATTRIBUTES};
+    case FileStandardInformation:
+      return {sizeof(FILE_STANDARD_INFORMATION), 0};
+    case FileInternalInformation:
+      return {sizeof(FILE_INTERNAL_INFORMATION), 0};
+    case FileEaInformation:
+      return {sizeof(FILE_EA_INFORMATION), 0};
+    case FileAccessInformation:
+      return {sizeof(FILE_ACCESS_INFORMATION), 0};
+    case FileNameInformation:
+      return {FIELD_OFFSET(FILE_NAME_INFORMATION, FileName) + sizeof(WCHAR), 0};
+    case FileNormalizedNameInformation:
+      return {FIELD_OFFSET(FILE_NAME_INFORMATION, FileName) + sizeof(WCHAR), 0};
+    case FilePositionInformation:
+      return {sizeof(FILE_POSITION_INFORMATION), FILE_READ_DATA};
+    case FileModeInformation:
+      return {sizeof(FILE_MODE_INFORMATION), 0};
+    case FileAlignmentInformation:
+      return {sizeof(FILE_ALIGNMENT_INFORMATION), 0};
+    case FileAllInformation:
+      return {sizeof(FILE_ALL_INFORMATION), FILE_READ_ATTRIBUTES};
+    case FileNetworkOpenInformation:
+      return {sizeof(FILE_NETWORK_OPEN_INFORMATION), FILE_READ_ATTRIBUTES};
+    case FileAttributeTagInformation:
+      return {sizeof(FILE_ATTRIBUTE_TAG_INFORMATION), FILE_READ_ATTRIBUTES};
+    case FileStreamInformation:
+      return {sizeof(FILE_STREAM_INFORMATION), 0};
+    default:
+      return {0, 0};
   }
 }
 
 ClassRule SetRule(FILE_INFORMATION_CLASS information_class) {
   switch (information_class) {
-    case FileBasicInformation: return {sizeof(FILE_BASIC_INFORMATION), FILE_WRITE_ATTRIBUTES};
+    case FileBasicInformation:
+      return {sizeof(FILE_BASIC_INFORMATION), FILE_WRITE_ATTRIBUTES};
     case FileRenameInformation:
     case FileRenameInformationEx:
     case FileLinkInformation:
       return {sizeof(FILE_RENAME_INFORMATION),
               information_class == FileLinkInformation ? 0u : static_cast<ACCESS_MASK>(DELETE)};
-    case FileDispositionInformation: return {sizeof(FILE_DISPOSITION_INFORMATION), DELETE};
-    case FileDispositionInformationEx: return {sizeof(ULONG), DELETE};
-    case FilePositionInformation: return {sizeof(FILE_POSITION_INFORMATION), 0};
-    case FileModeInformation: return {sizeof(FILE_MODE_INFORMATION), 0};
-    case FileAllocationInformation: return {sizeof(FILE_ALLOCATION_INFORMATION), FILE_WRITE_DATA};
-    case FileEndOfFileInformation: return {sizeof(FILE_END_OF_FILE_INFORMATION), FILE_WRITE_DATA};
-    case FileValidDataLengthInformation: return {sizeof(LARGE_INTEGER), FILE_WRITE_DATA};
-    default: return {0, 0};
+    case FileDispositionInformation:
+      return {sizeof(FILE_DISPOSITION_INFORMATION), DELETE};
+    case FileDispositionInformationEx:
+      return {sizeof(ULONG), DELETE};
+    case FilePositionInformation:
+      return {sizeof(FILE_POSITION_INFORMATION), 0};
+    case FileModeInformation:
+      return {sizeof(FILE_MODE_INFORMATION), 0};
+    case FileAllocationInformation:
+      return {sizeof(FILE_ALLOCATION_INFORMATION), FILE_WRITE_DATA};
+    case FileEndOfFileInformation:
+      return {sizeof(FILE_END_OF_FILE_INFORMATION), FILE_WRITE_DATA};
+    case FileValidDataLengthInformation:
+      return {sizeof(LARGE_INTEGER), FILE_WRITE_DATA};
+    default:
+      return {0, 0};
   }
 }
 
@@ -53,12 +77,14 @@ ULONG ModeOf(PFILE_OBJECT file) {
   if (file->Flags & FO_WRITE_THROUGH) mode |= FILE_WRITE_THROUGH;
   if (file->Flags & FO_SEQUENTIAL_ONLY) mode |= FILE_SEQUENTIAL_ONLY;
   if (file->Flags & FO_NO_INTERMEDIATE_BUFFERING) mode |= FILE_NO_INTERMEDIATE_BUFFERING;
-  if (file->Flags & FO_SYNCHRONOUS_IO) mode |= (file->Flags & FO_ALERTABLE_IO) ? FILE_SYNCHRONOUS_IO_ALERT : FILE_SYNCHRONOUS_IO_NONALERT;
+  if (file->Flags & FO_SYNCHRONOUS_IO)
+    mode |= (file->Flags & FO_ALERTABLE_IO) ? FILE_SYNCHRONOUS_IO_ALERT : FILE_SYNCHRONOUS_IO_NONALERT;
   return mode;
 }
 
 // What the I/O manager itself knows about an open file. False: the file system is asked.
-bool AnswerQuery(io::FileService* service, FILE_INFORMATION_CLASS information_class, PVOID buffer, ULONG_PTR* written) {
+bool AnswerQuery(io::FileService* service, FILE_INFORMATION_CLASS information_class, PVOID buffer,
+                 ULONG_PTR* written) {
   switch (information_class) {
     case FileAccessInformation:
       static_cast<PFILE_ACCESS_INFORMATION>(buffer)->AccessFlags = service->granted;
@@ -69,7 +95,8 @@ bool AnswerQuery(io::FileService* service, FILE_INFORMATION_CLASS information_cl
       *written = sizeof(FILE_MODE_INFORMATION);
       return true;
     case FileAlignmentInformation:
-      static_cast<PFILE_ALIGNMENT_INFORMATION>(buffer)->AlignmentRequirement = service->device->AlignmentRequirement;
+      static_cast<PFILE_ALIGNMENT_INFORMATION>(buffer)->AlignmentRequirement =
+          service->device->AlignmentRequirement;
       *written = sizeof(FILE_ALIGNMENT_INFORMATION);
       return true;
     case FilePositionInformation:
@@ -112,7 +139,8 @@ void SeedAllInformation(io::FileService* service, PVOID buffer) {
 /// Differs from NT: classes that no file system of ours has answer STATUS_INVALID_INFO_CLASS.
 /// Source: WDK ntifs/NtQueryInformationFile.
 NT_EXPORT(NtQueryInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+extern "C" NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
+                                                 PVOID FileInformation, ULONG Length,
                                                  FILE_INFORMATION_CLASS FileInformationClass) {
   const ClassRule rule = QueryRule(FileInformationClass);
   if (rule.minimum == 0) return STATUS_INVALID_INFO_CLASS;
@@ -131,7 +159,8 @@ extern "C" NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_B
     IoStatusBlock->Information = written;
     return STATUS_SUCCESS;
   }
-  PIO_STACK_LOCATION stack = io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_QUERY_INFORMATION);
+  PIO_STACK_LOCATION stack =
+      io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_QUERY_INFORMATION);
   stack->Parameters.QueryFile.Length = Length;
   stack->Parameters.QueryFile.FileInformationClass = FileInformationClass;
   status = AttachSystemBuffer(&service, FileInformation, Length, true);
@@ -139,8 +168,10 @@ extern "C" NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_B
     io::AbandonService(&service);
     return status;
   }
-  if (FileInformationClass == FileAllInformation) SeedAllInformation(&service, service.irp->AssociatedIrp.SystemBuffer);
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+  if (FileInformationClass == FileAllInformation)
+    SeedAllInformation(&service, service.irp->AssociatedIrp.SystemBuffer);
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
+                                   service.synchronous);
 }
 
 /// Facts of an open file.
@@ -148,7 +179,8 @@ extern "C" NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_B
 /// Differs from NT: classes that no file system of ours has answer STATUS_INVALID_INFO_CLASS.
 /// Source: WDK wdm/ZwQueryInformationFile.
 NT_EXPORT(ZwQueryInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+extern "C" NTSTATUS NTAPI ZwQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
+                                                 PVOID FileInformation, ULONG Length,
                                                  FILE_INFORMATION_CLASS FileInformationClass) {
   ob::KernelServiceScope scope;
   return NtQueryInformationFile(FileHandle, IoStatusBlock, FileInformation, Length, FileInformationClass);
@@ -156,18 +188,23 @@ extern "C" NTSTATUS NTAPI ZwQueryInformationFile(HANDLE FileHandle, PIO_STATUS_B
 
 namespace {
 
-// Opens the directory that a rename or link goes to, as the file system's target (SL_OPEN_TARGET_DIRECTORY): full names,
-// or names relative to RootDirectory. A bare name stays in the file's own directory and has no target.
-NTSTATUS OpenRenameTarget(io::FileService* service, PFILE_RENAME_INFORMATION rename, PIO_STACK_LOCATION stack, HANDLE* target) {
+// Opens the directory that a rename or link goes to, as the file system's target (SL_OPEN_TARGET_DIRECTORY):
+// full names, or names relative to RootDirectory. A bare name stays in the file's own directory and has no
+// target.
+NTSTATUS OpenRenameTarget(io::FileService* service, PFILE_RENAME_INFORMATION rename, PIO_STACK_LOCATION stack,
+                          HANDLE* target) {
   *target = nullptr;
   if (rename->RootDirectory == nullptr && rename->FileName[0] != L'\\') return STATUS_SUCCESS;
-  UNICODE_STRING name = {static_cast<USHORT>(rename->FileNameLength), static_cast<USHORT>(rename->FileNameLength), rename->FileName};
+  UNICODE_STRING name = {static_cast<USHORT>(rename->FileNameLength),
+                         static_cast<USHORT>(rename->FileNameLength), rename->FileName};
   OBJECT_ATTRIBUTES attributes;
   const ULONG sensitivity = (service->file->Flags & FO_OPENED_CASE_SENSITIVE) ? 0 : OBJ_CASE_INSENSITIVE;
-  InitializeObjectAttributes(&attributes, &name, sensitivity | OBJ_KERNEL_HANDLE, rename->RootDirectory, nullptr);
+  InitializeObjectAttributes(&attributes, &name, sensitivity | OBJ_KERNEL_HANDLE, rename->RootDirectory,
+                             nullptr);
   IO_STATUS_BLOCK iosb;
-  NTSTATUS status = IopCreateFile(target, FILE_WRITE_DATA | SYNCHRONIZE, &attributes, &iosb, nullptr, 0, FILE_SHARE_READ | FILE_SHARE_WRITE,
-                                  FILE_OPEN, FILE_OPEN_FOR_BACKUP_INTENT, nullptr, 0, CreateFileTypeNone, nullptr,
+  NTSTATUS status = IopCreateFile(target, FILE_WRITE_DATA | SYNCHRONIZE, &attributes, &iosb, nullptr, 0,
+                                  FILE_SHARE_READ | FILE_SHARE_WRITE, FILE_OPEN, FILE_OPEN_FOR_BACKUP_INTENT,
+                                  nullptr, 0, CreateFileTypeNone, nullptr,
                                   IO_NO_PARAMETER_CHECKING | IO_OPEN_TARGET_DIRECTORY, nullptr);
   if (!NT_SUCCESS(status)) return status;
   PVOID object;
@@ -186,12 +223,14 @@ NTSTATUS OpenRenameTarget(io::FileService* service, PFILE_RENAME_INFORMATION ren
 }
 
 bool IsRename(FILE_INFORMATION_CLASS information_class) {
-  return information_class == FileRenameInformation || information_class == FileRenameInformationEx || information_class == FileLinkInformation;
+  return information_class == FileRenameInformation || information_class == FileRenameInformationEx ||
+         information_class == FileLinkInformation;
 }
 
 NTSTATUS CheckRename(const void* information, ULONG length) {
   auto* rename = static_cast<const FILE_RENAME_INFORMATION*>(information);
-  if (rename->FileNameLength == 0 || rename->FileNameLength % sizeof(WCHAR) != 0 || rename->FileNameLength > 0xFFFE ||
+  if (rename->FileNameLength == 0 || rename->FileNameLength % sizeof(WCHAR) != 0 ||
+      rename->FileNameLength > 0xFFFE ||
       rename->FileNameLength > length - FIELD_OFFSET(FILE_RENAME_INFORMATION, FileName)) {
     return STATUS_INVALID_PARAMETER;
   }
@@ -199,7 +238,8 @@ NTSTATUS CheckRename(const void* information, ULONG length) {
 }
 
 // The classes that are the I/O manager's own. False: the file system is told.
-bool ApplySet(io::FileService* service, FILE_INFORMATION_CLASS information_class, PVOID information, NTSTATUS* status) {
+bool ApplySet(io::FileService* service, FILE_INFORMATION_CLASS information_class, PVOID information,
+              NTSTATUS* status) {
   if (information_class == FilePositionInformation && service->synchronous) {
     const LONGLONG offset = static_cast<PFILE_POSITION_INFORMATION>(information)->CurrentByteOffset.QuadPart;
     *status = offset < 0 ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
@@ -208,7 +248,8 @@ bool ApplySet(io::FileService* service, FILE_INFORMATION_CLASS information_class
   }
   if (information_class == FileModeInformation) {
     const ULONG mode = static_cast<PFILE_MODE_INFORMATION>(information)->Mode;
-    constexpr ULONG kSettable = FILE_WRITE_THROUGH | FILE_SEQUENTIAL_ONLY | FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT;
+    constexpr ULONG kSettable =
+        FILE_WRITE_THROUGH | FILE_SEQUENTIAL_ONLY | FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT;
     *status = (mode & ~kSettable) ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
     if (!NT_SUCCESS(*status)) return true;
     service->file->Flags &= ~(FO_WRITE_THROUGH | FO_SEQUENTIAL_ONLY);
@@ -219,7 +260,8 @@ bool ApplySet(io::FileService* service, FILE_INFORMATION_CLASS information_class
   return false;
 }
 
-NTSTATUS SendSet(io::FileService* service, PIO_STATUS_BLOCK iosb, PVOID information, ULONG length, FILE_INFORMATION_CLASS information_class) {
+NTSTATUS SendSet(io::FileService* service, PIO_STATUS_BLOCK iosb, PVOID information, ULONG length,
+                 FILE_INFORMATION_CLASS information_class) {
   PIO_STACK_LOCATION stack = io::PrepareIrp(service, iosb, nullptr, nullptr, IRP_MJ_SET_INFORMATION);
   stack->Parameters.SetFile.Length = length;
   stack->Parameters.SetFile.FileInformationClass = information_class;
@@ -234,7 +276,8 @@ NTSTATUS SendSet(io::FileService* service, PIO_STATUS_BLOCK iosb, PVOID informat
     io::AbandonService(service);
     return status;
   }
-  status = IopSynchronousServiceTail(service->device, service->irp, service->file, TRUE, KernelMode, service->synchronous);
+  status = IopSynchronousServiceTail(service->device, service->irp, service->file, TRUE, KernelMode,
+                                     service->synchronous);
   if (target != nullptr) ZwClose(target);
   return status;
 }
@@ -246,7 +289,8 @@ NTSTATUS SendSet(io::FileService* service, PIO_STATUS_BLOCK iosb, PVOID informat
 /// Differs from NT: as ZwSetInformationFile.
 /// Source: WDK ntifs/NtSetInformationFile.
 NT_EXPORT(NtSetInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+extern "C" NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
+                                               PVOID FileInformation, ULONG Length,
                                                FILE_INFORMATION_CLASS FileInformationClass) {
   const ClassRule rule = SetRule(FileInformationClass);
   if (rule.minimum == 0) return STATUS_INVALID_INFO_CLASS;
@@ -273,13 +317,12 @@ extern "C" NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLO
   return SendSet(&service, IoStatusBlock, FileInformation, Length, FileInformationClass);
 }
 
-/// Changes facts of an open file: times and attributes, position, sizes, name (rename, with ReplaceIfExists and
-/// RootDirectory), deletion.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: classes that no file system of ours has answer STATUS_INVALID_INFO_CLASS.
-/// Source: WDK wdm/ZwSetInformationFile.
+/// Changes facts of an open file: times and attributes, position, sizes, name (rename, with ReplaceIfExists
+/// and RootDirectory), deletion. IRQL: PASSIVE_LEVEL. Differs from NT: classes that no file system of ours
+/// has answer STATUS_INVALID_INFO_CLASS. Source: WDK wdm/ZwSetInformationFile.
 NT_EXPORT(ZwSetInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+extern "C" NTSTATUS NTAPI ZwSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
+                                               PVOID FileInformation, ULONG Length,
                                                FILE_INFORMATION_CLASS FileInformationClass) {
   ob::KernelServiceScope scope;
   return NtSetInformationFile(FileHandle, IoStatusBlock, FileInformation, Length, FileInformationClass);
@@ -290,8 +333,9 @@ extern "C" NTSTATUS NTAPI ZwSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLO
 /// Differs from NT: none.
 /// Source: WDK ntifs/NtQueryVolumeInformationFile.
 NT_EXPORT(NtQueryVolumeInformationFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FsInformation,
-                                                       ULONG Length, FS_INFORMATION_CLASS FsInformationClass) {
+extern "C" NTSTATUS NTAPI NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
+                                                       PVOID FsInformation, ULONG Length,
+                                                       FS_INFORMATION_CLASS FsInformationClass) {
   io::FileService service;
   NTSTATUS status = io::BeginService(FileHandle, nullptr, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
@@ -309,7 +353,8 @@ extern "C" NTSTATUS NTAPI NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_ST
     io::AbandonService(&service);
     return status;
   }
-  PIO_STACK_LOCATION stack = io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_QUERY_VOLUME_INFORMATION);
+  PIO_STACK_LOCATION stack =
+      io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_QUERY_VOLUME_INFORMATION);
   stack->Parameters.QueryVolume.Length = Length;
   stack->Parameters.QueryVolume.FsInformationClass = FsInformationClass;
   status = AttachSystemBuffer(&service, FsInformation, Length, true);
@@ -317,7 +362,8 @@ extern "C" NTSTATUS NTAPI NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_ST
     io::AbandonService(&service);
     return status;
   }
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
+                                   service.synchronous);
 }
 
 /// Facts of the volume of an open file.
@@ -325,8 +371,9 @@ extern "C" NTSTATUS NTAPI NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_ST
 /// Differs from NT: none.
 /// Source: WDK ntifs/ZwQueryVolumeInformationFile.
 NT_EXPORT(ZwQueryVolumeInformationFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FsInformation,
-                                                       ULONG Length, FS_INFORMATION_CLASS FsInformationClass) {
+extern "C" NTSTATUS NTAPI ZwQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
+                                                       PVOID FsInformation, ULONG Length,
+                                                       FS_INFORMATION_CLASS FsInformationClass) {
   ob::KernelServiceScope scope;
   return NtQueryVolumeInformationFile(FileHandle, IoStatusBlock, FsInformation, Length, FsInformationClass);
 }

@@ -30,12 +30,14 @@ NTSTATUS AttachData(io::FileService* service, PVOID buffer, ULONG length, bool w
 
 // Where a transfer begins: the given offset, or (synchronous files) the current one.
 NTSTATUS StartingOffset(io::FileService* service, PLARGE_INTEGER given, bool write, LARGE_INTEGER* offset) {
-  const bool append_only = write && !(service->granted & FILE_WRITE_DATA) && (service->granted & FILE_APPEND_DATA);
+  const bool append_only =
+      write && !(service->granted & FILE_WRITE_DATA) && (service->granted & FILE_APPEND_DATA);
   if (append_only) {
     offset->QuadPart = -1;
     return STATUS_SUCCESS;
   }
-  const bool use_current = given == nullptr || (given->u.LowPart == FILE_USE_FILE_POINTER_POSITION && given->u.HighPart == -1);
+  const bool use_current =
+      given == nullptr || (given->u.LowPart == FILE_USE_FILE_POINTER_POSITION && given->u.HighPart == -1);
   if (use_current) {
     const bool no_position = (service->file->Flags & (FO_NAMED_PIPE | FO_MAILSLOT)) != 0;
     if (!service->synchronous && !no_position) return STATUS_INVALID_PARAMETER;
@@ -47,14 +49,15 @@ NTSTATUS StartingOffset(io::FileService* service, PLARGE_INTEGER given, bool wri
   return given->QuadPart < 0 && !to_end ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
 }
 
-NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb, PVOID buffer,
-                  ULONG length, PLARGE_INTEGER byte_offset, PULONG key, bool write) {
+NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb,
+                  PVOID buffer, ULONG length, PLARGE_INTEGER byte_offset, PULONG key, bool write) {
   io::FileService service;
   NTSTATUS status = io::BeginService(handle, event, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
   const ACCESS_MASK wanted = write ? (FILE_WRITE_DATA | FILE_APPEND_DATA) : FILE_READ_DATA;
   if (!(service.granted & wanted)) status = STATUS_ACCESS_DENIED;
-  PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, write ? IRP_MJ_WRITE : IRP_MJ_READ);
+  PIO_STACK_LOCATION stack =
+      io::PrepareIrp(&service, iosb, apc, apc_context, write ? IRP_MJ_WRITE : IRP_MJ_READ);
   LARGE_INTEGER offset = {};
   if (NT_SUCCESS(status)) status = StartingOffset(&service, byte_offset, write, &offset);
   if (NT_SUCCESS(status)) status = AttachData(&service, buffer, length, write);
@@ -68,7 +71,8 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
   stack->Parameters.Read.Length = length;  // Write's members lie at the same places
   stack->Parameters.Read.Key = key != nullptr ? *key : 0;
   stack->Parameters.Read.ByteOffset = offset;
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
+                                   service.synchronous);
 }
 
 }  // namespace
@@ -78,9 +82,11 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK ntifs/NtReadFile.
 NT_EXPORT(NtReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                     PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
-  return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key, false);
+extern "C" NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                     PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
+                                     ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+  return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key,
+                  false);
 }
 
 /// Reads from a file at an offset (or, synchronous files, at the current one, which moves on).
@@ -88,10 +94,12 @@ extern "C" NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_RO
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK wdm/ZwReadFile.
 NT_EXPORT(ZwReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                     PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                     PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
+                                     ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
   ob::KernelServiceScope scope;
-  return NtReadFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key);
+  return NtReadFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset,
+                    Key);
 }
 
 /// Writes to a file; see ZwWriteFile.
@@ -99,21 +107,23 @@ extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_RO
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK ntifs/NtWriteFile.
 NT_EXPORT(NtWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                      PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
-  return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key, true);
+extern "C" NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                      PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
+                                      ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+  return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key,
+                  true);
 }
 
-/// Writes to a file at an offset (or, synchronous files, at the current one, which moves on); files opened for append
-/// only are written at their end.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: fast I/O is not used.
+/// Writes to a file at an offset (or, synchronous files, at the current one, which moves on); files opened
+/// for append only are written at their end. IRQL: PASSIVE_LEVEL. Differs from NT: fast I/O is not used.
 /// Source: WDK wdm/ZwWriteFile.
 NT_EXPORT(ZwWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                      PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+extern "C" NTSTATUS NTAPI ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                      PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
+                                      ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
   ob::KernelServiceScope scope;
-  return NtWriteFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key);
+  return NtWriteFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset,
+                     Key);
 }
 
 /// Writes out what a file system holds back of a file.
@@ -131,13 +141,14 @@ extern "C" NTSTATUS NTAPI ZwFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK
     io::AbandonService(&service);
     return STATUS_ACCESS_DENIED;
   }
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
+                                   service.synchronous);
 }
 
 namespace {
 
-NTSTATUS AttachControlBuffers(io::FileService* service, ULONG code, PVOID input, ULONG input_length, PVOID output, ULONG output_length,
-                              PIO_STACK_LOCATION stack) {
+NTSTATUS AttachControlBuffers(io::FileService* service, ULONG code, PVOID input, ULONG input_length,
+                              PVOID output, ULONG output_length, PIO_STACK_LOCATION stack) {
   PIRP irp = service->irp;
   const ULONG method = code & 3;
   if (method == METHOD_NEITHER) {
@@ -145,7 +156,8 @@ NTSTATUS AttachControlBuffers(io::FileService* service, ULONG code, PVOID input,
     stack->Parameters.DeviceIoControl.Type3InputBuffer = input;
     return STATUS_SUCCESS;
   }
-  const ULONG system_length = method == METHOD_BUFFERED && output_length > input_length ? output_length : input_length;
+  const ULONG system_length =
+      method == METHOD_BUFFERED && output_length > input_length ? output_length : input_length;
   if (system_length != 0) {
     irp->AssociatedIrp.SystemBuffer = ExAllocatePoolWithTag(NonPagedPoolNx, system_length, kBufferTag);
     if (irp->AssociatedIrp.SystemBuffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
@@ -163,8 +175,9 @@ NTSTATUS AttachControlBuffers(io::FileService* service, ULONG code, PVOID input,
   return STATUS_SUCCESS;
 }
 
-NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb, ULONG code,
-                 PVOID input, ULONG input_length, PVOID output, ULONG output_length) {
+NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context,
+                 PIO_STATUS_BLOCK iosb, ULONG code, PVOID input, ULONG input_length, PVOID output,
+                 ULONG output_length) {
   io::FileService service;
   NTSTATUS status = io::BeginService(handle, event, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
@@ -183,7 +196,8 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
     io::AbandonService(&service);
     return status;
   }
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
+                                   service.synchronous);
 }
 
 }  // namespace
@@ -193,11 +207,13 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK ntifs/NtDeviceIoControlFile.
 NT_EXPORT(NtDeviceIoControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                                PIO_STATUS_BLOCK IoStatusBlock, ULONG IoControlCode, PVOID InputBuffer,
-                                                ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength) {
-  return Control(IRP_MJ_DEVICE_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, IoControlCode, InputBuffer,
-                 InputBufferLength, OutputBuffer, OutputBufferLength);
+extern "C" NTSTATUS NTAPI NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                                PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                                ULONG IoControlCode, PVOID InputBuffer,
+                                                ULONG InputBufferLength, PVOID OutputBuffer,
+                                                ULONG OutputBufferLength) {
+  return Control(IRP_MJ_DEVICE_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                 IoControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
 /// Sends a control code to a device.
@@ -205,12 +221,14 @@ extern "C" NTSTATUS NTAPI NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event,
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK ntifs/ZwDeviceIoControlFile.
 NT_EXPORT(ZwDeviceIoControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                                PIO_STATUS_BLOCK IoStatusBlock, ULONG IoControlCode, PVOID InputBuffer,
-                                                ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength) {
+extern "C" NTSTATUS NTAPI ZwDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                                PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                                ULONG IoControlCode, PVOID InputBuffer,
+                                                ULONG InputBufferLength, PVOID OutputBuffer,
+                                                ULONG OutputBufferLength) {
   ob::KernelServiceScope scope;
-  return NtDeviceIoControlFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, IoControlCode, InputBuffer, InputBufferLength,
-                               OutputBuffer, OutputBufferLength);
+  return NtDeviceIoControlFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, IoControlCode,
+                               InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
 /// Sends a control code to a file system.
@@ -218,18 +236,21 @@ extern "C" NTSTATUS NTAPI ZwDeviceIoControlFile(HANDLE FileHandle, HANDLE Event,
 /// Differs from NT: none.
 /// Source: WDK ntifs/ZwFsControlFile.
 NT_EXPORT(ZwFsControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwFsControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                          PIO_STATUS_BLOCK IoStatusBlock, ULONG FsControlCode, PVOID InputBuffer, ULONG InputBufferLength,
+extern "C" NTSTATUS NTAPI ZwFsControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                          PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                          ULONG FsControlCode, PVOID InputBuffer, ULONG InputBufferLength,
                                           PVOID OutputBuffer, ULONG OutputBufferLength) {
   ob::KernelServiceScope scope;
-  return Control(IRP_MJ_FILE_SYSTEM_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FsControlCode, InputBuffer,
-                 InputBufferLength, OutputBuffer, OutputBufferLength);
+  return Control(IRP_MJ_FILE_SYSTEM_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                 FsControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
 namespace {
 
-NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb, PVOID buffer,
-                        ULONG length, FILE_INFORMATION_CLASS information_class, BOOLEAN single, PUNICODE_STRING name, BOOLEAN restart) {
+NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context,
+                        PIO_STATUS_BLOCK iosb, PVOID buffer, ULONG length,
+                        FILE_INFORMATION_CLASS information_class, BOOLEAN single, PUNICODE_STRING name,
+                        BOOLEAN restart) {
   io::FileService service;
   NTSTATUS status = io::BeginService(handle, event, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
@@ -242,9 +263,11 @@ NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID 
   stack->Flags = static_cast<UCHAR>((single ? SL_RETURN_SINGLE_ENTRY : 0) | (restart ? SL_RESTART_SCAN : 0));
   stack->Parameters.QueryDirectory.Length = length;
   stack->Parameters.QueryDirectory.FileInformationClass = information_class;
-  stack->Parameters.QueryDirectory.FileName = name;  // kernel callers: the string stays valid, the file is synchronous or they wait
+  stack->Parameters.QueryDirectory.FileName =
+      name;  // kernel callers: the string stays valid, the file is synchronous or they wait
   service.irp->UserBuffer = buffer;
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode, service.synchronous);
+  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
+                                   service.synchronous);
 }
 
 }  // namespace
@@ -254,12 +277,14 @@ NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID 
 /// Differs from NT: none.
 /// Source: WDK ntifs/NtQueryDirectoryFile.
 NT_EXPORT(NtQueryDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                               PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
-                                               FILE_INFORMATION_CLASS FileInformationClass, BOOLEAN ReturnSingleEntry,
-                                               PUNICODE_STRING FileName, BOOLEAN RestartScan) {
-  return QueryDirectory(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation, Length, FileInformationClass,
-                        ReturnSingleEntry, FileName, RestartScan);
+extern "C" NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                               PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                               PVOID FileInformation, ULONG Length,
+                                               FILE_INFORMATION_CLASS FileInformationClass,
+                                               BOOLEAN ReturnSingleEntry, PUNICODE_STRING FileName,
+                                               BOOLEAN RestartScan) {
+  return QueryDirectory(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation, Length,
+                        FileInformationClass, ReturnSingleEntry, FileName, RestartScan);
 }
 
 /// Lists a directory, entry by entry or as many as the buffer holds.
@@ -267,11 +292,13 @@ extern "C" NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, 
 /// Differs from NT: none.
 /// Source: WDK ntifs/ZwQueryDirectoryFile.
 NT_EXPORT(ZwQueryDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                                               PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
-                                               FILE_INFORMATION_CLASS FileInformationClass, BOOLEAN ReturnSingleEntry,
-                                               PUNICODE_STRING FileName, BOOLEAN RestartScan) {
+extern "C" NTSTATUS NTAPI ZwQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                               PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                               PVOID FileInformation, ULONG Length,
+                                               FILE_INFORMATION_CLASS FileInformationClass,
+                                               BOOLEAN ReturnSingleEntry, PUNICODE_STRING FileName,
+                                               BOOLEAN RestartScan) {
   ob::KernelServiceScope scope;
-  return NtQueryDirectoryFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation, Length, FileInformationClass,
-                              ReturnSingleEntry, FileName, RestartScan);
+  return NtQueryDirectoryFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation,
+                              Length, FileInformationClass, ReturnSingleEntry, FileName, RestartScan);
 }

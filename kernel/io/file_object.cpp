@@ -29,7 +29,8 @@ extern "C" VOID IopReleaseFileObjectLock(PFILE_OBJECT FileObject) {
 namespace {
 
 void SendFileRequest(PFILE_OBJECT file, UCHAR major) {
-  PDEVICE_OBJECT device = (file->Flags & FO_DIRECT_DEVICE_OPEN) ? IoGetAttachedDevice(file->DeviceObject) : IoGetRelatedDeviceObject(file);
+  PDEVICE_OBJECT device = (file->Flags & FO_DIRECT_DEVICE_OPEN) ? IoGetAttachedDevice(file->DeviceObject)
+                                                                : IoGetRelatedDeviceObject(file);
   PIRP irp = IoAllocateIrp(device->StackSize, FALSE);
   if (irp == nullptr) {
     // The file system must hear of it: wait for memory.
@@ -72,7 +73,8 @@ extern "C" VOID NTAPI IopDeleteFile(PVOID Object) {
   if (file->FileName.Buffer != nullptr) ExFreePool(file->FileName.Buffer);
 }
 
-extern "C" NTSTATUS NTAPI IopQueryFileName(PVOID Object, BOOLEAN, PUNICODE_STRING Prefix, PUNICODE_STRING Remaining) {
+extern "C" NTSTATUS NTAPI IopQueryFileName(PVOID Object, BOOLEAN, PUNICODE_STRING Prefix,
+                                           PUNICODE_STRING Remaining) {
   auto* file = static_cast<PFILE_OBJECT>(Object);
   Prefix->Buffer = reinterpret_cast<PWCH>(file->DeviceObject);  // ob: the name begins with the device's
   *Remaining = file->FileName;

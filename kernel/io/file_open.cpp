@@ -1,5 +1,5 @@
-// Opening files: NtCreateFile -> IopCreateFile -> ObOpenObjectByName -> IopParseDevice -> the file system. Nothing on
-// this way is pageable, and nothing blocks before the file system is called.
+// Opening files: NtCreateFile -> IopCreateFile -> ObOpenObjectByName -> IopParseDevice -> the file system.
+// Nothing on this way is pageable, and nothing blocks before the file system is called.
 #include "io_internal.h"
 #include "nt/export.h"
 
@@ -12,7 +12,8 @@ struct CreateRequest {
 };
 
 NTSTATUS CheckDevice(PDEVICE_OBJECT device) {
-  if (IopDeviceExtension(device)->ExtensionFlags & (DOE_UNLOAD_PENDING | DOE_DELETE_PENDING)) return STATUS_NO_SUCH_DEVICE;
+  if (IopDeviceExtension(device)->ExtensionFlags & (DOE_UNLOAD_PENDING | DOE_DELETE_PENDING))
+    return STATUS_NO_SUCH_DEVICE;
   if (device->Flags & DO_DEVICE_INITIALIZING) return STATUS_NO_SUCH_DEVICE;
   if ((device->Flags & DO_EXCLUSIVE) && device->ReferenceCount != 0) return STATUS_ACCESS_DENIED;
   return STATUS_SUCCESS;
@@ -31,10 +32,11 @@ ULONG FileFlags(const OPEN_PACKET* packet, ULONG attributes) {
   return flags;
 }
 
-NTSTATUS CreateFileObject(PDEVICE_OBJECT device, const OPEN_PACKET* packet, ULONG attributes, PCUNICODE_STRING name,
-                          PFILE_OBJECT* result) {
+NTSTATUS CreateFileObject(PDEVICE_OBJECT device, const OPEN_PACKET* packet, ULONG attributes,
+                          PCUNICODE_STRING name, PFILE_OBJECT* result) {
   PVOID object;
-  NTSTATUS status = ObCreateObject(KernelMode, IoFileObjectType, nullptr, KernelMode, nullptr, sizeof(FILE_OBJECT), 0, 0, &object);
+  NTSTATUS status = ObCreateObject(KernelMode, IoFileObjectType, nullptr, KernelMode, nullptr,
+                                   sizeof(FILE_OBJECT), 0, 0, &object);
   if (!NT_SUCCESS(status)) return status;
   auto* file = static_cast<PFILE_OBJECT>(object);
   file->Type = IO_TYPE_FILE;
@@ -47,7 +49,8 @@ NTSTATUS CreateFileObject(PDEVICE_OBJECT device, const OPEN_PACKET* packet, ULON
   InitializeListHead(&file->IrpList);
   if (name->Length != 0) {
     file->FileName.MaximumLength = static_cast<USHORT>(name->Length + sizeof(WCHAR));
-    file->FileName.Buffer = static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, file->FileName.MaximumLength, kNameTag));
+    file->FileName.Buffer =
+        static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, file->FileName.MaximumLength, kNameTag));
     if (file->FileName.Buffer == nullptr) {
       ObfDereferenceObject(object);
       return STATUS_INSUFFICIENT_RESOURCES;
@@ -62,22 +65,27 @@ NTSTATUS CreateFileObject(PDEVICE_OBJECT device, const OPEN_PACKET* packet, ULON
   return STATUS_SUCCESS;
 }
 
-void FillCreateStack(PIRP irp, PFILE_OBJECT file, const OPEN_PACKET* packet, ULONG attributes, CreateRequest* request) {
+void FillCreateStack(PIRP irp, PFILE_OBJECT file, const OPEN_PACKET* packet, ULONG attributes,
+                     CreateRequest* request) {
   PIO_STACK_LOCATION stack = IoGetNextIrpStackLocation(irp);
-  stack->MajorFunction = packet->CreateFileType == CreateFileTypeNone ? IRP_MJ_CREATE
-                         : packet->CreateFileType == CreateFileTypeNamedPipe ? IRP_MJ_CREATE_NAMED_PIPE : IRP_MJ_CREATE_MAILSLOT;
-  stack->Flags = static_cast<UCHAR>(packet->Options & (SL_FORCE_ACCESS_CHECK | SL_OPEN_PAGING_FILE | SL_OPEN_TARGET_DIRECTORY));
+  stack->MajorFunction = packet->CreateFileType == CreateFileTypeNone        ? IRP_MJ_CREATE
+                         : packet->CreateFileType == CreateFileTypeNamedPipe ? IRP_MJ_CREATE_NAMED_PIPE
+                                                                             : IRP_MJ_CREATE_MAILSLOT;
+  stack->Flags = static_cast<UCHAR>(packet->Options &
+                                    (SL_FORCE_ACCESS_CHECK | SL_OPEN_PAGING_FILE | SL_OPEN_TARGET_DIRECTORY));
   if (!(attributes & OBJ_CASE_INSENSITIVE)) stack->Flags |= SL_CASE_SENSITIVE;
   stack->FileObject = file;
   stack->Parameters.Create.SecurityContext = &request->security;
-  stack->Parameters.Create.Options = (packet->Disposition << 24) | (packet->CreateOptions & FILE_VALID_OPTION_FLAGS);
+  stack->Parameters.Create.Options =
+      (packet->Disposition << 24) | (packet->CreateOptions & FILE_VALID_OPTION_FLAGS);
   stack->Parameters.Create.FileAttributes = packet->FileAttributes;
   stack->Parameters.Create.ShareAccess = packet->ShareAccess;
   stack->Parameters.Create.EaLength = packet->EaLength;
 }
 
 // Sends IRP_MJ_CREATE and waits for its end.
-NTSTATUS SendCreate(PDEVICE_OBJECT device, PFILE_OBJECT file, OPEN_PACKET* packet, ULONG attributes, KPROCESSOR_MODE mode) {
+NTSTATUS SendCreate(PDEVICE_OBJECT device, PFILE_OBJECT file, OPEN_PACKET* packet, ULONG attributes,
+                    KPROCESSOR_MODE mode) {
   CreateRequest request;
   RtlZeroMemory(&request, sizeof(request));
   ACCESS_MASK access = packet->DesiredAccess;
@@ -121,12 +129,13 @@ void DiscardFileObject(PFILE_OBJECT file) {
 
 }  // namespace
 
-extern "C" NTSTATUS NTAPI IopParseDevice(PVOID ParseObject, PVOID, PACCESS_STATE, KPROCESSOR_MODE AccessMode, ULONG Attributes,
-                                         PUNICODE_STRING, PUNICODE_STRING RemainingName, PVOID Context, PSECURITY_QUALITY_OF_SERVICE,
-                                         PVOID* Object) {
+extern "C" NTSTATUS NTAPI IopParseDevice(PVOID ParseObject, PVOID, PACCESS_STATE, KPROCESSOR_MODE AccessMode,
+                                         ULONG Attributes, PUNICODE_STRING, PUNICODE_STRING RemainingName,
+                                         PVOID Context, PSECURITY_QUALITY_OF_SERVICE, PVOID* Object) {
   *Object = nullptr;
   auto* packet = static_cast<POPEN_PACKET>(Context);
-  if (packet == nullptr || packet->Type != IO_TYPE_OPEN_PACKET || packet->Size != sizeof(OPEN_PACKET)) return STATUS_OBJECT_TYPE_MISMATCH;
+  if (packet == nullptr || packet->Type != IO_TYPE_OPEN_PACKET || packet->Size != sizeof(OPEN_PACKET))
+    return STATUS_OBJECT_TYPE_MISMATCH;
   auto* device = static_cast<PDEVICE_OBJECT>(ParseObject);
   packet->ParseCheck = TRUE;
   NTSTATUS status = packet->RelatedFileObject != nullptr ? STATUS_SUCCESS : CheckDevice(device);
@@ -148,42 +157,51 @@ extern "C" NTSTATUS NTAPI IopParseDevice(PVOID ParseObject, PVOID, PACCESS_STATE
   return STATUS_SUCCESS;
 }
 
-extern "C" NTSTATUS NTAPI IopParseFile(PVOID ParseObject, PVOID ObjectType, PACCESS_STATE AccessState, KPROCESSOR_MODE AccessMode,
-                                       ULONG Attributes, PUNICODE_STRING CompleteName, PUNICODE_STRING RemainingName, PVOID Context,
-                                       PSECURITY_QUALITY_OF_SERVICE SecurityQos, PVOID* Object) {
+extern "C" NTSTATUS NTAPI IopParseFile(PVOID ParseObject, PVOID ObjectType, PACCESS_STATE AccessState,
+                                       KPROCESSOR_MODE AccessMode, ULONG Attributes,
+                                       PUNICODE_STRING CompleteName, PUNICODE_STRING RemainingName,
+                                       PVOID Context, PSECURITY_QUALITY_OF_SERVICE SecurityQos,
+                                       PVOID* Object) {
   *Object = nullptr;
   auto* packet = static_cast<POPEN_PACKET>(Context);
   if (packet == nullptr || packet->Type != IO_TYPE_OPEN_PACKET) return STATUS_OBJECT_TYPE_MISMATCH;
   auto* file = static_cast<PFILE_OBJECT>(ParseObject);
   packet->RelatedFileObject = file;
-  return IopParseDevice(file->DeviceObject, ObjectType, AccessState, AccessMode, Attributes, CompleteName, RemainingName, Context,
-                        SecurityQos, Object);
+  return IopParseDevice(file->DeviceObject, ObjectType, AccessState, AccessMode, Attributes, CompleteName,
+                        RemainingName, Context, SecurityQos, Object);
 }
 
 namespace {
 
-NTSTATUS CheckCreateParameters(ACCESS_MASK access, ULONG attributes, ULONG share, ULONG disposition, ULONG options) {
+NTSTATUS CheckCreateParameters(ACCESS_MASK access, ULONG attributes, ULONG share, ULONG disposition,
+                               ULONG options) {
   constexpr ULONG kSynchronous = FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT;
-  if ((attributes & ~FILE_ATTRIBUTE_VALID_FLAGS) || (share & ~FILE_SHARE_VALID_FLAGS) || disposition > FILE_MAXIMUM_DISPOSITION ||
-      (options & ~FILE_VALID_OPTION_FLAGS)) {
+  if ((attributes & ~FILE_ATTRIBUTE_VALID_FLAGS) || (share & ~FILE_SHARE_VALID_FLAGS) ||
+      disposition > FILE_MAXIMUM_DISPOSITION || (options & ~FILE_VALID_OPTION_FLAGS)) {
     return STATUS_INVALID_PARAMETER;
   }
   ACCESS_MASK mapped = access;
   RtlMapGenericMask(&mapped, &IoFileObjectType->TypeInfo.GenericMapping);
   if ((options & kSynchronous) == kSynchronous) return STATUS_INVALID_PARAMETER;
-  if ((options & kSynchronous) && !(mapped & (SYNCHRONIZE | MAXIMUM_ALLOWED))) return STATUS_INVALID_PARAMETER;
-  if ((options & FILE_DELETE_ON_CLOSE) && !(mapped & (DELETE | MAXIMUM_ALLOWED))) return STATUS_INVALID_PARAMETER;
-  if ((options & (FILE_DIRECTORY_FILE | FILE_NON_DIRECTORY_FILE)) == (FILE_DIRECTORY_FILE | FILE_NON_DIRECTORY_FILE)) {
+  if ((options & kSynchronous) && !(mapped & (SYNCHRONIZE | MAXIMUM_ALLOWED)))
+    return STATUS_INVALID_PARAMETER;
+  if ((options & FILE_DELETE_ON_CLOSE) && !(mapped & (DELETE | MAXIMUM_ALLOWED)))
+    return STATUS_INVALID_PARAMETER;
+  if ((options & (FILE_DIRECTORY_FILE | FILE_NON_DIRECTORY_FILE)) ==
+      (FILE_DIRECTORY_FILE | FILE_NON_DIRECTORY_FILE)) {
     return STATUS_INVALID_PARAMETER;
   }
   if (options & FILE_DIRECTORY_FILE) {
-    constexpr ULONG kAllowed = FILE_DIRECTORY_FILE | kSynchronous | FILE_WRITE_THROUGH | FILE_COMPLETE_IF_OPLOCKED | FILE_OPEN_FOR_BACKUP_INTENT |
-                               FILE_DELETE_ON_CLOSE | FILE_OPEN_FOR_FREE_SPACE_QUERY | FILE_OPEN_BY_FILE_ID | FILE_NO_COMPRESSION |
-                               FILE_OPEN_REPARSE_POINT | FILE_OPEN_REQUIRING_OPLOCK;
+    constexpr ULONG kAllowed = FILE_DIRECTORY_FILE | kSynchronous | FILE_WRITE_THROUGH |
+                               FILE_COMPLETE_IF_OPLOCKED | FILE_OPEN_FOR_BACKUP_INTENT |
+                               FILE_DELETE_ON_CLOSE | FILE_OPEN_FOR_FREE_SPACE_QUERY | FILE_OPEN_BY_FILE_ID |
+                               FILE_NO_COMPRESSION | FILE_OPEN_REPARSE_POINT | FILE_OPEN_REQUIRING_OPLOCK;
     if (options & ~kAllowed) return STATUS_INVALID_PARAMETER;
-    if (disposition != FILE_CREATE && disposition != FILE_OPEN && disposition != FILE_OPEN_IF) return STATUS_INVALID_PARAMETER;
+    if (disposition != FILE_CREATE && disposition != FILE_OPEN && disposition != FILE_OPEN_IF)
+      return STATUS_INVALID_PARAMETER;
   }
-  if ((options & FILE_NO_INTERMEDIATE_BUFFERING) && (mapped & FILE_APPEND_DATA) && !(mapped & FILE_WRITE_DATA)) {
+  if ((options & FILE_NO_INTERMEDIATE_BUFFERING) && (mapped & FILE_APPEND_DATA) &&
+      !(mapped & FILE_WRITE_DATA)) {
     return STATUS_INVALID_PARAMETER;
   }
   return STATUS_SUCCESS;
@@ -191,12 +209,15 @@ NTSTATUS CheckCreateParameters(ACCESS_MASK access, ULONG attributes, ULONG share
 
 }  // namespace
 
-extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                                  PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
-                                  ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
-                                  CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options, PDEVICE_OBJECT DeviceHint) {
+extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                  POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
+                                  PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
+                                  ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
+                                  CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options,
+                                  PDEVICE_OBJECT DeviceHint) {
   if (!(Options & IO_NO_PARAMETER_CHECKING)) {
-    NTSTATUS status = CheckCreateParameters(DesiredAccess, FileAttributes, ShareAccess, Disposition, CreateOptions);
+    NTSTATUS status =
+        CheckCreateParameters(DesiredAccess, FileAttributes, ShareAccess, Disposition, CreateOptions);
     if (!NT_SUCCESS(status)) return status;
   }
   OPEN_PACKET packet = {};
@@ -215,8 +236,9 @@ extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
   packet.CreateFileType = CreateFileType;
   packet.ExtraCreateParameters = InternalParameters;
   packet.DeviceHint = DeviceHint;
-  NTSTATUS status = ObOpenObjectByName(ObjectAttributes, nullptr, static_cast<KPROCESSOR_MODE>(KeGetCurrentThread()->PreviousMode), nullptr,
-                                       DesiredAccess, &packet, FileHandle);
+  NTSTATUS status = ObOpenObjectByName(ObjectAttributes, nullptr,
+                                       static_cast<KPROCESSOR_MODE>(KeGetCurrentThread()->PreviousMode),
+                                       nullptr, DesiredAccess, &packet, FileHandle);
   if (!packet.ParseCheck) {
     if (NT_SUCCESS(status)) {  // the name led to an object that is no file
       ZwClose(*FileHandle);
@@ -241,25 +263,28 @@ extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntifs/NtCreateFile.
 NT_EXPORT(NtCreateFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                                       PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
-                                       ULONG ShareAccess, ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength) {
-  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize, FileAttributes, ShareAccess,
-                       CreateDisposition, CreateOptions, EaBuffer, EaLength, CreateFileTypeNone, nullptr, 0, nullptr);
+extern "C" NTSTATUS NTAPI NtCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                       POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
+                                       PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
+                                       ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer,
+                                       ULONG EaLength) {
+  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
+                       FileAttributes, ShareAccess, CreateDisposition, CreateOptions, EaBuffer, EaLength,
+                       CreateFileTypeNone, nullptr, 0, nullptr);
 }
 
-/// Creates or opens a file or device. A call at raised IRQL is checked by nobody, as on Windows' free build: what becomes
-/// of it depends on what the file system touches.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: reparse points are not followed (STATUS_IO_REPARSE_TAG_NOT_HANDLED).
-/// Source: WDK wdm/ZwCreateFile.
+/// Creates or opens a file or device. A call at raised IRQL is checked by nobody, as on Windows' free build:
+/// what becomes of it depends on what the file system touches. IRQL: PASSIVE_LEVEL. Differs from NT: reparse
+/// points are not followed (STATUS_IO_REPARSE_TAG_NOT_HANDLED). Source: WDK wdm/ZwCreateFile.
 NT_EXPORT(ZwCreateFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                                       PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
-                                       ULONG ShareAccess, ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength) {
+extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                       POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
+                                       PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
+                                       ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer,
+                                       ULONG EaLength) {
   ob::KernelServiceScope scope;
-  return NtCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize, FileAttributes, ShareAccess,
-                      CreateDisposition, CreateOptions, EaBuffer, EaLength);
+  return NtCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
+                      FileAttributes, ShareAccess, CreateDisposition, CreateOptions, EaBuffer, EaLength);
 }
 
 /// Opens an existing file; see ZwOpenFile.
@@ -267,10 +292,11 @@ extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAc
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntifs/NtOpenFile.
 NT_EXPORT(NtOpenFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                                     PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess, ULONG OpenOptions) {
-  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, nullptr, 0, ShareAccess, FILE_OPEN, OpenOptions,
-                       nullptr, 0, CreateFileTypeNone, nullptr, 0, nullptr);
+extern "C" NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                     POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
+                                     ULONG ShareAccess, ULONG OpenOptions) {
+  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, nullptr, 0, ShareAccess,
+                       FILE_OPEN, OpenOptions, nullptr, 0, CreateFileTypeNone, nullptr, 0, nullptr);
 }
 
 /// Opens an existing file or device.
@@ -278,8 +304,9 @@ extern "C" NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAcce
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK wdm/ZwOpenFile.
 NT_EXPORT(ZwOpenFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                                     PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess, ULONG OpenOptions) {
+extern "C" NTSTATUS NTAPI ZwOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                     POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
+                                     ULONG ShareAccess, ULONG OpenOptions) {
   ob::KernelServiceScope scope;
   return NtOpenFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, ShareAccess, OpenOptions);
 }
@@ -289,27 +316,33 @@ extern "C" NTSTATUS NTAPI ZwOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAcce
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK wdm/IoCreateFile.
 NT_EXPORT(IoCreateFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                                       PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
-                                       ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
-                                       CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options) {
-  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize, FileAttributes, ShareAccess,
-                       Disposition, CreateOptions, EaBuffer, EaLength, CreateFileType, InternalParameters, Options, nullptr);
+extern "C" NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                       POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
+                                       PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
+                                       ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
+                                       CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters,
+                                       ULONG Options) {
+  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
+                       FileAttributes, ShareAccess, Disposition, CreateOptions, EaBuffer, EaLength,
+                       CreateFileType, InternalParameters, Options, nullptr);
 }
 
-/// IoCreateFile with a driver context; its device hint is honoured, extra create parameters and transactions are not.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: DriverContext's extra create parameters are ignored.
+/// IoCreateFile with a driver context; its device hint is honoured, extra create parameters and transactions
+/// are not. IRQL: PASSIVE_LEVEL. Differs from NT: DriverContext's extra create parameters are ignored.
 /// Source: WDK ntddk/IoCreateFileEx.
 NT_EXPORT(IoCreateFileEx, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoCreateFileEx(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                                         PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
-                                         ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
-                                         CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options,
+extern "C" NTSTATUS NTAPI IoCreateFileEx(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                         POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
+                                         PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
+                                         ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions,
+                                         PVOID EaBuffer, ULONG EaLength, CREATE_FILE_TYPE CreateFileType,
+                                         PVOID InternalParameters, ULONG Options,
                                          PIO_DRIVER_CREATE_CONTEXT DriverContext) {
-  auto* hint = DriverContext != nullptr ? static_cast<PDEVICE_OBJECT>(DriverContext->DeviceObjectHint) : nullptr;
-  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize, FileAttributes, ShareAccess,
-                       Disposition, CreateOptions, EaBuffer, EaLength, CreateFileType, InternalParameters, Options, hint);
+  auto* hint =
+      DriverContext != nullptr ? static_cast<PDEVICE_OBJECT>(DriverContext->DeviceObjectHint) : nullptr;
+  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
+                       FileAttributes, ShareAccess, Disposition, CreateOptions, EaBuffer, EaLength,
+                       CreateFileType, InternalParameters, Options, hint);
 }
 
 /// IoCreateFile that sends the request to a device of the stack instead of to its top.
@@ -317,14 +350,14 @@ extern "C" NTSTATUS NTAPI IoCreateFileEx(PHANDLE FileHandle, ACCESS_MASK Desired
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntddk/IoCreateFileSpecifyDeviceObjectHint.
 NT_EXPORT(IoCreateFileSpecifyDeviceObjectHint, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoCreateFileSpecifyDeviceObjectHint(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
-                                                              POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
-                                                              PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
-                                                              ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
-                                                              CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options,
-                                                              PVOID DeviceObject) {
-  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize, FileAttributes, ShareAccess,
-                       Disposition, CreateOptions, EaBuffer, EaLength, CreateFileType, InternalParameters, Options,
+extern "C" NTSTATUS NTAPI IoCreateFileSpecifyDeviceObjectHint(
+    PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+    PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
+    ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength, CREATE_FILE_TYPE CreateFileType,
+    PVOID InternalParameters, ULONG Options, PVOID DeviceObject) {
+  return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
+                       FileAttributes, ShareAccess, Disposition, CreateOptions, EaBuffer, EaLength,
+                       CreateFileType, InternalParameters, Options,
                        static_cast<PDEVICE_OBJECT>(DeviceObject));
 }
 
@@ -337,21 +370,21 @@ extern "C" NTSTATUS NTAPI ZwDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes) {
   ob::KernelServiceScope scope;
   HANDLE file;
   IO_STATUS_BLOCK iosb;
-  NTSTATUS status = IopCreateFile(&file, DELETE, ObjectAttributes, &iosb, nullptr, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-                                  FILE_OPEN, FILE_DELETE_ON_CLOSE, nullptr, 0, CreateFileTypeNone, nullptr, 0, nullptr);
+  NTSTATUS status = IopCreateFile(&file, DELETE, ObjectAttributes, &iosb, nullptr, 0,
+                                  FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, FILE_OPEN,
+                                  FILE_DELETE_ON_CLOSE, nullptr, 0, CreateFileTypeNone, nullptr, 0, nullptr);
   return NT_SUCCESS(status) ? NtClose(file) : status;
 }
 
-/// The device that a name leads to and a file opened on it (referenced; dereference the file when done, the device is
-/// the top of its stack).
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IoGetDeviceObjectPointer.
+/// The device that a name leads to and a file opened on it (referenced; dereference the file when done, the
+/// device is the top of its stack). IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
+/// wdm/IoGetDeviceObjectPointer.
 NT_EXPORT(IoGetDeviceObjectPointer, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoGetDeviceObjectPointer(PUNICODE_STRING ObjectName, ACCESS_MASK DesiredAccess, PFILE_OBJECT* FileObject,
-                                                   PDEVICE_OBJECT* DeviceObject) {
+extern "C" NTSTATUS NTAPI IoGetDeviceObjectPointer(PUNICODE_STRING ObjectName, ACCESS_MASK DesiredAccess,
+                                                   PFILE_OBJECT* FileObject, PDEVICE_OBJECT* DeviceObject) {
   OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, ObjectName, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, nullptr, nullptr);
+  InitializeObjectAttributes(&attributes, ObjectName, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, nullptr,
+                             nullptr);
   HANDLE handle;
   IO_STATUS_BLOCK iosb;
   NTSTATUS status = ZwOpenFile(&handle, DesiredAccess, &attributes, &iosb, 0, FILE_NON_DIRECTORY_FILE);

@@ -31,10 +31,11 @@ BOOLEAN Dispatch(PVOID context) {
   return served;
 }
 
-NTSTATUS Connect(PKINTERRUPT* result, PKSERVICE_ROUTINE routine, PVOID context, PKSPIN_LOCK lock, ULONG line, KIRQL synchronize,
-                 KINTERRUPT_MODE mode) {
+NTSTATUS Connect(PKINTERRUPT* result, PKSERVICE_ROUTINE routine, PVOID context, PKSPIN_LOCK lock, ULONG line,
+                 KIRQL synchronize, KINTERRUPT_MODE mode) {
   *result = nullptr;
-  auto* interrupt = static_cast<PKINTERRUPT>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(KINTERRUPT), 'tnIK'));
+  auto* interrupt =
+      static_cast<PKINTERRUPT>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(KINTERRUPT), 'tnIK'));
   if (interrupt == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   RtlZeroMemory(interrupt, sizeof(*interrupt));
   interrupt->Type = 22;  // InterruptObject
@@ -68,10 +69,12 @@ void Disconnect(PKINTERRUPT interrupt) {
 /// Differs from NT: vectors are lines of the I/O APIC; the affinity is ignored; Irql is what the line has.
 /// Source: WDK wdm/IoConnectInterrupt.
 NT_EXPORT(IoConnectInterrupt, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoConnectInterrupt(PKINTERRUPT* InterruptObject, PKSERVICE_ROUTINE ServiceRoutine, PVOID ServiceContext,
-                                             PKSPIN_LOCK SpinLock, ULONG Vector, KIRQL, KIRQL SynchronizeIrql, KINTERRUPT_MODE InterruptMode,
-                                             BOOLEAN, KAFFINITY, BOOLEAN) {
-  return Connect(InterruptObject, ServiceRoutine, ServiceContext, SpinLock, Vector, SynchronizeIrql, InterruptMode);
+extern "C" NTSTATUS NTAPI IoConnectInterrupt(PKINTERRUPT* InterruptObject, PKSERVICE_ROUTINE ServiceRoutine,
+                                             PVOID ServiceContext, PKSPIN_LOCK SpinLock, ULONG Vector, KIRQL,
+                                             KIRQL SynchronizeIrql, KINTERRUPT_MODE InterruptMode, BOOLEAN,
+                                             KAFFINITY, BOOLEAN) {
+  return Connect(InterruptObject, ServiceRoutine, ServiceContext, SpinLock, Vector, SynchronizeIrql,
+                 InterruptMode);
 }
 
 /// Disconnects what IoConnectInterrupt connected.
@@ -79,23 +82,25 @@ extern "C" NTSTATUS NTAPI IoConnectInterrupt(PKINTERRUPT* InterruptObject, PKSER
 /// Differs from NT: none.
 /// Source: WDK wdm/IoDisconnectInterrupt.
 NT_EXPORT(IoDisconnectInterrupt, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoDisconnectInterrupt(PKINTERRUPT InterruptObject) { Disconnect(InterruptObject); }
+extern "C" VOID NTAPI IoDisconnectInterrupt(PKINTERRUPT InterruptObject) {
+  Disconnect(InterruptObject);
+}
 
 /// Connects a service routine: CONNECT_FULLY_SPECIFIED with a line of the I/O APIC as vector.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: there are no devices with resources of their own, so line-based and message-based connections answer
-/// STATUS_NOT_FOUND.
-/// Source: WDK wdm/IoConnectInterruptEx.
+/// Differs from NT: there are no devices with resources of their own, so line-based and message-based
+/// connections answer STATUS_NOT_FOUND. Source: WDK wdm/IoConnectInterruptEx.
 NT_EXPORT(IoConnectInterruptEx, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoConnectInterruptEx(PIO_CONNECT_INTERRUPT_PARAMETERS Parameters) {
-  if (Parameters->Version == CONNECT_LINE_BASED || Parameters->Version == CONNECT_MESSAGE_BASED) return STATUS_NOT_FOUND;
+  if (Parameters->Version == CONNECT_LINE_BASED || Parameters->Version == CONNECT_MESSAGE_BASED)
+    return STATUS_NOT_FOUND;
   if (Parameters->Version != CONNECT_FULLY_SPECIFIED) {
     Parameters->Version = CONNECT_FULLY_SPECIFIED;  // the newest that is understood
     return STATUS_NOT_SUPPORTED;
   }
   const auto& full = Parameters->FullySpecified;
-  return Connect(full.InterruptObject, full.ServiceRoutine, full.ServiceContext, full.SpinLock, full.Vector, full.SynchronizeIrql,
-                 full.InterruptMode);
+  return Connect(full.InterruptObject, full.ServiceRoutine, full.ServiceContext, full.SpinLock, full.Vector,
+                 full.SynchronizeIrql, full.InterruptMode);
 }
 
 /// Disconnects what IoConnectInterruptEx connected.
@@ -112,7 +117,9 @@ extern "C" VOID NTAPI IoDisconnectInterruptEx(PIO_DISCONNECT_INTERRUPT_PARAMETER
 /// Differs from NT: none.
 /// Source: WDK wdm/KeSynchronizeExecution.
 NT_EXPORT(KeSynchronizeExecution, nt::AnyIrql(), Full, "KernelIo.*");
-extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt, PKSYNCHRONIZE_ROUTINE SynchronizeRoutine, PVOID SynchronizeContext) {
+extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt,
+                                                PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,
+                                                PVOID SynchronizeContext) {
   const KIRQL irql = KeAcquireInterruptSpinLock(Interrupt);
   const BOOLEAN result = SynchronizeRoutine(SynchronizeContext);
   KeReleaseInterruptSpinLock(Interrupt, irql);

@@ -76,24 +76,26 @@ NTSTATUS NTAPI IopParseDevice(PVOID ParseObject, PVOID ObjectType, PACCESS_STATE
                               KPROCESSOR_MODE AccessMode, ULONG Attributes, PUNICODE_STRING CompleteName,
                               PUNICODE_STRING RemainingName, PVOID Context,
                               PSECURITY_QUALITY_OF_SERVICE SecurityQos, PVOID* Object);
-NTSTATUS NTAPI IopParseFile(PVOID ParseObject, PVOID ObjectType, PACCESS_STATE AccessState, KPROCESSOR_MODE AccessMode,
-                            ULONG Attributes, PUNICODE_STRING CompleteName, PUNICODE_STRING RemainingName,
-                            PVOID Context, PSECURITY_QUALITY_OF_SERVICE SecurityQos, PVOID* Object);
+NTSTATUS NTAPI IopParseFile(PVOID ParseObject, PVOID ObjectType, PACCESS_STATE AccessState,
+                            KPROCESSOR_MODE AccessMode, ULONG Attributes, PUNICODE_STRING CompleteName,
+                            PUNICODE_STRING RemainingName, PVOID Context,
+                            PSECURITY_QUALITY_OF_SERVICE SecurityQos, PVOID* Object);
 NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                        PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
-                       ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
-                       CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options,
-                       PDEVICE_OBJECT DeviceHint);
+                       ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer,
+                       ULONG EaLength, CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters,
+                       ULONG Options, PDEVICE_OBJECT DeviceHint);
 
 // The first phase of completion that runs in the thread's context: copies results, signals, frees.
 VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject);
 VOID IopQueueThreadIrp(PIRP Irp);
 VOID IopDequeueThreadIrp(PIRP Irp);
 
-// Sends a request of a file object and, for synchronous files, waits for it. Consumes the IRP and the caller's
-// reference of the file object.
-NTSTATUS IopSynchronousServiceTail(PDEVICE_OBJECT DeviceObject, PIRP Irp, PFILE_OBJECT FileObject, BOOLEAN DeferredCompletion,
-                                   KPROCESSOR_MODE RequestorMode, BOOLEAN SynchronousIo);
+// Sends a request of a file object and, for synchronous files, waits for it. Consumes the IRP and the
+// caller's reference of the file object.
+NTSTATUS IopSynchronousServiceTail(PDEVICE_OBJECT DeviceObject, PIRP Irp, PFILE_OBJECT FileObject,
+                                   BOOLEAN DeferredCompletion, KPROCESSOR_MODE RequestorMode,
+                                   BOOLEAN SynchronousIo);
 NTSTATUS IopAcquireFileObjectLock(PFILE_OBJECT FileObject);
 VOID IopReleaseFileObjectLock(PFILE_OBJECT FileObject);
 
@@ -101,8 +103,10 @@ VOID IopReleaseFileObjectLock(PFILE_OBJECT FileObject);
 NTSTATUS IopCallAndFreeIrp(PDEVICE_OBJECT DeviceObject, PIRP Irp);
 
 VOID NTAPI IopDeleteFile(PVOID Object);
-VOID NTAPI IopCloseFile(PEPROCESS Process, PVOID Object, ULONG_PTR ProcessHandleCount, ULONG_PTR SystemHandleCount);
-NTSTATUS NTAPI IopQueryFileName(PVOID Object, BOOLEAN HasObjectName, PUNICODE_STRING Prefix, PUNICODE_STRING Remaining);
+VOID NTAPI IopCloseFile(PEPROCESS Process, PVOID Object, ULONG_PTR ProcessHandleCount,
+                        ULONG_PTR SystemHandleCount);
+NTSTATUS NTAPI IopQueryFileName(PVOID Object, BOOLEAN HasObjectName, PUNICODE_STRING Prefix,
+                                PUNICODE_STRING Remaining);
 VOID NTAPI IopDeleteDevice(PVOID Object);
 VOID NTAPI IopDeleteDriver(PVOID Object);
 NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
@@ -124,12 +128,13 @@ struct FileService {
   ACCESS_MASK granted = 0;
 };
 
-// References the file and the event, takes a synchronous file's lock, allocates the IRP. On failure, or when the wait for
-// the lock was interrupted (irp == 0), nothing is held.
+// References the file and the event, takes a synchronous file's lock, allocates the IRP. On failure, or when
+// the wait for the lock was interrupted (irp == 0), nothing is held.
 NTSTATUS BeginService(HANDLE handle, HANDLE event, FileService* service);
 // Gives back what BeginService took, and the IRP's buffer.
 void AbandonService(FileService* service);
-PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc, PVOID apc_context, UCHAR major);
+PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc,
+                              PVOID apc_context, UCHAR major);
 
 NTSTATUS InitServiceControl();
 // C:\x, \??\C:\x, \SystemRoot\x, System32\drivers\x.sys -> an NT path in pool (tag kNameTag).

@@ -80,20 +80,21 @@ extern "C" PIRP NTAPI IoMakeAssociatedIrp(PIRP Irp, CCHAR StackSize) {
 /// Differs from NT: none.
 /// Source: WDK wdm/IoAcquireCancelSpinLock.
 NT_EXPORT(IoAcquireCancelSpinLock, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoAcquireCancelSpinLock(PKIRQL Irql) { *Irql = KeAcquireSpinLockRaiseToDpc(&g_cancel_lock); }
+extern "C" VOID NTAPI IoAcquireCancelSpinLock(PKIRQL Irql) {
+  *Irql = KeAcquireSpinLockRaiseToDpc(&g_cancel_lock);
+}
 
 /// Releases the cancel spin lock.
 /// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoReleaseCancelSpinLock.
 NT_EXPORT(IoReleaseCancelSpinLock, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoReleaseCancelSpinLock(KIRQL Irql) { KeReleaseSpinLock(&g_cancel_lock, Irql); }
+extern "C" VOID NTAPI IoReleaseCancelSpinLock(KIRQL Irql) {
+  KeReleaseSpinLock(&g_cancel_lock, Irql);
+}
 
-/// Marks an IRP as to be cancelled and calls its cancel routine, which releases the cancel spin lock. TRUE if there
-/// was one.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IoCancelIrp.
+/// Marks an IRP as to be cancelled and calls its cancel routine, which releases the cancel spin lock. TRUE if
+/// there was one. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/IoCancelIrp.
 NT_EXPORT(IoCancelIrp, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI IoCancelIrp(PIRP Irp) {
   KIRQL irql;
@@ -122,10 +123,8 @@ extern "C" VOID IopDequeueThreadIrp(PIRP Irp) {
   InitializeListHead(&Irp->ThreadListEntry);
 }
 
-/// Whether a request may be handled synchronously: its file is synchronous or the request is of a synchronous kind.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/IoIsOperationSynchronous.
+/// Whether a request may be handled synchronously: its file is synchronous or the request is of a synchronous
+/// kind. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK ntifs/IoIsOperationSynchronous.
 NT_EXPORT(IoIsOperationSynchronous, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI IoIsOperationSynchronous(PIRP Irp) {
   PFILE_OBJECT file = IoGetCurrentIrpStackLocation(Irp)->FileObject;
@@ -158,4 +157,6 @@ extern "C" PIRP NTAPI IoGetTopLevelIrp() {
 /// Differs from NT: none.
 /// Source: WDK ntifs/IoSetTopLevelIrp.
 NT_EXPORT(IoSetTopLevelIrp, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoSetTopLevelIrp(PIRP Irp) { reinterpret_cast<PETHREAD>(KeGetCurrentThread())->TopLevelIrp = Irp; }
+extern "C" VOID NTAPI IoSetTopLevelIrp(PIRP Irp) {
+  reinterpret_cast<PETHREAD>(KeGetCurrentThread())->TopLevelIrp = Irp;
+}

@@ -26,7 +26,8 @@ NTSTATUS AttachBuffer(PIRP irp, PDEVICE_OBJECT device, PVOID buffer, ULONG lengt
   return STATUS_SUCCESS;
 }
 
-PIRP BuildFsd(ULONG major, PDEVICE_OBJECT device, PVOID buffer, ULONG length, PLARGE_INTEGER offset, PIO_STATUS_BLOCK iosb) {
+PIRP BuildFsd(ULONG major, PDEVICE_OBJECT device, PVOID buffer, ULONG length, PLARGE_INTEGER offset,
+              PIO_STATUS_BLOCK iosb) {
   PIRP irp = IoAllocateIrp(device->StackSize, FALSE);
   if (irp == nullptr) return nullptr;
   irp->Tail.Overlay.Thread = reinterpret_cast<PETHREAD>(KeGetCurrentThread());
@@ -46,24 +47,22 @@ PIRP BuildFsd(ULONG major, PDEVICE_OBJECT device, PVOID buffer, ULONG length, PL
 
 }  // namespace
 
-/// An IRP for a read, write, flush, shutdown or PnP request that the caller sends and does not wait for; the sender's
-/// completion routine frees it.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IoBuildAsynchronousFsdRequest.
+/// An IRP for a read, write, flush, shutdown or PnP request that the caller sends and does not wait for; the
+/// sender's completion routine frees it. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
+/// wdm/IoBuildAsynchronousFsdRequest.
 NT_EXPORT(IoBuildAsynchronousFsdRequest, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" PIRP NTAPI IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject, PVOID Buffer, ULONG Length,
-                                                    PLARGE_INTEGER StartingOffset, PIO_STATUS_BLOCK IoStatusBlock) {
+extern "C" PIRP NTAPI IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject,
+                                                    PVOID Buffer, ULONG Length, PLARGE_INTEGER StartingOffset,
+                                                    PIO_STATUS_BLOCK IoStatusBlock) {
   return BuildFsd(MajorFunction, DeviceObject, Buffer, Length, StartingOffset, IoStatusBlock);
 }
 
-/// The same for a request that the caller waits for: the event is set when the I/O manager has completed and freed it.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IoBuildSynchronousFsdRequest.
+/// The same for a request that the caller waits for: the event is set when the I/O manager has completed and
+/// freed it. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoBuildSynchronousFsdRequest.
 NT_EXPORT(IoBuildSynchronousFsdRequest, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" PIRP NTAPI IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject, PVOID Buffer, ULONG Length,
-                                                   PLARGE_INTEGER StartingOffset, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
+extern "C" PIRP NTAPI IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject,
+                                                   PVOID Buffer, ULONG Length, PLARGE_INTEGER StartingOffset,
+                                                   PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
   PIRP irp = BuildFsd(MajorFunction, DeviceObject, Buffer, Length, StartingOffset, IoStatusBlock);
   if (irp == nullptr) return nullptr;
   irp->UserEvent = Event;
@@ -73,14 +72,16 @@ extern "C" PIRP NTAPI IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_
 
 namespace {
 
-NTSTATUS AttachControlBuffers(PIRP irp, ULONG code, PVOID input, ULONG input_length, PVOID output, ULONG output_length) {
+NTSTATUS AttachControlBuffers(PIRP irp, ULONG code, PVOID input, ULONG input_length, PVOID output,
+                              ULONG output_length) {
   const ULONG method = code & 3;
   if (method == METHOD_NEITHER) {
     irp->UserBuffer = output;
     IoGetNextIrpStackLocation(irp)->Parameters.DeviceIoControl.Type3InputBuffer = input;
     return STATUS_SUCCESS;
   }
-  const ULONG system_length = method == METHOD_BUFFERED && output_length > input_length ? output_length : input_length;
+  const ULONG system_length =
+      method == METHOD_BUFFERED && output_length > input_length ? output_length : input_length;
   if (system_length != 0) {
     irp->AssociatedIrp.SystemBuffer = ExAllocatePoolWithTag(NonPagedPoolNx, system_length, kBufferTag);
     if (irp->AssociatedIrp.SystemBuffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
@@ -106,9 +107,11 @@ NTSTATUS AttachControlBuffers(PIRP irp, ULONG code, PVOID input, ULONG input_len
 /// Differs from NT: none.
 /// Source: WDK wdm/IoBuildDeviceIoControlRequest.
 NT_EXPORT(IoBuildDeviceIoControlRequest, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" PIRP NTAPI IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject, PVOID InputBuffer,
-                                                    ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength,
-                                                    BOOLEAN InternalDeviceIoControl, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
+extern "C" PIRP NTAPI IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject,
+                                                    PVOID InputBuffer, ULONG InputBufferLength,
+                                                    PVOID OutputBuffer, ULONG OutputBufferLength,
+                                                    BOOLEAN InternalDeviceIoControl, PKEVENT Event,
+                                                    PIO_STATUS_BLOCK IoStatusBlock) {
   PIRP irp = IoAllocateIrp(DeviceObject->StackSize, FALSE);
   if (irp == nullptr) return nullptr;
   PIO_STACK_LOCATION stack = IoGetNextIrpStackLocation(irp);
@@ -116,7 +119,8 @@ extern "C" PIRP NTAPI IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE
   stack->Parameters.DeviceIoControl.IoControlCode = IoControlCode;
   stack->Parameters.DeviceIoControl.InputBufferLength = InputBufferLength;
   stack->Parameters.DeviceIoControl.OutputBufferLength = OutputBufferLength;
-  NTSTATUS status = AttachControlBuffers(irp, IoControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+  NTSTATUS status = AttachControlBuffers(irp, IoControlCode, InputBuffer, InputBufferLength, OutputBuffer,
+                                         OutputBufferLength);
   if (!NT_SUCCESS(status)) {
     if (irp->Flags & IRP_DEALLOCATE_BUFFER) ExFreePool(irp->AssociatedIrp.SystemBuffer);
     IoFreeIrp(irp);

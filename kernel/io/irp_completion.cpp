@@ -14,15 +14,13 @@ typedef VOID(NTAPI* PKKERNEL_ROUTINE)(PKAPC Apc, PKNORMAL_ROUTINE* NormalRoutine
                                       PVOID* SystemArgument1, PVOID* SystemArgument2);
 typedef VOID(NTAPI* PKRUNDOWN_ROUTINE)(PKAPC Apc);
 VOID NTAPI KeInitializeApc(PKAPC Apc, PKTHREAD Thread, ULONG Environment, PKKERNEL_ROUTINE KernelRoutine,
-                           PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE ApcMode,
-                           PVOID NormalContext);
+                           PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine,
+                           KPROCESSOR_MODE ApcMode, PVOID NormalContext);
 BOOLEAN NTAPI KeInsertQueueApc(PKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
 }
 
-/// Hands an IRP to a driver: makes the next stack location current and calls the dispatch routine of its major
-/// function. Out of stack locations: bug check 0x35.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
+/// Hands an IRP to a driver: makes the next stack location current and calls the dispatch routine of its
+/// major function. Out of stack locations: bug check 0x35. IRQL: <= DISPATCH_LEVEL. Differs from NT: none.
 /// Source: WDK wdm/IofCallDriver.
 NT_EXPORT(IofCallDriver, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
@@ -110,12 +108,10 @@ void CompleteMaster(PIRP part) {
 
 }  // namespace
 
-/// Completes an IRP: calls the completion routines upwards, then returns the result to whoever asked (in the context of
-/// the asking thread, by a special kernel APC, unless its service call still runs). Completing an IRP twice is bug check
-/// 0x44, with a cancel routine set 0x48.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IofCompleteRequest.
+/// Completes an IRP: calls the completion routines upwards, then returns the result to whoever asked (in the
+/// context of the asking thread, by a special kernel APC, unless its service call still runs). Completing an
+/// IRP twice is bug check 0x44, with a cancel routine set 0x48. IRQL: <= DISPATCH_LEVEL. Differs from NT:
+/// none. Source: WDK wdm/IofCompleteRequest.
 NT_EXPORT(IofCompleteRequest, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
   if (Irp->Type != IO_TYPE_IRP || Irp->CurrentLocation > Irp->StackCount + 1) {
@@ -136,13 +132,15 @@ extern "C" VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     KeSetEvent(Irp->UserEvent, PriorityBoost, FALSE);
     return;
   }
-  if ((Irp->Flags & IRP_DEFER_IO_COMPLETION) && !Irp->PendingReturned) return;  // the service call goes on with it
+  if ((Irp->Flags & IRP_DEFER_IO_COMPLETION) && !Irp->PendingReturned)
+    return;  // the service call goes on with it
   PETHREAD thread = Irp->Tail.Overlay.Thread;
   PFILE_OBJECT file = Irp->Tail.Overlay.OriginalFileObject;
   if (thread == nullptr) {  // IoAllocateIrp without a completion routine that keeps it: nobody waits
     KeBugCheckEx(MULTIPLE_IRP_COMPLETE_REQUESTS, reinterpret_cast<ULONG_PTR>(Irp), __LINE__, 0, 0);
   }
-  KeInitializeApc(&Irp->Tail.Apc, &thread->Tcb, Irp->ApcEnvironment, CompletionApc, AbortedApc, nullptr, KernelMode, nullptr);
+  KeInitializeApc(&Irp->Tail.Apc, &thread->Tcb, Irp->ApcEnvironment, CompletionApc, AbortedApc, nullptr,
+                  KernelMode, nullptr);
   KeInsertQueueApc(&Irp->Tail.Apc, file, nullptr, PriorityBoost);
 }
 
@@ -152,7 +150,9 @@ extern "C" VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
 /// Source: WDK wdm/IoCompleteRequest.
 #undef IoCompleteRequest
 NT_EXPORT(IoCompleteRequest, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoCompleteRequest(PIRP Irp, CCHAR PriorityBoost) { IofCompleteRequest(Irp, PriorityBoost); }
+extern "C" VOID NTAPI IoCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
+  IofCompleteRequest(Irp, PriorityBoost);
+}
 
 namespace {
 
@@ -162,7 +162,8 @@ VOID NTAPI UserApcDone(PKAPC Apc, PKNORMAL_ROUTINE*, PVOID*, PVOID*, PVOID*) {
 
 void CopyInput(PIRP irp) {
   if (!(irp->Flags & IRP_BUFFERED_IO)) return;
-  const bool has_data = (irp->Flags & IRP_INPUT_OPERATION) && !NT_ERROR(irp->IoStatus.Status) && irp->UserBuffer != nullptr;
+  const bool has_data =
+      (irp->Flags & IRP_INPUT_OPERATION) && !NT_ERROR(irp->IoStatus.Status) && irp->UserBuffer != nullptr;
   if (has_data) RtlCopyMemory(irp->UserBuffer, irp->AssociatedIrp.SystemBuffer, irp->IoStatus.Information);
   if (irp->Flags & IRP_DEALLOCATE_BUFFER) ExFreePool(irp->AssociatedIrp.SystemBuffer);
   irp->Flags &= ~(IRP_DEALLOCATE_BUFFER | IRP_BUFFERED_IO);
@@ -171,7 +172,8 @@ void CopyInput(PIRP irp) {
 // The request failed before it went pending: the caller learns it from the returned status alone.
 void Forget(PIRP irp, PFILE_OBJECT file) {
   if (file != nullptr && !(irp->Flags & IRP_CREATE_OPERATION)) ObfDereferenceObject(file);
-  if (irp->UserEvent != nullptr && file != nullptr && !(irp->Flags & IRP_SYNCHRONOUS_API)) ObfDereferenceObject(irp->UserEvent);
+  if (irp->UserEvent != nullptr && file != nullptr && !(irp->Flags & IRP_SYNCHRONOUS_API))
+    ObfDereferenceObject(irp->UserEvent);
   IoFreeIrp(irp);
 }
 
@@ -207,8 +209,9 @@ extern "C" VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject) {
     return;
   }
   PVOID context = Irp->Overlay.AsynchronousParameters.UserApcContext;
-  KeInitializeApc(&Irp->Tail.Apc, reinterpret_cast<PKTHREAD>(KeGetCurrentThread()), Irp->ApcEnvironment, UserApcDone, nullptr,
-                  reinterpret_cast<PKNORMAL_ROUTINE>(reinterpret_cast<PVOID>(routine)), KernelMode, context);
+  KeInitializeApc(&Irp->Tail.Apc, reinterpret_cast<PKTHREAD>(KeGetCurrentThread()), Irp->ApcEnvironment,
+                  UserApcDone, nullptr, reinterpret_cast<PKNORMAL_ROUTINE>(reinterpret_cast<PVOID>(routine)),
+                  KernelMode, context);
   KeInsertQueueApc(&Irp->Tail.Apc, Irp->UserIosb, nullptr, 0);
 }
 
@@ -220,7 +223,8 @@ extern "C" NTSTATUS IopCallAndFreeIrp(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
   Irp->UserIosb = &iosb;
   Irp->Flags |= IRP_CLOSE_OPERATION | IRP_SYNCHRONOUS_API;
   Irp->Tail.Overlay.Thread = reinterpret_cast<PETHREAD>(KeGetCurrentThread());
-  if (IofCallDriver(DeviceObject, Irp) == STATUS_PENDING) KeWaitForSingleObject(&event, Executive, KernelMode, FALSE, nullptr);
+  if (IofCallDriver(DeviceObject, Irp) == STATUS_PENDING)
+    KeWaitForSingleObject(&event, Executive, KernelMode, FALSE, nullptr);
   IoFreeIrp(Irp);
   return iosb.Status;
 }

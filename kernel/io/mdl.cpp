@@ -7,8 +7,10 @@
 /// Differs from NT: ChargeQuota is ignored.
 /// Source: WDK wdm/IoAllocateMdl.
 NT_EXPORT(IoAllocateMdl, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelIo.*");
-extern "C" PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN, PIRP Irp) {
-  const SIZE_T size = sizeof(MDL) + sizeof(PFN_NUMBER) * ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Length);
+extern "C" PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN,
+                                    PIRP Irp) {
+  const SIZE_T size =
+      sizeof(MDL) + sizeof(PFN_NUMBER) * ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Length);
   if (size > 0x7FFF) return nullptr;  // MDL.Size is a CSHORT: about 16 MiB, Windows cuts off later
   auto* mdl = static_cast<PMDL>(ExAllocatePoolWithTag(NonPagedPoolNx, size, ' ldM'));
   if (mdl == nullptr) return nullptr;
@@ -54,5 +56,6 @@ extern "C" VOID NTAPI IoBuildPartialMdl(PMDL SourceMdl, PMDL TargetMdl, PVOID Vi
                                             (SourceMdl->MdlFlags & kInherited));
   TargetMdl->MappedSystemVa = static_cast<UCHAR*>(SourceMdl->MappedSystemVa) + distance;
   const ULONG pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Length);
-  RtlCopyMemory(MmGetMdlPfnArray(TargetMdl), MmGetMdlPfnArray(SourceMdl) + first_page, pages * sizeof(PFN_NUMBER));
+  RtlCopyMemory(MmGetMdlPfnArray(TargetMdl), MmGetMdlPfnArray(SourceMdl) + first_page,
+                pages * sizeof(PFN_NUMBER));
 }

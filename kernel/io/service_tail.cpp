@@ -1,4 +1,5 @@
-// The common end of the file services: send the request, wait where the file is synchronous, return the result.
+// The common end of the file services: send the request, wait where the file is synchronous, return the
+// result.
 #include "io_internal.h"
 
 namespace {
@@ -17,7 +18,8 @@ NTSTATUS AwaitSynchronous(PFILE_OBJECT file) {
 }  // namespace
 
 extern "C" NTSTATUS IopSynchronousServiceTail(PDEVICE_OBJECT DeviceObject, PIRP Irp, PFILE_OBJECT FileObject,
-                                              BOOLEAN DeferredCompletion, KPROCESSOR_MODE, BOOLEAN SynchronousIo) {
+                                              BOOLEAN DeferredCompletion, KPROCESSOR_MODE,
+                                              BOOLEAN SynchronousIo) {
   if (DeferredCompletion) Irp->Flags |= IRP_DEFER_IO_COMPLETION;
   ObfReferenceObject(FileObject);  // ours, while IopCompleteRequest gives the request's back
   IopQueueThreadIrp(Irp);
@@ -76,7 +78,8 @@ NTSTATUS BeginService(HANDLE handle, HANDLE event, FileService* service) {
   return STATUS_SUCCESS;
 }
 
-PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc, PVOID apc_context, UCHAR major) {
+PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc,
+                              PVOID apc_context, UCHAR major) {
   PIRP irp = service->irp;
   irp->Tail.Overlay.OriginalFileObject = service->file;
   irp->Tail.Overlay.Thread = reinterpret_cast<PETHREAD>(KeGetCurrentThread());

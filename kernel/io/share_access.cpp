@@ -6,9 +6,12 @@
 namespace {
 
 io::ShareRequest RequestOf(ACCESS_MASK access, ULONG share) {
-  return {(access & (FILE_EXECUTE | FILE_READ_DATA)) != 0,  (access & (FILE_WRITE_DATA | FILE_APPEND_DATA)) != 0,
-          (access & DELETE) != 0,                           (share & FILE_SHARE_READ) != 0,
-          (share & FILE_SHARE_WRITE) != 0,                  (share & FILE_SHARE_DELETE) != 0};
+  return {(access & (FILE_EXECUTE | FILE_READ_DATA)) != 0,
+          (access & (FILE_WRITE_DATA | FILE_APPEND_DATA)) != 0,
+          (access & DELETE) != 0,
+          (share & FILE_SHARE_READ) != 0,
+          (share & FILE_SHARE_WRITE) != 0,
+          (share & FILE_SHARE_DELETE) != 0};
 }
 
 io::ShareRequest RequestOf(PFILE_OBJECT file) {
@@ -26,18 +29,19 @@ void Remember(PFILE_OBJECT file, const io::ShareRequest& request) {
 }
 
 static_assert(sizeof(SHARE_ACCESS) == sizeof(io::ShareState));
-io::ShareState* StateOf(PSHARE_ACCESS access) { return reinterpret_cast<io::ShareState*>(access); }
+io::ShareState* StateOf(PSHARE_ACCESS access) {
+  return reinterpret_cast<io::ShareState*>(access);
+}
 
 }  // namespace
 
-/// Whether a file may be opened with this access and sharing beside those who have it open: STATUS_SHARING_VIOLATION if
-/// not. With Update the opener is entered at once. The caller serializes.
-/// IRQL: <= APC_LEVEL (nothing here is pageable).
-/// Differs from NT: none.
-/// Source: WDK wdm/IoCheckShareAccess.
+/// Whether a file may be opened with this access and sharing beside those who have it open:
+/// STATUS_SHARING_VIOLATION if not. With Update the opener is entered at once. The caller serializes. IRQL:
+/// <= APC_LEVEL (nothing here is pageable). Differs from NT: none. Source: WDK wdm/IoCheckShareAccess.
 NT_EXPORT(IoCheckShareAccess, nt::AtMost(APC_LEVEL), Full, "KernelIo.* ShareCheck.*");
-extern "C" NTSTATUS NTAPI IoCheckShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredShareAccess, PFILE_OBJECT FileObject,
-                                             PSHARE_ACCESS ShareAccess, BOOLEAN Update) {
+extern "C" NTSTATUS NTAPI IoCheckShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredShareAccess,
+                                             PFILE_OBJECT FileObject, PSHARE_ACCESS ShareAccess,
+                                             BOOLEAN Update) {
   const io::ShareRequest request = RequestOf(DesiredAccess, DesiredShareAccess);
   Remember(FileObject, request);
   if (io::ShareConflicts(*StateOf(ShareAccess), request)) return STATUS_SHARING_VIOLATION;
@@ -50,8 +54,8 @@ extern "C" NTSTATUS NTAPI IoCheckShareAccess(ACCESS_MASK DesiredAccess, ULONG De
 /// Differs from NT: none.
 /// Source: WDK wdm/IoSetShareAccess.
 NT_EXPORT(IoSetShareAccess, nt::AtMost(APC_LEVEL), Full, "KernelIo.* ShareCheck.*");
-extern "C" VOID NTAPI IoSetShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredShareAccess, PFILE_OBJECT FileObject,
-                                       PSHARE_ACCESS ShareAccess) {
+extern "C" VOID NTAPI IoSetShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredShareAccess,
+                                       PFILE_OBJECT FileObject, PSHARE_ACCESS ShareAccess) {
   const io::ShareRequest request = RequestOf(DesiredAccess, DesiredShareAccess);
   Remember(FileObject, request);
   *StateOf(ShareAccess) = {};

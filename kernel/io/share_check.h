@@ -21,13 +21,15 @@ struct ShareRequest {
   bool Accesses() const { return read || write || del; }
 };
 
-// Whether `request` conflicts with who has the file open: it wants what an opener does not share, or an opener does
-// what it does not share. An open without read, write or delete access conflicts with nobody.
+// Whether `request` conflicts with who has the file open: it wants what an opener does not share, or an
+// opener does what it does not share. An open without read, write or delete access conflicts with nobody.
 inline bool ShareConflicts(const ShareState& state, const ShareRequest& request) {
   if (!request.Accesses()) return false;
-  return (request.read && state.shared_read < state.open_count) || (request.write && state.shared_write < state.open_count) ||
-         (request.del && state.shared_delete < state.open_count) || (state.readers != 0 && !request.share_read) ||
-         (state.writers != 0 && !request.share_write) || (state.deleters != 0 && !request.share_delete);
+  return (request.read && state.shared_read < state.open_count) ||
+         (request.write && state.shared_write < state.open_count) ||
+         (request.del && state.shared_delete < state.open_count) ||
+         (state.readers != 0 && !request.share_read) || (state.writers != 0 && !request.share_write) ||
+         (state.deleters != 0 && !request.share_delete);
 }
 
 inline void ShareAdd(ShareState* state, const ShareRequest& request) {

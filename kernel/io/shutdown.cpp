@@ -15,7 +15,8 @@ LIST_ENTRY g_first = {&g_first, &g_first};
 LIST_ENTRY g_last = {&g_last, &g_last};
 
 NTSTATUS Register(PDEVICE_OBJECT device, LIST_ENTRY* list) {
-  auto* entry = static_cast<Registration*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Registration), 'hSoI'));
+  auto* entry =
+      static_cast<Registration*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Registration), 'hSoI'));
   if (entry == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   ObfReferenceObject(device);
   entry->device = device;
@@ -60,19 +61,21 @@ extern "C" VOID IoShutdownSystem() {
   NotifyAll(&g_last);
 }
 
-/// Asks for an IRP_MJ_SHUTDOWN when the system goes down, before the registry and the file systems are written out.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/IoRegisterShutdownNotification.
+/// Asks for an IRP_MJ_SHUTDOWN when the system goes down, before the registry and the file systems are
+/// written out. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoRegisterShutdownNotification.
 NT_EXPORT(IoRegisterShutdownNotification, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoRegisterShutdownNotification(PDEVICE_OBJECT DeviceObject) { return Register(DeviceObject, &g_first); }
+extern "C" NTSTATUS NTAPI IoRegisterShutdownNotification(PDEVICE_OBJECT DeviceObject) {
+  return Register(DeviceObject, &g_first);
+}
 
 /// The same, after them.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoRegisterLastChanceShutdownNotification.
 NT_EXPORT(IoRegisterLastChanceShutdownNotification, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI IoRegisterLastChanceShutdownNotification(PDEVICE_OBJECT DeviceObject) { return Register(DeviceObject, &g_last); }
+extern "C" NTSTATUS NTAPI IoRegisterLastChanceShutdownNotification(PDEVICE_OBJECT DeviceObject) {
+  return Register(DeviceObject, &g_last);
+}
 
 /// Takes the registrations of a device back.
 /// IRQL: PASSIVE_LEVEL.

@@ -56,14 +56,17 @@ extern "C" PIO_WORKITEM NTAPI IoAllocateWorkItem(PDEVICE_OBJECT DeviceObject) {
 /// Differs from NT: none.
 /// Source: WDK wdm/IoFreeWorkItem.
 NT_EXPORT(IoFreeWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoFreeWorkItem(PIO_WORKITEM IoWorkItem) { ExFreePoolWithTag(IoWorkItem, 'tWoI'); }
+extern "C" VOID NTAPI IoFreeWorkItem(PIO_WORKITEM IoWorkItem) {
+  ExFreePoolWithTag(IoWorkItem, 'tWoI');
+}
 
 /// Has a system worker call the routine at PASSIVE_LEVEL.
 /// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoQueueWorkItem.
 NT_EXPORT(IoQueueWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoQueueWorkItem(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE WorkerRoutine, WORK_QUEUE_TYPE QueueType, PVOID Context) {
+extern "C" VOID NTAPI IoQueueWorkItem(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE WorkerRoutine,
+                                      WORK_QUEUE_TYPE QueueType, PVOID Context) {
   Queue(IoWorkItem, IoWorkItem->IoObject, reinterpret_cast<PVOID>(WorkerRoutine), 0, QueueType, Context);
 }
 
@@ -72,7 +75,8 @@ extern "C" VOID NTAPI IoQueueWorkItem(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUT
 /// Differs from NT: none.
 /// Source: WDK wdm/IoQueueWorkItemEx.
 NT_EXPORT(IoQueueWorkItemEx, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoQueueWorkItemEx(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE_EX WorkerRoutine, WORK_QUEUE_TYPE QueueType, PVOID Context) {
+extern "C" VOID NTAPI IoQueueWorkItemEx(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE_EX WorkerRoutine,
+                                        WORK_QUEUE_TYPE QueueType, PVOID Context) {
   Queue(IoWorkItem, IoWorkItem->IoObject, reinterpret_cast<PVOID>(WorkerRoutine), 1, QueueType, Context);
 }
 
@@ -81,7 +85,9 @@ extern "C" VOID NTAPI IoQueueWorkItemEx(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_RO
 /// Differs from NT: none.
 /// Source: WDK wdm/IoSizeofWorkItem.
 NT_EXPORT(IoSizeofWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" ULONG NTAPI IoSizeofWorkItem() { return sizeof(IO_WORKITEM); }
+extern "C" ULONG NTAPI IoSizeofWorkItem() {
+  return sizeof(IO_WORKITEM);
+}
 
 /// Prepares a work item in memory of the driver, for a device or a driver object.
 /// IRQL: <= DISPATCH_LEVEL.
@@ -98,4 +104,6 @@ extern "C" VOID NTAPI IoInitializeWorkItem(PVOID IoObject, PIO_WORKITEM IoWorkIt
 /// Differs from NT: none.
 /// Source: WDK wdm/IoUninitializeWorkItem.
 NT_EXPORT(IoUninitializeWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoUninitializeWorkItem(PIO_WORKITEM IoWorkItem) { IoWorkItem->IoObject = nullptr; }
+extern "C" VOID NTAPI IoUninitializeWorkItem(PIO_WORKITEM IoWorkItem) {
+  IoWorkItem->IoObject = nullptr;
+}

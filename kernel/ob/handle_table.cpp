@@ -137,7 +137,8 @@ void EnumerateHandles(void (*visit)(HANDLE, PVOID, PVOID, PVOID), PVOID context)
 
 extern "C" NTSTATUS NTAPI ObpCreateHandle(PVOID Object, ACCESS_MASK GrantedAccess, ULONG Attributes,
                                           PVOID Creator, PHANDLE Handle) {
-  if (PVOID caller = reinterpret_cast<PETHREAD>(KeGetCurrentThread())->ServiceCaller; caller != nullptr) Creator = caller;
+  if (PVOID caller = reinterpret_cast<PETHREAD>(KeGetCurrentThread())->ServiceCaller; caller != nullptr)
+    Creator = caller;
   POBJECT_HEADER header = ObjectToHeader(Object);
   POBJECT_TYPE type = ObGetObjectType(Object);
   RtlMapGenericMask(&GrantedAccess, &type->TypeInfo.GenericMapping);

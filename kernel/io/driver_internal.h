@@ -1,0 +1,32 @@
+// Private to the loading and unloading of drivers.
+#pragma once
+
+#include "io_internal.h"
+#include "boot/control.h"
+#include "mm/image.h"
+
+namespace io {
+
+// What a service key says.
+struct ServiceDescription {
+  UNICODE_STRING key;         // full path, pool (kNameTag)
+  UNICODE_STRING name;        // last component, inside `key`
+  UNICODE_STRING image_path;  // NT path, pool (kNameTag)
+  ULONG type;                 // 1 kernel, 2 file system
+};
+NTSTATUS ReadServiceKey(PCUNICODE_STRING key, ServiceDescription* service);
+void FreeServiceDescription(ServiceDescription* service);
+
+// The driver object of a service by its name, referenced.
+NTSTATUS ReferenceDriver(PCUNICODE_STRING name, PDRIVER_OBJECT* driver);
+
+// Makes the driver object of a loaded image and calls its DriverEntry. On failure everything is undone, the
+// image included, unless devices of the driver keep it.
+NTSTATUS StartImage(const ServiceDescription& service, PKLDR_DATA_TABLE_ENTRY image, LoadDetail* detail);
+
+// Runs `routine(context)` on a system worker (nt!IopLoadUnloadDriver) and waits.
+NTSTATUS RunOnWorker(NTSTATUS (*routine)(PVOID context), PVOID context);
+
+void SendDriverEvent(boot::Event event, PKLDR_DATA_TABLE_ENTRY image);
+
+}  // namespace io
