@@ -90,6 +90,8 @@ NTSTATUS AllocateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, PKSTAR
   thread->StartContext = context;
   thread->ExitStatus = STATUS_PENDING;
   thread->SystemThread = 1;
+  thread->Tcb.LockEntries = thread->LockEntryArray;
+  thread->Tcb.LockEntryCount = RTL_NUMBER_OF(thread->LockEntryArray);
   InitializeListHead(&thread->IrpList);
   KeInitializeSpinLock(&thread->IrpListLock);
   thread->Cid = {process->UniqueProcessId, NewClientId()};

@@ -1,0 +1,221 @@
+// The registry's tree, its object type and parse procedure.
+#include "cm_internal.h"
+#include "nt/export.h"
+
+extern "C" {
+POBJECT_TYPE CmKeyObjectType;
+}
+
+/// The type of registry keys.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/ObReferenceObjectByHandle.
+NT_EXPORT_DATA(CmKeyObjectType, Full, "KernelCm.*");
+
+namespace cm {
+
+Key* g_root;
+Key* g_system;
+bool g_dirty;
+bool g_may_write;
+
+namespace {
+
+EX_PUSH_LOCK g_lock;
+
+}  // namespace
+
+void* HiveAllocate(size_t bytes) {
+  return ExAllocatePoolWithTag(NonPagedPoolNx, bytes, '10MC');
+}
+void HiveFree(void* memory) {
+  ExFreePoolWithTag(memory, '10MC');
+}
+char16_t HiveUpcase(char16_t c) {
+  return static_cast<char16_t>(RtlUpcaseUnicodeChar(static_cast<WCHAR>(c)));
+}
+
+RegistryLock::RegistryLock(Access access) : access_(access) {
+  KeEnterCriticalRegion();
+  if (access_ == Access::kExclusive)
+    ExAcquirePushLockExclusiveEx(&g_lock, 0);
+  else
+    ExAcquirePushLockSharedEx(&g_lock, 0);
+}
+
+RegistryLock::~RegistryLock() {
+  if (access_ == Access::kExclusive)
+    ExReleasePushLockExclusiveEx(&g_lock, 0);
+  else
+    ExReleasePushLockSharedEx(&g_lock, 0);
+  KeLeaveCriticalRegion();
+}
+
+bool InSystemHive(const Key* key) {
+  for (; key != nullptr; key = key->parent) {
+    if (key->is_volatile) return false;
+    if (key == g_system) return true;
+  }
+  return false;
+}
+
+void MarkChanged(Key* key) {
+  LARGE_INTEGER now;
+  KeQuerySystemTime(&now);
+  key->last_write = static_cast<uint64_t>(now.QuadPart);
+  if (InSystemHive(key)) g_dirty = true;
+}
+
+NTSTATUS StatusOf(HiveStatus status) {
+  switch (status) {
+    case HiveStatus::kOk:
+      return STATUS_SUCCESS;
+    case HiveStatus::kNoMemory:
+      return STATUS_INSUFFICIENT_RESOURCES;
+    default:
+      return STATUS_REGISTRY_CORRUPT;
+  }
+}
+
+NTSTATUS NewKeyObject(Key* key, PVOID* object) {
+  NTSTATUS status = ObCreateObject(KernelMode, CmKeyObjectType, nullptr, KernelMode, nullptr,
+                                   sizeof(CM_KEY_BODY), 0, 0, object);
+  if (!NT_SUCCESS(status)) return status;
+  auto* body = static_cast<PCM_KEY_BODY>(*object);
+  body->Type = kKeyBodyType;
+  body->KeyControlBlock = key;
+  ++key->references;
+  return STATUS_SUCCESS;
+}
+
+namespace {
+
+VOID NTAPI DeleteKeyObject(PVOID object) {
+  RegistryLock lock(RegistryLock::Access::kExclusive);
+  Key* key = static_cast<PCM_KEY_BODY>(object)->KeyControlBlock;
+  if (key != nullptr && --key->references == 0 && key->deleted) DestroyKey(key);
+}
+
+Text TakeComponent(Text* rest) {
+  while (rest->length != 0 && rest->data[0] == u'\\') {
+    ++rest->data;
+    --rest->length;
+  }
+  Text component = {rest->data, 0};
+  while (component.length < rest->length && rest->data[component.length] != u'\\') ++component.length;
+  rest->data += component.length;
+  rest->length = static_cast<uint16_t>(rest->length - component.length);
+  return component;
+}
+
+bool OnlySeparators(Text text) {
+  for (uint16_t i = 0; i < text.length; ++i) {
+    if (text.data[i] != u'\\') return false;
+  }
+  return true;
+}
+
+// Creates the last component of a name below `parent`.
+NTSTATUS CreateLast(Key* parent, Text name, KeyParseContext* context, Key** key) {
+  if (name.length > 255) return STATUS_INVALID_PARAMETER;
+  if (parent->is_volatile && !context->is_volatile && parent != g_root) return STATUS_CHILD_MUST_BE_VOLATILE;
+  *key = CreateKey(parent, name, context->is_volatile);
+  if (*key == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  MarkChanged(*key);
+  MarkChanged(parent);
+  context->disposition = REG_CREATED_NEW_KEY;
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS Walk(Key* start, Text name, KeyParseContext* context, Key** found) {
+  Key* key = start;
+  for (;;) {
+    const Text component = TakeComponent(&name);
+    if (component.length == 0) break;
+    Key* child = FindChild(key, component);
+    if (child == nullptr) {
+      const bool last = OnlySeparators(name);
+      // Windows: a missing parent is a missing name, too, for keys.
+      if (!last || context == nullptr || !context->create) return STATUS_OBJECT_NAME_NOT_FOUND;
+      return CreateLast(key, component, context, found);
+    }
+    key = child;
+  }
+  *found = key;
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS NTAPI ParseKey(PVOID ParseObject, PVOID, PACCESS_STATE, KPROCESSOR_MODE, ULONG, PUNICODE_STRING,
+                        PUNICODE_STRING RemainingName, PVOID Context, PSECURITY_QUALITY_OF_SERVICE,
+                        PVOID* Object) {
+  auto* context = static_cast<KeyParseContext*>(Context);
+  if (context != nullptr && context->magic != kParseMagic) return STATUS_OBJECT_TYPE_MISMATCH;
+  RegistryLock lock(RegistryLock::Access::kExclusive);
+  Key* start = static_cast<PCM_KEY_BODY>(ParseObject)->KeyControlBlock;
+  if (start->deleted) return STATUS_KEY_DELETED;
+  Key* key;
+  NTSTATUS status = Walk(start, TextOf(RemainingName), context, &key);
+  return NT_SUCCESS(status) ? NewKeyObject(key, Object) : status;
+}
+
+NTSTATUS CreateRootObject() {
+  UNICODE_STRING name = ob::String(L"\\REGISTRY");
+  OBJECT_ATTRIBUTES attributes;
+  InitializeObjectAttributes(&attributes, &name, OBJ_PERMANENT | OBJ_CASE_INSENSITIVE, nullptr, nullptr);
+  PVOID object;
+  NTSTATUS status = ObCreateObject(KernelMode, CmKeyObjectType, &attributes, KernelMode, nullptr,
+                                   sizeof(CM_KEY_BODY), 0, 0, &object);
+  if (!NT_SUCCESS(status)) return status;
+  auto* body = static_cast<PCM_KEY_BODY>(object);
+  body->Type = kKeyBodyType;
+  body->KeyControlBlock = g_root;
+  ++g_root->references;
+  return ObInsertObject(object, nullptr, 0, 0, nullptr, nullptr);
+}
+
+Key* Make(Key* parent, const char16_t* name, bool is_volatile) {
+  Text text = {name, 0};
+  while (name[text.length] != 0) ++text.length;
+  if (parent != nullptr) {
+    if (Key* key = FindChild(parent, text); key != nullptr) return key;
+  }
+  return CreateKey(parent, text, is_volatile);
+}
+
+// The volatile frame of the registry, and the keys of the system hive that everybody expects.
+bool MakeFrame() {
+  g_root = Make(nullptr, u"REGISTRY", true);
+  if (g_root == nullptr) return false;
+  Key* machine = Make(g_root, u"MACHINE", true);
+  if (machine == nullptr || Make(g_root, u"USER", true) == nullptr) return false;
+  g_system = Make(machine, u"SYSTEM", false);
+  Key* hardware = Make(machine, u"HARDWARE", true);
+  if (g_system == nullptr || hardware == nullptr) return false;
+  Key* description = Make(hardware, u"DESCRIPTION", true);
+  if (description == nullptr || Make(description, u"System", true) == nullptr ||
+      Make(hardware, u"DEVICEMAP", true) == nullptr)
+    return false;
+  Key* control_set = Make(g_system, u"CurrentControlSet", false);
+  return control_set != nullptr && Make(control_set, u"Services", false) != nullptr &&
+         Make(control_set, u"Control", false) != nullptr && Make(control_set, u"Enum", false) != nullptr;
+}
+
+}  // namespace
+}  // namespace cm
+
+extern "C" NTSTATUS CmInitSystem() {
+  const ob::TypeDescription type = {L"Key",
+                                    ' yeK',
+                                    {KEY_READ, KEY_WRITE, KEY_EXECUTE, KEY_ALL_ACCESS},
+                                    KEY_ALL_ACCESS,
+                                    cm::DeleteKeyObject,
+                                    nullptr,
+                                    cm::ParseKey,
+                                    nullptr,
+                                    false,
+                                    0};
+  NTSTATUS status = ob::CreateType(type, &CmKeyObjectType);
+  if (!NT_SUCCESS(status)) return status;
+  if (!cm::MakeFrame()) return STATUS_INSUFFICIENT_RESOURCES;
+  return cm::CreateRootObject();
+}

@@ -1,0 +1,324 @@
+// Zw services on keys and values.
+#include "cm_internal.h"
+#include "nt/export.h"
+
+// ntddk's, which the mingw-w64 headers lack.
+typedef struct _KEY_NAME_INFORMATION {
+  ULONG NameLength;
+  WCHAR Name[1];
+} KEY_NAME_INFORMATION;
+
+namespace cm {
+namespace {
+
+// The key of a handle for the length of a call, with the registry locked.
+template <typename Function>
+NTSTATUS WithKey(HANDLE handle, ACCESS_MASK wanted, RegistryLock::Access access, Function function) {
+  PVOID object;
+  ACCESS_MASK granted;
+  NTSTATUS status = ob::ReferenceHandle(handle, CmKeyObjectType, &object, &granted);
+  if (!NT_SUCCESS(status)) return status;
+  if ((granted & wanted) != wanted) {
+    status = STATUS_ACCESS_DENIED;
+  } else {
+    RegistryLock lock(access);
+    Key* key = static_cast<PCM_KEY_BODY>(object)->KeyControlBlock;
+    status = key->deleted ? STATUS_KEY_DELETED : function(key);
+  }
+  ObfDereferenceObject(object);
+  return status;
+}
+
+// Fills a caller's buffer with what fits; remembers what all of it would take.
+class Output {
+ public:
+  Output(PVOID buffer, ULONG length) : buffer_(static_cast<UCHAR*>(buffer)), length_(length) {}
+  // Copies what fits of `bytes` to `offset`.
+  void Put(ULONG offset, const void* data, ULONG bytes) {
+    if (offset < length_)
+      RtlCopyMemory(buffer_ + offset, data, bytes < length_ - offset ? bytes : length_ - offset);
+    if (offset + bytes > needed_) needed_ = offset + bytes;
+  }
+  template <typename T>
+  void PutNumber(ULONG offset, T value) {
+    Put(offset, &value, sizeof(value));
+  }
+  // `fixed`: the part without which the answer is STATUS_BUFFER_TOO_SMALL; with it but not all,
+  // STATUS_BUFFER_OVERFLOW.
+  NTSTATUS Finish(ULONG fixed, PULONG result_length) const {
+    *result_length = needed_ > fixed ? needed_ : fixed;
+    if (length_ < fixed) return STATUS_BUFFER_TOO_SMALL;
+    return length_ < needed_ ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
+  }
+
+ private:
+  UCHAR* buffer_;
+  ULONG length_;
+  ULONG needed_ = 0;
+};
+
+NTSTATUS QueryKeyName(const Key* key, Output* output, PULONG result_length) {
+  ULONG length = 0;
+  for (const Key* part = key; part != nullptr; part = part->parent)
+    length += (part->name_length + 1) * sizeof(WCHAR);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_NAME_INFORMATION, NameLength), length);
+  ULONG end = FIELD_OFFSET(KEY_NAME_INFORMATION, Name) + length;
+  for (const Key* part = key; part != nullptr; part = part->parent) {
+    end -= part->name_length * sizeof(WCHAR);
+    output->Put(end, part->name, part->name_length * sizeof(WCHAR));
+    end -= sizeof(WCHAR);
+    output->PutNumber<WCHAR>(end, L'\\');
+  }
+  return output->Finish(FIELD_OFFSET(KEY_NAME_INFORMATION, Name), result_length);
+}
+
+NTSTATUS QueryFull(const Key* key, Output* output, PULONG result_length) {
+  const KeyCounts counts = CountsOf(key);
+  output->PutNumber<ULONG64>(FIELD_OFFSET(KEY_FULL_INFORMATION, LastWriteTime), key->last_write);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, TitleIndex), 0);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, ClassOffset), 0xFFFFFFFF);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, ClassLength), 0);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, SubKeys), counts.subkeys);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxNameLen), counts.longest_name);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxClassLen), 0);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, Values), counts.values);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxValueNameLen), counts.longest_value_name);
+  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxValueDataLen), counts.longest_value_data);
+  return output->Finish(FIELD_OFFSET(KEY_FULL_INFORMATION, Class), result_length);
+}
+
+NTSTATUS QueryKey(const Key* key, KEY_INFORMATION_CLASS information_class, PVOID buffer, ULONG length,
+                  PULONG result_length) {
+  Output output(buffer, length);
+  const ULONG name_bytes = key->name_length * sizeof(WCHAR);
+  switch (information_class) {
+    case KeyBasicInformation:
+      output.PutNumber<ULONG64>(FIELD_OFFSET(KEY_BASIC_INFORMATION, LastWriteTime), key->last_write);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_BASIC_INFORMATION, TitleIndex), 0);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_BASIC_INFORMATION, NameLength), name_bytes);
+      output.Put(FIELD_OFFSET(KEY_BASIC_INFORMATION, Name), key->name, name_bytes);
+      return output.Finish(FIELD_OFFSET(KEY_BASIC_INFORMATION, Name), result_length);
+    case KeyNodeInformation:
+      output.PutNumber<ULONG64>(FIELD_OFFSET(KEY_NODE_INFORMATION, LastWriteTime), key->last_write);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, TitleIndex), 0);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, ClassOffset), 0xFFFFFFFF);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, ClassLength), 0);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, NameLength), name_bytes);
+      output.Put(FIELD_OFFSET(KEY_NODE_INFORMATION, Name), key->name, name_bytes);
+      return output.Finish(FIELD_OFFSET(KEY_NODE_INFORMATION, Name), result_length);
+    case KeyFullInformation:
+      return QueryFull(key, &output, result_length);
+    case KeyNameInformation:
+      return QueryKeyName(key, &output, result_length);
+    default:
+      return STATUS_INVALID_PARAMETER;
+  }
+}
+
+NTSTATUS QueryValue(const Value* value, KEY_VALUE_INFORMATION_CLASS information_class, PVOID buffer,
+                    ULONG length, PULONG result_length) {
+  Output output(buffer, length);
+  const ULONG name_bytes = value->name_length * sizeof(WCHAR);
+  switch (information_class) {
+    case KeyValueBasicInformation:
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, TitleIndex), 0);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, Type), value->type);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, NameLength), name_bytes);
+      output.Put(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, Name), value->name, name_bytes);
+      return output.Finish(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, Name), result_length);
+    case KeyValueFullInformation: {
+      const ULONG data = (FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Name) + name_bytes + 7) & ~7u;
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, TitleIndex), 0);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Type), value->type);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, DataOffset), data);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, DataLength), value->data_length);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, NameLength), name_bytes);
+      output.Put(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Name), value->name, name_bytes);
+      output.Put(data, value->data, value->data_length);
+      return output.Finish(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Name), result_length);
+    }
+    case KeyValuePartialInformation:
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, TitleIndex), 0);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, Type), value->type);
+      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, DataLength), value->data_length);
+      output.Put(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, Data), value->data, value->data_length);
+      return output.Finish(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, Data), result_length);
+    default:
+      return STATUS_INVALID_PARAMETER;
+  }
+}
+
+NTSTATUS OpenOrCreate(PHANDLE handle, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes,
+                      KeyParseContext* context) {
+  return ObOpenObjectByName(attributes, CmKeyObjectType, KernelMode, nullptr, access, context, handle);
+}
+
+}  // namespace
+}  // namespace cm
+
+using cm::RegistryLock;
+
+/// Opens a registry key, creating it if it is not there (its parent must be).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the class string is not kept; link keys are not supported.
+/// Source: WDK wdm/ZwCreateKey.
+NT_EXPORT(ZwCreateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
+                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG, PUNICODE_STRING,
+                                      ULONG CreateOptions, PULONG Disposition) {
+  ob::KernelServiceScope scope;
+  if (CreateOptions & REG_OPTION_CREATE_LINK) return STATUS_NOT_SUPPORTED;
+  cm::KeyParseContext context = {cm::kParseMagic, true, (CreateOptions & REG_OPTION_VOLATILE) != 0,
+                                 REG_OPENED_EXISTING_KEY};
+  NTSTATUS status = cm::OpenOrCreate(KeyHandle, DesiredAccess, ObjectAttributes, &context);
+  if (NT_SUCCESS(status) && Disposition != nullptr) *Disposition = context.disposition;
+  return status;
+}
+
+/// Opens a registry key.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: WDK wdm/ZwOpenKey.
+NT_EXPORT(ZwOpenKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
+                                    POBJECT_ATTRIBUTES ObjectAttributes) {
+  ob::KernelServiceScope scope;
+  cm::KeyParseContext context = {cm::kParseMagic, false, false, 0};
+  return cm::OpenOrCreate(KeyHandle, DesiredAccess, ObjectAttributes, &context);
+}
+
+/// Opens a registry key; the options (backup, link) change nothing here.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the options are ignored.
+/// Source: WDK wdm/ZwOpenKeyEx.
+NT_EXPORT(ZwOpenKeyEx, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwOpenKeyEx(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
+                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG) {
+  ob::KernelServiceScope scope;
+  cm::KeyParseContext context = {cm::kParseMagic, false, false, 0};
+  return cm::OpenOrCreate(KeyHandle, DesiredAccess, ObjectAttributes, &context);
+}
+
+/// Sets a value of a key.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ZwSetValueKey.
+NT_EXPORT(ZwSetValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG, ULONG Type,
+                                        PVOID Data, ULONG DataSize) {
+  ob::KernelServiceScope scope;
+  if (ValueName->Length % sizeof(WCHAR) != 0 || ValueName->Length > 16383 * sizeof(WCHAR))
+    return STATUS_INVALID_PARAMETER;
+  return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, [&](cm::Key* key) {
+    NTSTATUS status = cm::StatusOf(cm::SetValue(key, cm::TextOf(ValueName), Type, Data, DataSize));
+    if (NT_SUCCESS(status)) cm::MarkChanged(key);
+    return status;
+  });
+}
+
+/// A value of a key.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the aligned classes (Align64) are not supported.
+/// Source: WDK wdm/ZwQueryValueKey.
+NT_EXPORT(ZwQueryValueKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
+                                          KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
+                                          ULONG Length, PULONG ResultLength) {
+  ob::KernelServiceScope scope;
+  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, [&](cm::Key* key) {
+    const cm::Value* value = cm::FindValue(key, cm::TextOf(ValueName));
+    if (value == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
+    return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
+  });
+}
+
+/// The value at an index of a key, in the order in which they were set.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the aligned classes (Align64) are not supported.
+/// Source: WDK wdm/ZwEnumerateValueKey.
+NT_EXPORT(ZwEnumerateValueKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwEnumerateValueKey(HANDLE KeyHandle, ULONG Index,
+                                              KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
+                                              ULONG Length, PULONG ResultLength) {
+  ob::KernelServiceScope scope;
+  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, [&](cm::Key* key) {
+    const cm::Value* value = cm::ValueAt(key, Index);
+    if (value == nullptr) return STATUS_NO_MORE_ENTRIES;
+    return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
+  });
+}
+
+/// Facts of a key: times, number and lengths of what is in it, its name.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: classes KeyBasic, KeyNode, KeyFull and KeyName only.
+/// Source: WDK wdm/ZwQueryKey.
+NT_EXPORT(ZwQueryKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS InformationClass,
+                                     PVOID Information, ULONG Length, PULONG ResultLength) {
+  ob::KernelServiceScope scope;
+  const ACCESS_MASK access = InformationClass == KeyNameInformation ? 0 : KEY_QUERY_VALUE;
+  return cm::WithKey(KeyHandle, access, RegistryLock::Access::kShared, [&](cm::Key* key) {
+    return cm::QueryKey(key, InformationClass, Information, Length, ResultLength);
+  });
+}
+
+/// The subkey at an index of a key, in alphabetical order.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: classes KeyBasic, KeyNode and KeyFull only.
+/// Source: WDK wdm/ZwEnumerateKey.
+NT_EXPORT(ZwEnumerateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwEnumerateKey(HANDLE KeyHandle, ULONG Index,
+                                         KEY_INFORMATION_CLASS InformationClass, PVOID Information,
+                                         ULONG Length, PULONG ResultLength) {
+  ob::KernelServiceScope scope;
+  return cm::WithKey(KeyHandle, KEY_ENUMERATE_SUB_KEYS, RegistryLock::Access::kShared, [&](cm::Key* key) {
+    const cm::Key* child = cm::ChildAt(key, Index);
+    if (child == nullptr) return STATUS_NO_MORE_ENTRIES;
+    return cm::QueryKey(child, InformationClass, Information, Length, ResultLength);
+  });
+}
+
+/// Deletes a key without subkeys; open handles to it answer STATUS_KEY_DELETED from then on.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ZwDeleteKey.
+NT_EXPORT(ZwDeleteKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwDeleteKey(HANDLE KeyHandle) {
+  ob::KernelServiceScope scope;
+  return cm::WithKey(KeyHandle, DELETE, RegistryLock::Access::kExclusive, [](cm::Key* key) {
+    if (key->first_child != nullptr || key == cm::g_root || key == cm::g_system) return STATUS_CANNOT_DELETE;
+    cm::Key* parent = key->parent;
+    if (cm::InSystemHive(key)) cm::g_dirty = true;
+    cm::RemoveKey(key);
+    if (parent != nullptr) cm::MarkChanged(parent);
+    return STATUS_SUCCESS;
+  });
+}
+
+/// Deletes a value of a key.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ZwDeleteValueKey.
+NT_EXPORT(ZwDeleteValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName) {
+  ob::KernelServiceScope scope;
+  return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, [&](cm::Key* key) {
+    if (!cm::DeleteValue(key, cm::TextOf(ValueName))) return STATUS_OBJECT_NAME_NOT_FOUND;
+    cm::MarkChanged(key);
+    return STATUS_SUCCESS;
+  });
+}
+
+/// Writes the registry out.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the whole hive is written, whatever the key.
+/// Source: WDK wdm/ZwFlushKey.
+NT_EXPORT(ZwFlushKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwFlushKey(HANDLE KeyHandle) {
+  ob::KernelServiceScope scope;
+  PVOID object;
+  NTSTATUS status = ob::ReferenceHandle(KeyHandle, CmKeyObjectType, &object, nullptr);
+  if (!NT_SUCCESS(status)) return status;
+  ObfDereferenceObject(object);
+  return CmFlushHives();
+}
