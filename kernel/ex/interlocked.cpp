@@ -109,12 +109,12 @@ namespace {
 class InterruptGuard {
  public:
   explicit InterruptGuard(PKSPIN_LOCK lock) : lock_(lock), flags_(__readeflags()) {
-    _disable();
+    __asm__ volatile("cli" ::: "memory");
     while (_interlockedbittestandset64(reinterpret_cast<volatile LONG64*>(lock_), 0)) YieldProcessor();
   }
   ~InterruptGuard() {
     InterlockedAnd64(reinterpret_cast<volatile LONG64*>(lock_), 0);
-    if (flags_ & 0x200) _enable();
+    if (flags_ & 0x200) __asm__ volatile("sti" ::: "memory");
   }
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
