@@ -93,7 +93,6 @@ extern "C" NTSTATUS MmAccessFault(ULONG FaultCode, PVOID VirtualAddress, KPROCES
                                   PKTRAP_FRAME TrapFrame) {
   using namespace mm;
   const ULONG64 va = Va(VirtualAddress);
-  ++KeGetCurrentPrcb()->PageFaultCount;
   const Walk walk = WalkTables(va);
   if (walk.valid) {
     // Only system pages stop the machine; user pages have no meaning in the kernel's own address space.
