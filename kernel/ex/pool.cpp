@@ -3,6 +3,7 @@
 
 #include "ex/pool_blocks.h"
 #include "ex/pool_tables.h"
+#include "ke/ke.h"
 #include "mm/mm_internal.h"
 #include "nt/eprocess.h"
 
@@ -426,6 +427,7 @@ ULONG64 MmTrimPagedPool() {
     trimmed += mm::TrimRange(region.base() + first * mm::kPageSize, end - first);
     first = region.bitmap().NextUsed(end, region.pages());
   }
+  if (trimmed != 0) KeFlushEntireTb(TRUE, TRUE);
   return trimmed;
 }
 

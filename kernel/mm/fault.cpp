@@ -76,14 +76,11 @@ bool MakeResident(ULONG64 va) {
 
 ULONG64 TrimRange(ULONG64 va, ULONG64 pages) {
   ULONG64 trimmed = 0;
-  {
-    SpinGuard guard(&g_pfn_lock);  // against MmProbeAndLockPages
-    for (ULONG64 i = 0; i < pages; ++i) {
-      // Reserved addresses may still be without a page table.
-      if (WalkTables(va + i * kPageSize).level == 1) MarkTransition(PteOf(va) + i, &trimmed);
-    }
+  SpinGuard guard(&g_pfn_lock);  // against MmProbeAndLockPages
+  for (ULONG64 i = 0; i < pages; ++i) {
+    // Reserved addresses may still be without a page table.
+    if (WalkTables(va + i * kPageSize).level == 1) MarkTransition(PteOf(va) + i, &trimmed);
   }
-  if (trimmed != 0) KeFlushEntireTb(TRUE, TRUE);
   return trimmed;
 }
 

@@ -51,6 +51,13 @@ Protection SectionProtection(ULONG characteristics) {
   return execute ? Protection::kExecuteRead : Protection::kReadOnly;
 }
 
+// Drivers' INIT sections are discarded by name; few linkers set the flag.
+bool IsDiscardable(const SectionHeader& section) {
+  const char* name = section.name;
+  return (section.characteristics & kSectionDiscardable) != 0 ||
+         (name[0] == 'I' && name[1] == 'N' && name[2] == 'I' && name[3] == 'T' && name[4] == 0);
+}
+
 bool IsPageable(const SectionHeader& section) {
   const char* name = section.name;
   return name[0] == 'P' && name[1] == 'A' && name[2] == 'G' && name[3] == 'E' &&
@@ -69,7 +76,7 @@ void DescribeSections(ImageLoad& load) {
     to.pages = static_cast<ULONG>(PagesFor(from.virtual_size));
     to.protection = SectionProtection(from.characteristics);
     to.pageable = IsPageable(from);
-    to.discardable = (from.characteristics & kSectionDiscardable) != 0;
+    to.discardable = IsDiscardable(from);
     RtlCopyMemory(to.name, from.name, sizeof(to.name));
     if (to.protection == Protection::kExecuteReadWrite) {
       ReportLine(load.report, "warning: section ", to.name, " is writable and executable");

@@ -1,4 +1,5 @@
 // Pageable sections of loaded images: locking and trimming.
+#include "ke/ke.h"
 #include "mm/image_internal.h"
 #include "nt/export.h"
 
@@ -65,7 +66,9 @@ extern "C" {
 
 ULONG64 MmTrimDriver(PKLDR_DATA_TABLE_ENTRY Entry) {
   mm::SleepGuard guard(mm::g_load_lock);
-  return mm::TrimImage(mm::ImageOf(Entry));
+  const ULONG64 trimmed = mm::TrimImage(mm::ImageOf(Entry));
+  if (trimmed != 0) KeFlushEntireTb(TRUE, TRUE);
+  return trimmed;
 }
 
 ULONG64 MmTrimPageableImages() {
@@ -74,6 +77,7 @@ ULONG64 MmTrimPageableImages() {
   for (PLIST_ENTRY link = PsLoadedModuleList.Flink; link != &PsLoadedModuleList; link = link->Flink) {
     trimmed += mm::TrimImage(mm::ImageOf(CONTAINING_RECORD(link, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks)));
   }
+  if (trimmed != 0) KeFlushEntireTb(TRUE, TRUE);
   return trimmed;
 }
 

@@ -200,7 +200,8 @@ bool DrainRetired();
 // ---- Paging (fault.cpp) ----
 // Makes the page resident. IRQL <= APC_LEVEL. False: nothing is there, or no memory.
 bool MakeResident(ULONG64 va);
-// Turns valid, unlocked pages into transition pages and flushes every TLB; returns how many.
+// Turns valid, unlocked pages into transition pages; returns how many. The caller flushes every TLB when it
+// is done.
 ULONG64 TrimRange(ULONG64 va, ULONG64 pages);
 
 // ---- Images (image_list.cpp) ----
