@@ -25,18 +25,19 @@ struct Retired {
   ULONG64 pages;
   PFN_NUMBER first_page;  // chain through MMPFN.u1.Flink
 };
-constexpr ULONG kRetiredRanges = 128;
+constexpr ULONG kRetiredRanges = 256;
 constexpr ULONG64 kRetiredPages = 512;
+constexpr ULONG kRetiredLists = 8;
 struct RetiredList {
+  bool draining;
   ULONG count;
   ULONG64 pages;
   Retired entries[kRetiredRanges];
 };
 
 KSPIN_LOCK g_retired_lock;
-RetiredList g_retired_lists[2];  // one is filled while the other drains
-RetiredList* g_retired = &g_retired_lists[0];
-bool g_draining;
+RetiredList g_retired_lists[kRetiredLists];
+RetiredList* g_retired = &g_retired_lists[0];  // the one being filled; 0: every list is being drained
 
 void ReleaseRange(const Retired& range) {
   for (PFN_NUMBER page = range.first_page; page != kNoPage;) {
@@ -60,6 +61,13 @@ ULONG64 ReserveSystemPtes(ULONG64 pages) {
   if (va == 0 || EnsurePageTables(va, pages)) return va;
   g_system_pte_region.Release(va, pages);
   return 0;
+}
+
+RetiredList* FreeList() {
+  for (RetiredList& list : g_retired_lists) {
+    if (!list.draining) return &list;
+  }
+  return nullptr;
 }
 
 ULONG64 Clamp(ULONG64 value, ULONG64 low, ULONG64 high) {
@@ -138,19 +146,27 @@ ULONG64 MapPageList(const PFN_NUMBER* list, ULONG64 pages, Protection protection
 }
 
 bool DrainRetired() {
+  // Not to be preempted: a list that waits for its drainer's next turn is a list that nobody can fill.
+  const KIRQL old_irql = KeGetCurrentIrql();
+  if (old_irql < DISPATCH_LEVEL) KfRaiseIrql(DISPATCH_LEVEL);
   RetiredList* full = nullptr;
   {
     SpinGuard guard(&g_retired_lock);
-    if (g_draining || g_retired->count == 0) return false;
-    g_draining = true;
-    full = g_retired;
-    g_retired = full == &g_retired_lists[0] ? &g_retired_lists[1] : &g_retired_lists[0];
+    if (g_retired != nullptr && g_retired->count != 0) {
+      full = g_retired;
+      full->draining = true;
+      g_retired = FreeList();
+    }
   }
-  KeFlushEntireTb(TRUE, TRUE);
-  ReleaseRetired(full);
-  SpinGuard guard(&g_retired_lock);
-  g_draining = false;
-  return true;
+  if (full != nullptr) {
+    KeFlushEntireTb(TRUE, TRUE);
+    ReleaseRetired(full);
+    SpinGuard guard(&g_retired_lock);
+    full->draining = false;
+    if (g_retired == nullptr) g_retired = full;
+  }
+  if (old_irql < DISPATCH_LEVEL) KeLowerIrql(old_irql);
+  return full != nullptr;
 }
 
 namespace {
@@ -166,15 +182,15 @@ void Retire(VaRegion* region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages
   {
     SpinGuard guard(&g_retired_lock);
     RetiredList* list = g_retired;
-    if (list->count < kRetiredRanges) {
+    queued = list != nullptr && list->count < kRetiredRanges;
+    if (queued) {
       list->entries[list->count++] = {region, va, pages, chain};
       list->pages += pages;
-      queued = true;
+      drain = list->count == kRetiredRanges || list->pages >= kRetiredPages;
     }
-    drain = list->count == kRetiredRanges || list->pages >= kRetiredPages;
   }
   if (!queued) {
-    // Both lists are full (another processor is draining): this range alone.
+    // Every list is full or being drained: this range alone.
     KeFlushEntireTb(TRUE, TRUE);
     ReleaseRange({region, va, pages, chain});
   } else if (drain) {
