@@ -27,6 +27,7 @@ constexpr Subcommand kSubcommands[] = {
     {"debug", DebugMain, "debug [-c 'CMD; CMD'] [-y SYMPATH] FILE.dmp|--live",
      "the debugger, on a dump or on the running machine"},
     {"exports", ExportsMain, "exports [--json]", "what the kernel exports, and how faithfully"},
+    {"symbols", SymbolsMain, "symbols --isf FILE.pdb", "symbols and types as ISF JSON, for other tools"},
 };
 
 void PrintHelp(FILE* file) {

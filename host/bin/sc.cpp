@@ -30,17 +30,17 @@ bool Is(const std::string& text, const char* word) {
   return strcasecmp(text.c_str(), word) == 0;
 }
 
-int Failed(const std::string& what, uint32_t win32) {
+// As sc.exe on stdout; the same in one line on stderr. `status` 0: the Win32 error alone says it.
+int Failed(const std::string& what, uint32_t win32, int32_t status = 0) {
   const run::Win32Error error = run::Win32ErrorByCode(win32);
   fmt::print("[SC] {} FAILED {}:\n\n{}\n\n", what, error.code, error.text);
+  std::fflush(stdout);
+  fmt::print(stderr, "bugcheck: {}: {}\n", what, status == 0 ? error.text : run::StatusText(status));
   return kInternalError;
 }
 
 int FailedStatus(const std::string& what, int32_t status) {
-  const run::Win32Error error = run::Win32ErrorOf(status);
-  fmt::print("[SC] {} FAILED {}:\n\n{}\n\n", what, error.code, error.text);
-  fmt::print(stderr, "bugcheck: {}: {}\n", what, run::StatusText(status));
-  return kInternalError;
+  return Failed(what, run::Win32ErrorOf(status).code, status);
 }
 
 struct CreateOptions {
@@ -184,9 +184,7 @@ int Stop(run::MachineClient& client, const std::string& name) {
   auto reply = client.Call(boot::Request::kServiceStop, run::FieldWriter().String(name).payload());
   if (int status = CheckReply(reply)) return status;
   if (!run::Succeeded(reply->status)) {
-    Failed("ControlService", 1052);
-    fmt::print(stderr, "bugcheck: sc stop {}: {}\n", name, run::StatusText(reply->status));
-    return kInternalError;
+    return Failed("ControlService", 1052, reply->status);
   }
   service.state = 1;
   fmt::print("{}", run::ServiceBlock(service, false));

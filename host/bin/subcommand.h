@@ -27,6 +27,7 @@ int StatusMain(const Arguments& arguments);
 int ShellMain(const Arguments& arguments);
 int DebugMain(const Arguments& arguments);
 int ExportsMain(const Arguments& arguments);
+int SymbolsMain(const Arguments& arguments);
 
 // "bugcheck: MESSAGE" on stderr; kInternalError.
 int ReportError(const std::string& message);
