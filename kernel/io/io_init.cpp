@@ -115,7 +115,6 @@ NTSTATUS LoadBootDrivers(const boot::LoaderBlock* block) {
 
 extern "C" NTSTATUS IoInitSystem(const boot::LoaderBlock* Block) {
   NTSTATUS status = io::CreateTypes();
-  if (NT_SUCCESS(status)) status = ob::CreateLink(L"\\GLOBAL??\\C:", L"\\Device\\HostFsVolume");
   if (NT_SUCCESS(status)) status = ob::CreateLink(L"\\SystemRoot", L"\\??\\C:\\Windows");
   if (NT_SUCCESS(status)) status = io::LoadBootDrivers(Block);
   if (!NT_SUCCESS(status)) return status;
