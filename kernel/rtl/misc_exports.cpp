@@ -122,11 +122,12 @@ NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG Typ
   return STATUS_SUCCESS;
 }
 
+#undef RtlIsNtDdiVersionAvailable  // wdm.h makes it a name of its own library
 /// Tells whether the version is at least that of an NTDDI_ constant.
 /// IRQL: PASSIVE_LEVEL; works at any. Differs from NT: versions of Windows 10 are told apart by the build
 /// number. Source: WDK wdm/RtlIsNtDdiVersionAvailable.
 NT_EXPORT(RtlIsNtDdiVersionAvailable, nt::Exactly(PASSIVE_LEVEL), Full, "RtlMisc.NtDdi");
-BOOLEAN NTAPI RtlIsNtDdiVersionAvailable(ULONG Version) {
+extern "C" BOOLEAN NTAPI RtlIsNtDdiVersionAvailable(ULONG Version) {
   const ULONG wanted = Version >> 16;
   const ULONG own = major_version << 8 | minor_version;
   if (own != wanted || wanted != 0x0A00) return own >= wanted;
