@@ -88,7 +88,7 @@ std::vector<std::string> CommandLine(const MachineConfig& config, const Inherite
   if (!config.drive_c.empty()) {
     argv.insert(argv.end(), {"-global", "virtio-mmio.force-legacy=false", "-fsdev",
                              fmt::format("local,id=c,path={},security_model=none", Escape(config.drive_c)),
-                             "-device", "virtio-9p-device,fsdev=c,mount_tag=c"});
+                             "-device", "virtio-9p-device,fsdev=c,mount_tag=host"});
   }
   return argv;
 }

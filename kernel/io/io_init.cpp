@@ -84,9 +84,10 @@ NTSTATUS LoadBootDriver(const boot::BootFile& file) {
   RtlAppendUnicodeToString(&path, L"\\SystemRoot\\System32\\drivers\\");
   RtlAppendUnicodeStringToString(&path, &base);
   ServiceDescription service = {};
-  status = ServiceKeyOf(&name, &service.key);
-  if (NT_SUCCESS(status)) status = CreateBootServiceKey(service.key, path);
-  if (NT_SUCCESS(status)) status = ReadServiceKey(&service.key, &service);
+  UNICODE_STRING key;
+  status = ServiceKeyOf(&name, &key);
+  if (NT_SUCCESS(status)) status = CreateBootServiceKey(key, path);
+  if (NT_SUCCESS(status)) status = ReadServiceKey(&key, &service);
   auto* report =
       static_cast<mm::ImageReport*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(mm::ImageReport), kFileTag));
   if (report == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
