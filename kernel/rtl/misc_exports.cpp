@@ -1,6 +1,8 @@
 // Version and random numbers.
 #include "rtl/rtl.h"
 
+#undef RtlIsNtDdiVersionAvailable  // a macro for drivers
+
 namespace {
 
 ULONG major_version = 10;
