@@ -139,9 +139,9 @@ void SeedAllInformation(io::FileService* service, PVOID buffer) {
 /// Differs from NT: classes that no file system of ours has answer STATUS_INVALID_INFO_CLASS.
 /// Source: WDK ntifs/NtQueryInformationFile.
 NT_EXPORT(NtQueryInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
-                                                 PVOID FileInformation, ULONG Length,
-                                                 FILE_INFORMATION_CLASS FileInformationClass) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
+NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+                       FILE_INFORMATION_CLASS FileInformationClass) {
   const ClassRule rule = QueryRule(FileInformationClass);
   if (rule.minimum == 0) return STATUS_INVALID_INFO_CLASS;
   if (Length < rule.minimum) return STATUS_INFO_LENGTH_MISMATCH;
@@ -289,9 +289,9 @@ NTSTATUS SendSet(io::FileService* service, PIO_STATUS_BLOCK iosb, PVOID informat
 /// Differs from NT: as ZwSetInformationFile.
 /// Source: WDK ntifs/NtSetInformationFile.
 NT_EXPORT(NtSetInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
-                                               PVOID FileInformation, ULONG Length,
-                                               FILE_INFORMATION_CLASS FileInformationClass) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
+NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+                     FILE_INFORMATION_CLASS FileInformationClass) {
   const ClassRule rule = SetRule(FileInformationClass);
   if (rule.minimum == 0) return STATUS_INVALID_INFO_CLASS;
   if (Length < rule.minimum) return STATUS_INFO_LENGTH_MISMATCH;
@@ -333,9 +333,9 @@ extern "C" NTSTATUS NTAPI ZwSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLO
 /// Differs from NT: none.
 /// Source: WDK ntifs/NtQueryVolumeInformationFile.
 NT_EXPORT(NtQueryVolumeInformationFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
-                                                       PVOID FsInformation, ULONG Length,
-                                                       FS_INFORMATION_CLASS FsInformationClass) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
+NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FsInformation,
+                             ULONG Length, FS_INFORMATION_CLASS FsInformationClass) {
   io::FileService service;
   NTSTATUS status = io::BeginService(FileHandle, nullptr, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;

@@ -82,9 +82,10 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK ntifs/NtReadFile.
 NT_EXPORT(NtReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
-                                     PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
-                                     ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event,
+                                                       PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                                       PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
+                                                       ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
   return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key,
                   false);
 }
@@ -107,9 +108,10 @@ extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_RO
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK ntifs/NtWriteFile.
 NT_EXPORT(NtWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
-                                      PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
-                                      ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event,
+                                                        PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                                        PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
+                                                        ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
   return Transfer(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset, Key,
                   true);
 }
@@ -207,11 +209,10 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
 /// Differs from NT: fast I/O is not used.
 /// Source: WDK ntifs/NtDeviceIoControlFile.
 NT_EXPORT(NtDeviceIoControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
-                                                PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
-                                                ULONG IoControlCode, PVOID InputBuffer,
-                                                ULONG InputBufferLength, PVOID OutputBuffer,
-                                                ULONG OutputBufferLength) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
+NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                      PIO_STATUS_BLOCK IoStatusBlock, ULONG IoControlCode, PVOID InputBuffer,
+                      ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength) {
   return Control(IRP_MJ_DEVICE_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
                  IoControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
@@ -277,12 +278,11 @@ NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID 
 /// Differs from NT: none.
 /// Source: WDK ntifs/NtQueryDirectoryFile.
 NT_EXPORT(NtQueryDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
-                                               PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
-                                               PVOID FileInformation, ULONG Length,
-                                               FILE_INFORMATION_CLASS FileInformationClass,
-                                               BOOLEAN ReturnSingleEntry, PUNICODE_STRING FileName,
-                                               BOOLEAN RestartScan) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
+NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                     PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
+                     FILE_INFORMATION_CLASS FileInformationClass, BOOLEAN ReturnSingleEntry,
+                     PUNICODE_STRING FileName, BOOLEAN RestartScan) {
   return QueryDirectory(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation, Length,
                         FileInformationClass, ReturnSingleEntry, FileName, RestartScan);
 }

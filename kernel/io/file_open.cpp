@@ -263,11 +263,10 @@ extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntifs/NtCreateFile.
 NT_EXPORT(NtCreateFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
-                                       POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
-                                       PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
-                                       ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer,
-                                       ULONG EaLength) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateFile(
+    PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+    PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
+    ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength) {
   return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
                        FileAttributes, ShareAccess, CreateDisposition, CreateOptions, EaBuffer, EaLength,
                        CreateFileTypeNone, nullptr, 0, nullptr);
@@ -292,9 +291,10 @@ extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAc
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntifs/NtOpenFile.
 NT_EXPORT(NtOpenFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
-                                     POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
-                                     ULONG ShareAccess, ULONG OpenOptions) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
+                                                       POBJECT_ATTRIBUTES ObjectAttributes,
+                                                       PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess,
+                                                       ULONG OpenOptions) {
   return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, nullptr, 0, ShareAccess,
                        FILE_OPEN, OpenOptions, nullptr, 0, CreateFileTypeNone, nullptr, 0, nullptr);
 }

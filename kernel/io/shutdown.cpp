@@ -55,7 +55,8 @@ void NotifyAll(LIST_ENTRY* list) {
 
 }  // namespace
 
-// The registry is written before the file systems hear of the shutdown, and once more if a driver changed it then.
+// The registry is written before the file systems hear of the shutdown, and once more if a driver changed it
+// then.
 extern "C" VOID IoShutdownSystem() {
   CmFlushHives();
   NotifyAll(&g_first);

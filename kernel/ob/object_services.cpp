@@ -7,7 +7,7 @@
 /// Differs from NT: none.
 /// Source: WDK ntifs/NtClose.
 NT_EXPORT(NtClose, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
-extern "C" NTSTATUS NTAPI NtClose(HANDLE Handle) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtClose(HANDLE Handle) {
   return ObCloseHandle(Handle, KeGetCurrentThread()->PreviousMode);
 }
 

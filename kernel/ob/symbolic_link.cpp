@@ -49,9 +49,10 @@ NTSTATUS CreateLink(const wchar_t* path, const wchar_t* target) {
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: no access check (kernel callers only).
 /// Source: WDK ntifs/ZwCreateSymbolicLinkObject (not documented there); Windows Internals 7 part 2.
-extern "C" NTSTATUS NTAPI NtCreateSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess,
-                                                     POBJECT_ATTRIBUTES ObjectAttributes,
-                                                     PUNICODE_STRING LinkTarget) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateSymbolicLinkObject(PHANDLE LinkHandle,
+                                                                       ACCESS_MASK DesiredAccess,
+                                                                       POBJECT_ATTRIBUTES ObjectAttributes,
+                                                                       PUNICODE_STRING LinkTarget) {
   PVOID object;
   NTSTATUS status = MakeLink(ObjectAttributes, LinkTarget, &object);
   return NT_SUCCESS(status) ? ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, LinkHandle) : status;
@@ -69,8 +70,9 @@ extern "C" NTSTATUS NTAPI ZwCreateSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_
   return NtCreateSymbolicLinkObject(LinkHandle, DesiredAccess, ObjectAttributes, LinkTarget);
 }
 
-extern "C" NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess,
-                                                   POBJECT_ATTRIBUTES ObjectAttributes) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE LinkHandle,
+                                                                     ACCESS_MASK DesiredAccess,
+                                                                     POBJECT_ATTRIBUTES ObjectAttributes) {
   return ObOpenObjectByName(ObjectAttributes, ObpSymbolicLinkObjectType, KeGetCurrentThread()->PreviousMode,
                             nullptr, DesiredAccess, nullptr, LinkHandle);
 }
@@ -86,8 +88,9 @@ extern "C" NTSTATUS NTAPI ZwOpenSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MA
   return NtOpenSymbolicLinkObject(LinkHandle, DesiredAccess, ObjectAttributes);
 }
 
-extern "C" NTSTATUS NTAPI NtQuerySymbolicLinkObject(HANDLE LinkHandle, PUNICODE_STRING LinkTarget,
-                                                    PULONG ReturnedLength) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySymbolicLinkObject(HANDLE LinkHandle,
+                                                                      PUNICODE_STRING LinkTarget,
+                                                                      PULONG ReturnedLength) {
   PVOID object;
   NTSTATUS status = ob::ReferenceHandle(LinkHandle, ObpSymbolicLinkObjectType, &object, nullptr);
   if (!NT_SUCCESS(status)) return status;
