@@ -1,8 +1,6 @@
 #include "formats/pdb/module_symbols.h"
 
 #include <algorithm>
-#include <functional>
-#include <iterator>
 
 namespace pdb {
 
@@ -129,32 +127,6 @@ void InlineWalker::Step(uint32_t opcode, Cursor& c) {
       c.Skip(UINT64_MAX);
       break;  // unknown: stop
   }
-}
-
-// CodeView's AMD64 register numbers as the processor's.
-std::optional<uint8_t> RegisterNumber(uint16_t reg) {
-  static constexpr uint8_t kLegacy[8] = {0, 3, 1, 2, 6, 7, 5, 4};  // rax rbx rcx rdx rsi rdi rbp rsp
-  static constexpr uint8_t kEncoded[8] = {0, 1, 2, 3, 4, 5, 6, 7};
-  if (reg >= 328 && reg <= 335) return kLegacy[reg - 328];
-  if (reg >= 336 && reg <= 343) return static_cast<uint8_t>(reg - 336 + 8);  // r8..r15
-  if (reg >= 17 && reg <= 24) return kEncoded[reg - 17];                     // eax..edi
-  if (reg >= 9 && reg <= 16) return kEncoded[reg - 9];                       // ax..di
-  if (reg >= 1 && reg <= 4) return kEncoded[reg - 1];                        // al cl dl bl
-  if (reg >= 324 && reg <= 327) {
-    static constexpr uint8_t kByte[4] = {6, 7, 5, 4};  // sil dil bpl spl
-    return kByte[reg - 324];
-  }
-  if (reg >= 344 && reg <= 367) return static_cast<uint8_t>((reg - 344) % 8 + 8);  // r8b.. r8w.. r8d..
-  if (reg >= 154 && reg <= 161) return static_cast<uint8_t>(reg - 154 + 16);       // xmm0..7
-  if (reg >= 252 && reg <= 259) return static_cast<uint8_t>(reg - 252 + 24);       // xmm8..15
-  return std::nullopt;
-}
-
-// The frame register that S_FRAMEPROC's flags name: 0 none, 1 rsp, 2 rbp, 3 r13.
-std::optional<uint8_t> FrameRegister(uint32_t two_bits) {
-  static constexpr uint8_t kRegisters[4] = {0xff, 4, 5, 13};
-  const uint8_t reg = kRegisters[two_bits & 3];
-  return reg == 0xff ? std::nullopt : std::optional(reg);
 }
 
 }  // namespace
@@ -318,110 +290,6 @@ std::vector<InlineFrame> ModuleSymbols::InlineFramesAt(uint32_t rva) const {
   }
   std::ranges::reverse(frames);
   return frames;
-}
-
-// The rest of a S_DEFRANGE record: start, section, length, gaps {start, length}.
-bool ModuleSymbols::Covers(Cursor& c, uint32_t rva) const {
-  const uint32_t offset = c.Get<uint32_t>();
-  const auto start = dbi_->Rva(c.Get<uint16_t>(), offset);
-  const uint16_t length = c.Get<uint16_t>();
-  if (!c.ok() || !start || rva < *start || rva - *start >= length) return false;
-  while (c.left() >= 4) {
-    const uint16_t gap = c.Get<uint16_t>();
-    const uint16_t gap_length = c.Get<uint16_t>();
-    if (rva - *start >= gap && rva - *start - gap < gap_length) return false;
-  }
-  return true;
-}
-
-std::vector<symbols::Variable> ModuleSymbols::VariablesAt(uint32_t rva) const {
-  std::vector<symbols::Variable> variables;
-  const Procedure* procedure = ProcedureAt(rva);
-  if (procedure == nullptr) return variables;
-  std::optional<uint8_t> local_base, parameter_base;
-  int inline_depth = 0;
-  bool has_local = false;
-  const auto locate = [&](symbols::LocationKind kind, uint8_t reg, int32_t offset) {
-    if (!has_local || variables.back().kind != symbols::LocationKind::kUnavailable) return;
-    variables.back().kind = kind;
-    variables.back().reg = reg;
-    variables.back().offset = offset;
-  };
-  for (uint64_t at = procedure->record; const auto record = RecordAt(symbols_, at); at = record->next) {
-    if (at >= procedure->end) break;
-    Cursor c(record->data);
-    switch (record->kind) {
-      case S_INLINESITE:
-      case S_INLINESITE2:
-        ++inline_depth;
-        has_local = false;
-        break;
-      case S_INLINESITE_END:
-        --inline_depth;
-        break;
-      case S_FRAMEPROC: {
-        c.Skip(4 * 5 + 2);
-        const uint32_t flags = c.Get<uint32_t>();
-        local_base = FrameRegister(flags >> 14);
-        parameter_base = FrameRegister(flags >> 16);
-        break;
-      }
-      case S_LOCAL: {
-        has_local = inline_depth == 0;
-        if (!has_local) break;
-        symbols::Variable variable;
-        variable.type = c.Get<uint32_t>();
-        variable.is_parameter = (c.Get<uint16_t>() & 1) != 0;
-        variable.name = c.Name();
-        has_local = c.ok();
-        if (has_local) variables.push_back(variable);
-        break;
-      }
-      case S_REGREL32: {
-        if (inline_depth != 0) break;
-        symbols::Variable variable;
-        variable.offset = c.Get<int32_t>();
-        variable.type = c.Get<uint32_t>();
-        const auto reg = RegisterNumber(c.Get<uint16_t>());
-        variable.name = c.Name();
-        if (!c.ok() || !reg) break;
-        variable.kind = symbols::LocationKind::kRegisterRelative;
-        variable.reg = *reg;
-        variable.is_parameter = variable.offset > 0 && variables.empty();
-        variables.push_back(variable);
-        has_local = false;
-        break;
-      }
-      case S_DEFRANGE_REGISTER: {
-        const auto reg = RegisterNumber(c.Get<uint16_t>());
-        c.Skip(2);
-        if (reg && Covers(c, rva)) locate(symbols::LocationKind::kRegister, *reg, 0);
-        break;
-      }
-      case S_DEFRANGE_FRAMEPOINTER_REL:
-      case S_DEFRANGE_FRAMEPOINTER_REL_FULL_SCOPE: {
-        const int32_t offset = c.Get<int32_t>();
-        const bool covers = record->kind == S_DEFRANGE_FRAMEPOINTER_REL_FULL_SCOPE || Covers(c, rva);
-        const auto reg = has_local && variables.back().is_parameter ? parameter_base : local_base;
-        if (covers && reg) locate(symbols::LocationKind::kRegisterRelative, *reg, offset);
-        break;
-      }
-      case S_DEFRANGE_REGISTER_REL: {
-        const auto reg = RegisterNumber(c.Get<uint16_t>());
-        const uint16_t flags = c.Get<uint16_t>();
-        const int32_t offset = c.Get<int32_t>();
-        const bool whole = (flags & 1) == 0;  // not a spilled piece of an aggregate
-        if (reg && whole && Covers(c, rva)) locate(symbols::LocationKind::kRegisterRelative, *reg, offset);
-        break;
-      }
-      default:
-        break;
-    }
-  }
-  std::vector<symbols::Variable> ordered;
-  std::ranges::copy_if(variables, std::back_inserter(ordered), &symbols::Variable::is_parameter);
-  std::ranges::copy_if(variables, std::back_inserter(ordered), std::not_fn(&symbols::Variable::is_parameter));
-  return ordered;
 }
 
 }  // namespace pdb

@@ -55,7 +55,6 @@ class ModuleSymbols {
   void ReadInlinees(base::Bytes bytes) const;
   std::string_view FileName(uint32_t checksum_offset) const;
   std::string_view InlineeName(uint32_t id) const;
-  bool Covers(Cursor& range_and_gaps, uint32_t rva) const;
   std::optional<symbols::InlineFrame> EvaluateSite(const Record& record, uint32_t function_rva,
                                                    uint32_t rva) const;
 
