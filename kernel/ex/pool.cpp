@@ -7,6 +7,10 @@
 #include "mm/mm_internal.h"
 #include "nt/eprocess.h"
 
+// Windows's name for it: a fault in here is a damaged pool (bug check 0xC5), and other tools find the kernel
+// by it.
+#pragma code_seg("POOLCODE")
+
 extern "C" {
 PPOOL_TRACKER_TABLE PoolTrackTable;
 SIZE_T PoolTrackTableSize;

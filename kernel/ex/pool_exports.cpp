@@ -2,6 +2,10 @@
 #include "ex/pool.h"
 #include "nt/export.h"
 
+// Windows's name for it: a fault in here is a damaged pool (bug check 0xC5), and other tools find the kernel
+// by it.
+#pragma code_seg("POOLCODE")
+
 namespace {
 
 using ex::PoolKind;

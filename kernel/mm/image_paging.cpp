@@ -83,11 +83,11 @@ ULONG64 MmTrimPageableImages() {
 
 }  // extern "C"
 
-/// Makes the pageable section that contains an address resident, and keeps it so until
-/// MmUnlockPagableImageSection. Returns: a handle for MmLockPagableSectionByHandle and
-/// MmUnlockPagableImageSection; NULL for an address in no driver's section. IRQL: <= APC_LEVEL. Differs from
-/// NT: an address outside every image returns NULL instead of a bug check. Source: WDK
-/// wdm/MmLockPagableDataSection.
+/// Makes the pageable section that contains an address resident until MmUnlockPagableImageSection.
+/// Returns: a handle for the two routines below; NULL for an address in no driver's section.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: an address outside every image returns NULL instead of a bug check.
+/// Source: WDK wdm/MmLockPagableDataSection.
 NT_EXPORT(MmLockPagableDataSection, nt::AtMost(APC_LEVEL), Full, "MmPaging.LockSection*");
 extern "C" PVOID NTAPI MmLockPagableDataSection(PVOID AddressWithinSection) {
   PKLDR_DATA_TABLE_ENTRY entry = MiLookupDataTableEntry(AddressWithinSection);
