@@ -67,6 +67,11 @@ VOID KiSignalObject(DISPATCHER_HEADER* object,
 VOID KiUnwaitThread(PKTHREAD thread, LONG_PTR status, KPRIORITY increment);
 KI_NOINLINE NTSTATUS KiCommitThreadWait(PKTHREAD thread, PLARGE_INTEGER timeout, KIRQL old_irql);
 VOID KiAbandonMutants(PKTHREAD thread);
+VOID KiPrepareQueueWait(PKTHREAD thread, DISPATCHER_HEADER* queue, KPROCESSOR_MODE mode);
+
+// ---- queue_exports.cpp: lock held ----
+VOID KiQueueThreadBlocks(PKQUEUE queue);
+VOID KiQueueThreadWakes(PKQUEUE queue);
 
 // ---- timer.cpp ----
 VOID KiInitializeTimers();

@@ -88,6 +88,11 @@ VOID KeStartThread(PKTHREAD thread) {
   PKPRCB prcb = KeGetCurrentPrcb();
   RemoveEntryList(&thread->ThreadListEntry);
   KiAbandonMutants(thread);
+  if (thread->Queue != nullptr) {
+    RemoveEntryList(&thread->QueueListEntry);
+    KiQueueThreadBlocks(thread->Queue);
+    thread->Queue = nullptr;
+  }
   thread->Header.SignalState = 1;
   KiSignalObject(&thread->Header, increment);
   thread->State = Terminated;

@@ -125,6 +125,7 @@ NTSTATUS KiCommitThreadWait(PKTHREAD thread, PLARGE_INTEGER timeout, KIRQL old_i
   thread->WaitIrql = old_irql;
   thread->WaitTime = KiTickCount();
   thread->State = Waiting;
+  if (thread->Queue != nullptr && thread->WaitReason != WrQueue) KiQueueThreadBlocks(thread->Queue);
   if (timeout != nullptr) {
     KWAIT_BLOCK* block = &thread->WaitBlock[kTimerBlock];
     Prepare(block, thread, &thread->Timer, WaitAny, static_cast<USHORT>(STATUS_TIMEOUT));
@@ -152,6 +153,7 @@ VOID KiUnwaitThread(PKTHREAD thread, LONG_PTR status, KPRIORITY increment) {
     timer->BlockState = 0;
     KiRemoveTimer(&thread->Timer);
   }
+  if (thread->Queue != nullptr) KiQueueThreadWakes(thread->Queue);
   thread->WaitStatus = status;
   KiBoostPriority(thread, increment);
   KiReadyThread(thread);
@@ -173,6 +175,11 @@ VOID KiSignalObject(DISPATCHER_HEADER* object, KPRIORITY increment) {
       link = object->WaitListHead.Flink;
     }
   }
+}
+
+VOID KiPrepareQueueWait(PKTHREAD thread, DISPATCHER_HEADER* queue, KPROCESSOR_MODE mode) {
+  DescribeWait(thread, WrQueue, mode, FALSE, thread->WaitBlock, 1);
+  Prepare(&thread->WaitBlock[0], thread, queue, WaitAny, 0);
 }
 
 // A thread ends: its mutants pass on, marked.
