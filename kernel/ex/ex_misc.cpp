@@ -14,10 +14,10 @@ extern "C" NTSTATUS ExInitSystem() {
 }
 
 /// The mode that the current service was called from.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntddk/ExGetPreviousMode.
-NT_EXPORT(ExGetPreviousMode, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExGetPreviousMode, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
 extern "C" KPROCESSOR_MODE NTAPI ExGetPreviousMode() {
   return KeCurrentThread()->PreviousMode;
 }
@@ -54,10 +54,10 @@ extern "C" VOID NTAPI ExLocalTimeToSystemTime(PLARGE_INTEGER LocalTime, PLARGE_I
 }
 
 /// The unit of the clock interrupt: sets (or leaves) and returns it, in 100 ns.
-/// IRQL: PASSIVE_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: the clock's unit does not change.
 /// Source: WDK wdm/ExSetTimerResolution.
-NT_EXPORT(ExSetTimerResolution, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelEx.*");
+NT_EXPORT(ExSetTimerResolution, nt::AtMost(APC_LEVEL), Partial, "KernelEx.*");
 extern "C" ULONG NTAPI ExSetTimerResolution(ULONG, BOOLEAN) {
   return KeQueryTimeIncrement();
 }
@@ -72,19 +72,19 @@ extern "C" DECLSPEC_NORETURN VOID NTAPI ExRaiseStatus(NTSTATUS Status) {
 }
 
 /// ExRaiseStatus(STATUS_ACCESS_VIOLATION).
-/// IRQL: <= APC_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: no handler can catch it.
 /// Source: WDK ntddk/ExRaiseAccessViolation.
-NT_EXPORT(ExRaiseAccessViolation, nt::AtMost(APC_LEVEL), Partial, "KernelEx.*");
+NT_EXPORT(ExRaiseAccessViolation, nt::Exactly(PASSIVE_LEVEL), Partial, "KernelEx.*");
 extern "C" DECLSPEC_NORETURN VOID NTAPI ExRaiseAccessViolation() {
   ExRaiseStatus(STATUS_ACCESS_VIOLATION);
 }
 
 /// ExRaiseStatus(STATUS_DATATYPE_MISALIGNMENT).
-/// IRQL: <= APC_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: no handler can catch it.
 /// Source: WDK ntddk/ExRaiseDatatypeMisalignment.
-NT_EXPORT(ExRaiseDatatypeMisalignment, nt::AtMost(APC_LEVEL), Partial, "KernelEx.*");
+NT_EXPORT(ExRaiseDatatypeMisalignment, nt::Exactly(PASSIVE_LEVEL), Partial, "KernelEx.*");
 extern "C" DECLSPEC_NORETURN VOID NTAPI ExRaiseDatatypeMisalignment() {
   ExRaiseStatus(STATUS_DATATYPE_MISALIGNMENT);
 }

@@ -81,28 +81,28 @@ extern "C" BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex) {
 }
 
 /// Takes a fast mutex; the caller sees to it that APCs are off.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExAcquireFastMutexUnsafe.
-NT_EXPORT(ExAcquireFastMutexUnsafe, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExAcquireFastMutexUnsafe, nt::Exactly(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID FASTCALL ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex) {
   AcquireMutex(FastMutex, ex::LockKind::kFastMutex, __builtin_return_address(0), WrFastMutex);
 }
 
 /// Releases what ExAcquireFastMutexUnsafe took.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExReleaseFastMutexUnsafe.
-NT_EXPORT(ExReleaseFastMutexUnsafe, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExReleaseFastMutexUnsafe, nt::Exactly(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID FASTCALL ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex) {
   ReleaseMutex(FastMutex);
 }
 
 /// Prepares a guarded mutex.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInitializeGuardedMutex.
-NT_EXPORT(KeInitializeGuardedMutex, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(KeInitializeGuardedMutex, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID NTAPI KeInitializeGuardedMutex(PKGUARDED_MUTEX Mutex) {
   RtlZeroMemory(Mutex, sizeof(*Mutex));
   Mutex->Count = 1;

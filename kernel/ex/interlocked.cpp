@@ -94,10 +94,10 @@ extern "C" PSLIST_ENTRY ExpInterlockedFlushSList(PSLIST_HEADER ListHead) {
 }
 
 /// How many entries an S-list has at the moment.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExQueryDepthSList.
-NT_EXPORT(ExQueryDepthSList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExQueryDepthSList, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
 #undef ExQueryDepthSList
 extern "C" USHORT ExQueryDepthSList(PSLIST_HEADER ListHead) {
   return static_cast<USHORT>(*reinterpret_cast<volatile LONG64*>(ListHead));

@@ -200,10 +200,10 @@ extern "C" NTSTATUS NTAPI ExInitializeResourceLite(PERESOURCE Resource) {
 }
 
 /// Ends the use of a resource.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExDeleteResourceLite.
-NT_EXPORT(ExDeleteResourceLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExDeleteResourceLite, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
 extern "C" NTSTATUS NTAPI ExDeleteResourceLite(PERESOURCE Resource) {
   if (Resource->OwnerTable != nullptr) ExFreePoolWithTag(Resource->OwnerTable, kTag);
   if (Resource->SharedWaiters != nullptr) ExFreePoolWithTag(Resource->SharedWaiters, kTag);
@@ -274,10 +274,10 @@ extern "C" VOID NTAPI ExReleaseResourceForThreadLite(PERESOURCE Resource, ERESOU
 }
 
 /// Makes exclusive ownership shared and lets waiting sharers in.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExConvertExclusiveToSharedLite.
-NT_EXPORT(ExConvertExclusiveToSharedLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExConvertExclusiveToSharedLite, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID NTAPI ExConvertExclusiveToSharedLite(PERESOURCE Resource) {
   ULONG sharers;
   {

@@ -40,37 +40,37 @@ void Release(PEX_RUNDOWN_REF ref, ULONG count) {
 }  // namespace
 
 /// Prepares rundown protection.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInitializeRundownProtection.
-NT_EXPORT(ExInitializeRundownProtection, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInitializeRundownProtection, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID FASTCALL ExInitializeRundownProtection(PEX_RUNDOWN_REF RunRef) {
   RunRef->Count = 0;
 }
 
 /// Makes a run-down protection usable again.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExReInitializeRundownProtection.
-NT_EXPORT(ExReInitializeRundownProtection, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExReInitializeRundownProtection, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID FASTCALL ExReInitializeRundownProtection(PEX_RUNDOWN_REF RunRef) {
   RunRef->Count = 0;
 }
 
 /// Protects against rundown; FALSE if it has begun.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExAcquireRundownProtection.
-NT_EXPORT(ExAcquireRundownProtection, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExAcquireRundownProtection, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
 extern "C" BOOLEAN FASTCALL ExAcquireRundownProtection(PEX_RUNDOWN_REF RunRef) {
   return Acquire(RunRef, 1);
 }
 
 /// Protects Count times.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExAcquireRundownProtectionEx.
-NT_EXPORT(ExAcquireRundownProtectionEx, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExAcquireRundownProtectionEx, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
 extern "C" BOOLEAN FASTCALL ExAcquireRundownProtectionEx(PEX_RUNDOWN_REF RunRef, ULONG Count) {
   return Acquire(RunRef, Count);
 }
@@ -94,19 +94,19 @@ extern "C" VOID FASTCALL ExReleaseRundownProtectionEx(PEX_RUNDOWN_REF RunRef, UL
 }
 
 /// Marks the rundown as complete.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExRundownCompleted.
-NT_EXPORT(ExRundownCompleted, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExRundownCompleted, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID FASTCALL ExRundownCompleted(PEX_RUNDOWN_REF RunRef) {
   RunRef->Count = EX_RUNDOWN_ACTIVE;
 }
 
 /// Begins the rundown and waits until every protection is given back.
-/// IRQL: PASSIVE_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExWaitForRundownProtectionRelease.
-NT_EXPORT(ExWaitForRundownProtectionRelease, nt::AtMost(PASSIVE_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExWaitForRundownProtectionRelease, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
 extern "C" VOID FASTCALL ExWaitForRundownProtectionRelease(PEX_RUNDOWN_REF RunRef) {
   RundownWait wait;
   KeInitializeEvent(&wait.event, SynchronizationEvent, FALSE);

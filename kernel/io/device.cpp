@@ -221,10 +221,10 @@ extern "C" NTSTATUS NTAPI IoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT SourceD
 }
 
 /// Takes the device that is attached to TargetDevice off it.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoDetachDevice.
-NT_EXPORT(IoDetachDevice, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoDetachDevice, nt::Exactly(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoDetachDevice(PDEVICE_OBJECT TargetDevice) {
   ob::SpinGuard guard(&g_device_lock);
   if (TargetDevice->AttachedDevice == nullptr) return;

@@ -3,10 +3,10 @@
 #include "nt/export.h"
 
 /// Prepares a device queue: empty, not busy.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInitializeDeviceQueue.
-NT_EXPORT(KeInitializeDeviceQueue, nt::AnyIrql(), Full, "KernelIo.*");
+NT_EXPORT(KeInitializeDeviceQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI KeInitializeDeviceQueue(PKDEVICE_QUEUE DeviceQueue) {
   RtlZeroMemory(DeviceQueue, sizeof(*DeviceQueue));
   DeviceQueue->Type = 20;  // DeviceQueueObject
@@ -16,10 +16,10 @@ extern "C" VOID NTAPI KeInitializeDeviceQueue(PKDEVICE_QUEUE DeviceQueue) {
 }
 
 /// Enters an entry at the end of a busy queue; FALSE if the queue was not busy, which it is from then on.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInsertDeviceQueue.
-NT_EXPORT(KeInsertDeviceQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(KeInsertDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI KeInsertDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
                                              PKDEVICE_QUEUE_ENTRY DeviceQueueEntry) {
   ob::SpinGuard guard(&DeviceQueue->Lock);
@@ -30,10 +30,10 @@ extern "C" BOOLEAN NTAPI KeInsertDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
 }
 
 /// Enters an entry in the order of keys.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInsertByKeyDeviceQueue.
-NT_EXPORT(KeInsertByKeyDeviceQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(KeInsertByKeyDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI KeInsertByKeyDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
                                                   PKDEVICE_QUEUE_ENTRY DeviceQueueEntry, ULONG SortKey) {
   ob::SpinGuard guard(&DeviceQueue->Lock);
@@ -52,10 +52,10 @@ extern "C" BOOLEAN NTAPI KeInsertByKeyDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
 }
 
 /// Takes the first entry; 0 if there is none, and the queue is not busy any more.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeRemoveDeviceQueue.
-NT_EXPORT(KeRemoveDeviceQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(KeRemoveDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PKDEVICE_QUEUE_ENTRY NTAPI KeRemoveDeviceQueue(PKDEVICE_QUEUE DeviceQueue) {
   ob::SpinGuard guard(&DeviceQueue->Lock);
   if (IsListEmpty(&DeviceQueue->DeviceListHead)) {
@@ -69,10 +69,10 @@ extern "C" PKDEVICE_QUEUE_ENTRY NTAPI KeRemoveDeviceQueue(PKDEVICE_QUEUE DeviceQ
 }
 
 /// Takes the first entry whose key is at least SortKey, else the first.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeRemoveByKeyDeviceQueue.
-NT_EXPORT(KeRemoveByKeyDeviceQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(KeRemoveByKeyDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PKDEVICE_QUEUE_ENTRY NTAPI KeRemoveByKeyDeviceQueue(PKDEVICE_QUEUE DeviceQueue, ULONG SortKey) {
   ob::SpinGuard guard(&DeviceQueue->Lock);
   PLIST_ENTRY head = &DeviceQueue->DeviceListHead;

@@ -23,10 +23,10 @@ extern "C" VOID NTAPI IopDeleteDriver(PVOID Object) {
 }
 
 /// Memory of a driver that is found again by an address: it belongs to the driver object and goes with it.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoAllocateDriverObjectExtension.
-NT_EXPORT(IoAllocateDriverObjectExtension, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoAllocateDriverObjectExtension, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoAllocateDriverObjectExtension(PDRIVER_OBJECT DriverObject,
                                                           PVOID ClientIdentificationAddress,
                                                           ULONG DriverObjectExtensionSize,

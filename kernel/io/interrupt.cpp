@@ -116,7 +116,7 @@ extern "C" VOID NTAPI IoDisconnectInterruptEx(PIO_DISCONNECT_INTERRUPT_PARAMETER
 /// IRQL: <= DIRQL of the interrupt.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeSynchronizeExecution.
-NT_EXPORT(KeSynchronizeExecution, nt::AnyIrql(), Full, "KernelIo.*");
+NT_EXPORT(KeSynchronizeExecution, nt::AtMost(12), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt,
                                                 PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,
                                                 PVOID SynchronizeContext) {
@@ -130,7 +130,7 @@ extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt,
 /// IRQL: <= DIRQL of the interrupt.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeAcquireInterruptSpinLock.
-NT_EXPORT(KeAcquireInterruptSpinLock, nt::AnyIrql(), Full, "KernelIo.*");
+NT_EXPORT(KeAcquireInterruptSpinLock, nt::AtMost(12), Full, "KernelIo.*");
 extern "C" KIRQL NTAPI KeAcquireInterruptSpinLock(PKINTERRUPT Interrupt) {
   const KIRQL irql = KfRaiseIrql(Interrupt->SynchronizeIrql);
   KeAcquireSpinLockAtDpcLevel(Interrupt->ActualLock);

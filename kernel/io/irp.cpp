@@ -125,7 +125,7 @@ extern "C" VOID IopDequeueThreadIrp(PIRP Irp) {
 
 /// Whether a request may be handled synchronously: its file is synchronous or the request is of a synchronous
 /// kind. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK ntifs/IoIsOperationSynchronous.
-NT_EXPORT(IoIsOperationSynchronous, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoIsOperationSynchronous, nt::AnyIrql(), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI IoIsOperationSynchronous(PIRP Irp) {
   PFILE_OBJECT file = IoGetCurrentIrpStackLocation(Irp)->FileObject;
   const bool paging = (Irp->Flags & IRP_PAGING_IO) != 0;

@@ -50,7 +50,7 @@ PIRP BuildFsd(ULONG major, PDEVICE_OBJECT device, PVOID buffer, ULONG length, PL
 /// An IRP for a read, write, flush, shutdown or PnP request that the caller sends and does not wait for; the
 /// sender's completion routine frees it. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
 /// wdm/IoBuildAsynchronousFsdRequest.
-NT_EXPORT(IoBuildAsynchronousFsdRequest, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoBuildAsynchronousFsdRequest, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" PIRP NTAPI IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject,
                                                     PVOID Buffer, ULONG Length, PLARGE_INTEGER StartingOffset,
                                                     PIO_STATUS_BLOCK IoStatusBlock) {
@@ -59,7 +59,7 @@ extern "C" PIRP NTAPI IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE
 
 /// The same for a request that the caller waits for: the event is set when the I/O manager has completed and
 /// freed it. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoBuildSynchronousFsdRequest.
-NT_EXPORT(IoBuildSynchronousFsdRequest, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoBuildSynchronousFsdRequest, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" PIRP NTAPI IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject,
                                                    PVOID Buffer, ULONG Length, PLARGE_INTEGER StartingOffset,
                                                    PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
@@ -103,10 +103,10 @@ NTSTATUS AttachControlBuffers(PIRP irp, ULONG code, PVOID input, ULONG input_len
 }  // namespace
 
 /// An IRP for a device control request that the caller waits for by an event; the I/O manager frees it.
-/// IRQL: PASSIVE_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoBuildDeviceIoControlRequest.
-NT_EXPORT(IoBuildDeviceIoControlRequest, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoBuildDeviceIoControlRequest, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" PIRP NTAPI IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject,
                                                     PVOID InputBuffer, ULONG InputBufferLength,
                                                     PVOID OutputBuffer, ULONG OutputBufferLength,

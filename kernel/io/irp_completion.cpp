@@ -144,11 +144,11 @@ extern "C" VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
   KeInsertQueueApc(&Irp->Tail.Apc, file, nullptr, PriorityBoost);
 }
 
+#undef IoCompleteRequest
 /// Completes an IRP; the function that IoCompleteRequest was before IofCompleteRequest.
 /// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoCompleteRequest.
-#undef IoCompleteRequest
 NT_EXPORT(IoCompleteRequest, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
   IofCompleteRequest(Irp, PriorityBoost);

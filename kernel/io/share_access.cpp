@@ -38,7 +38,7 @@ io::ShareState* StateOf(PSHARE_ACCESS access) {
 /// Whether a file may be opened with this access and sharing beside those who have it open:
 /// STATUS_SHARING_VIOLATION if not. With Update the opener is entered at once. The caller serializes. IRQL:
 /// <= APC_LEVEL (nothing here is pageable). Differs from NT: none. Source: WDK wdm/IoCheckShareAccess.
-NT_EXPORT(IoCheckShareAccess, nt::AtMost(APC_LEVEL), Full, "KernelIo.* ShareCheck.*");
+NT_EXPORT(IoCheckShareAccess, nt::Exactly(PASSIVE_LEVEL), Full, "KernelIo.* ShareCheck.*");
 extern "C" NTSTATUS NTAPI IoCheckShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredShareAccess,
                                              PFILE_OBJECT FileObject, PSHARE_ACCESS ShareAccess,
                                              BOOLEAN Update) {
@@ -50,10 +50,10 @@ extern "C" NTSTATUS NTAPI IoCheckShareAccess(ACCESS_MASK DesiredAccess, ULONG De
 }
 
 /// Sets the share access of a file that this open is the first of.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoSetShareAccess.
-NT_EXPORT(IoSetShareAccess, nt::AtMost(APC_LEVEL), Full, "KernelIo.* ShareCheck.*");
+NT_EXPORT(IoSetShareAccess, nt::Exactly(PASSIVE_LEVEL), Full, "KernelIo.* ShareCheck.*");
 extern "C" VOID NTAPI IoSetShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredShareAccess,
                                        PFILE_OBJECT FileObject, PSHARE_ACCESS ShareAccess) {
   const io::ShareRequest request = RequestOf(DesiredAccess, DesiredShareAccess);
@@ -63,19 +63,19 @@ extern "C" VOID NTAPI IoSetShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredS
 }
 
 /// Enters an open that IoCheckShareAccess allowed without Update.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoUpdateShareAccess.
-NT_EXPORT(IoUpdateShareAccess, nt::AtMost(APC_LEVEL), Full, "KernelIo.* ShareCheck.*");
+NT_EXPORT(IoUpdateShareAccess, nt::Exactly(PASSIVE_LEVEL), Full, "KernelIo.* ShareCheck.*");
 extern "C" VOID NTAPI IoUpdateShareAccess(PFILE_OBJECT FileObject, PSHARE_ACCESS ShareAccess) {
   io::ShareAdd(StateOf(ShareAccess), RequestOf(FileObject));
 }
 
 /// Removes an open: its handle is closed.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoRemoveShareAccess.
-NT_EXPORT(IoRemoveShareAccess, nt::AtMost(APC_LEVEL), Full, "KernelIo.* ShareCheck.*");
+NT_EXPORT(IoRemoveShareAccess, nt::Exactly(PASSIVE_LEVEL), Full, "KernelIo.* ShareCheck.*");
 extern "C" VOID NTAPI IoRemoveShareAccess(PFILE_OBJECT FileObject, PSHARE_ACCESS ShareAccess) {
   io::ShareRemove(StateOf(ShareAccess), RequestOf(FileObject));
 }

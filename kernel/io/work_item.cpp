@@ -81,29 +81,29 @@ extern "C" VOID NTAPI IoQueueWorkItemEx(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_RO
 }
 
 /// The size of IO_WORKITEM, for drivers that allocate it themselves.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoSizeofWorkItem.
-NT_EXPORT(IoSizeofWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoSizeofWorkItem, nt::AnyIrql(), Full, "KernelIo.*");
 extern "C" ULONG NTAPI IoSizeofWorkItem() {
   return sizeof(IO_WORKITEM);
 }
 
 /// Prepares a work item in memory of the driver, for a device or a driver object.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoInitializeWorkItem.
-NT_EXPORT(IoInitializeWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoInitializeWorkItem, nt::AnyIrql(), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoInitializeWorkItem(PVOID IoObject, PIO_WORKITEM IoWorkItem) {
   RtlZeroMemory(IoWorkItem, sizeof(*IoWorkItem));
   IoWorkItem->IoObject = IoObject;
 }
 
 /// Ends the use of a work item that IoInitializeWorkItem prepared.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoUninitializeWorkItem.
-NT_EXPORT(IoUninitializeWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoUninitializeWorkItem, nt::AnyIrql(), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoUninitializeWorkItem(PIO_WORKITEM IoWorkItem) {
   IoWorkItem->IoObject = nullptr;
 }

@@ -231,10 +231,10 @@ extern "C" NTSTATUS NTAPI ObReferenceObjectByHandleWithTag(HANDLE Handle, ACCESS
 }
 
 /// Opens a handle to an object that the caller refers to by pointer.
-/// IRQL: <= PASSIVE_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: no access check (kernel callers only).
 /// Source: WDK ntifs/ObOpenObjectByPointer.
-NT_EXPORT(ObOpenObjectByPointer, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ObOpenObjectByPointer, nt::AtMost(APC_LEVEL), Partial, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes, PACCESS_STATE,
                                                 ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
                                                 KPROCESSOR_MODE, PHANDLE Handle) {
@@ -243,10 +243,10 @@ extern "C" NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttrib
 }
 
 /// Whether a handle value is a kernel handle's (OBJ_KERNEL_HANDLE).
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/ObIsKernelHandle.
-NT_EXPORT(ObIsKernelHandle, nt::AnyIrql(), Full, "KernelOb.*");
+NT_EXPORT(ObIsKernelHandle, nt::AtMost(APC_LEVEL), Full, "KernelOb.*");
 extern "C" BOOLEAN NTAPI ObIsKernelHandle(HANDLE Handle) {
   const auto value = reinterpret_cast<ULONG_PTR>(Handle);
   return (value & ob::kKernelHandleBase) == ob::kKernelHandleBase && Handle != ob::kCurrentProcess &&

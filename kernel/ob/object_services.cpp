@@ -101,7 +101,7 @@ NTSTATUS TypedName(PVOID object, UNICODE_STRING* prefix, UNICODE_STRING* rest) {
 
 /// The full name of an object (a file's: the device's name and the file's path). Objects without a name: an
 /// empty string. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/ObQueryNameString.
-NT_EXPORT(ObQueryNameString, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
+NT_EXPORT(ObQueryNameString, nt::AtMost(APC_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo,
                                             ULONG Length, PULONG ReturnLength) {
   UNICODE_STRING prefix = {};
@@ -178,10 +178,10 @@ extern "C" NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS 
 }
 
 /// Waits for the object of a handle.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/ZwWaitForSingleObject.
-NT_EXPORT(ZwWaitForSingleObject, nt::AtMost(APC_LEVEL), Full, "KernelOb.*");
+NT_EXPORT(ZwWaitForSingleObject, nt::Exactly(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
   ob::KernelServiceScope scope;
   PVOID object;

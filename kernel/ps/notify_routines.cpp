@@ -58,10 +58,10 @@ extern "C" NTSTATUS NTAPI PsSetCreateThreadNotifyRoutine(PCREATE_THREAD_NOTIFY_R
 }
 
 /// Removes a routine that PsSetCreateThreadNotifyRoutine registered.
-/// IRQL: PASSIVE_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: does not wait for calls in progress.
 /// Source: WDK ntddk/PsRemoveCreateThreadNotifyRoutine.
-NT_EXPORT(PsRemoveCreateThreadNotifyRoutine, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelPs.*");
+NT_EXPORT(PsRemoveCreateThreadNotifyRoutine, nt::AtMost(APC_LEVEL), Partial, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsRemoveCreateThreadNotifyRoutine(PCREATE_THREAD_NOTIFY_ROUTINE NotifyRoutine) {
   return ps::Remove(ps::g_thread_routines, reinterpret_cast<void*>(NotifyRoutine));
 }
@@ -76,10 +76,10 @@ extern "C" NTSTATUS NTAPI PsSetLoadImageNotifyRoutine(PLOAD_IMAGE_NOTIFY_ROUTINE
 }
 
 /// Removes a routine that PsSetLoadImageNotifyRoutine registered.
-/// IRQL: PASSIVE_LEVEL.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: does not wait for calls in progress.
 /// Source: WDK ntddk/PsRemoveLoadImageNotifyRoutine.
-NT_EXPORT(PsRemoveLoadImageNotifyRoutine, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelPs.*");
+NT_EXPORT(PsRemoveLoadImageNotifyRoutine, nt::AtMost(APC_LEVEL), Partial, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsRemoveLoadImageNotifyRoutine(PLOAD_IMAGE_NOTIFY_ROUTINE NotifyRoutine) {
   return ps::Remove(ps::g_image_routines, reinterpret_cast<void*>(NotifyRoutine));
 }

@@ -149,10 +149,10 @@ extern "C" LONGLONG NTAPI PsGetProcessCreateTimeQuadPart(PEPROCESS Process) {
 }
 
 /// The exit status of a process, STATUS_PENDING while it lives.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/PsGetProcessExitStatus.
-NT_EXPORT(PsGetProcessExitStatus, nt::AnyIrql(), Full, "KernelPs.*");
+NT_EXPORT(PsGetProcessExitStatus, nt::AtMost(APC_LEVEL), Full, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsGetProcessExitStatus(PEPROCESS Process) {
   return Process->ExitStatus;
 }

@@ -224,8 +224,10 @@ extern "C" VOID NTAPI PspSystemThreadStartup(PKSTART_ROUTINE StartRoutine, PVOID
 }
 
 /// Creates a thread of the System process (or of the process of ProcessHandle) that runs StartRoutine in
-/// kernel mode. It ends when the routine returns, or by PsTerminateSystemThread. IRQL: PASSIVE_LEVEL. Differs
-/// from NT: none. Source: WDK wdm/PsCreateSystemThread.
+/// kernel mode. It ends when the routine returns, or by PsTerminateSystemThread.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/PsCreateSystemThread.
 NT_EXPORT(PsCreateSystemThread, nt::AtMost(PASSIVE_LEVEL), Full, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess,
                                                POBJECT_ATTRIBUTES ObjectAttributes, HANDLE ProcessHandle,
@@ -266,10 +268,10 @@ extern "C" HANDLE NTAPI PsGetCurrentThreadId() {
 }
 
 /// The id of a thread.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/PsGetThreadId.
-NT_EXPORT(PsGetThreadId, nt::AnyIrql(), Full, "KernelPs.*");
+NT_EXPORT(PsGetThreadId, nt::AtMost(DISPATCH_LEVEL), Full, "KernelPs.*");
 extern "C" HANDLE NTAPI PsGetThreadId(PETHREAD Thread) {
   return Thread->Cid.UniqueThread;
 }
@@ -284,37 +286,37 @@ extern "C" HANDLE NTAPI PsGetThreadProcessId(PETHREAD Thread) {
 }
 
 /// The process of a thread.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/IoThreadToProcess.
-NT_EXPORT(IoThreadToProcess, nt::AnyIrql(), Full, "KernelPs.*");
+NT_EXPORT(IoThreadToProcess, nt::AtMost(DISPATCH_LEVEL), Full, "KernelPs.*");
 extern "C" PEPROCESS NTAPI IoThreadToProcess(PETHREAD Thread) {
   return reinterpret_cast<PEPROCESS>(Thread->Tcb.Process);
 }
 
 /// Whether a thread is a system thread.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/PsIsSystemThread.
-NT_EXPORT(PsIsSystemThread, nt::AnyIrql(), Full, "KernelPs.*");
+NT_EXPORT(PsIsSystemThread, nt::AtMost(DISPATCH_LEVEL), Full, "KernelPs.*");
 extern "C" BOOLEAN NTAPI PsIsSystemThread(PETHREAD Thread) {
   return Thread->SystemThread;
 }
 
 /// Whether a thread ends.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/PsIsThreadTerminating.
-NT_EXPORT(PsIsThreadTerminating, nt::AnyIrql(), Full, "KernelPs.*");
+NT_EXPORT(PsIsThreadTerminating, nt::AtMost(DISPATCH_LEVEL), Full, "KernelPs.*");
 extern "C" BOOLEAN NTAPI PsIsThreadTerminating(PETHREAD Thread) {
   return Thread->Terminated;
 }
 
 /// The exit status of a thread, STATUS_PENDING while it lives.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/PsGetThreadExitStatus.
-NT_EXPORT(PsGetThreadExitStatus, nt::AnyIrql(), Full, "KernelPs.*");
+NT_EXPORT(PsGetThreadExitStatus, nt::AtMost(APC_LEVEL), Full, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsGetThreadExitStatus(PETHREAD Thread) {
   return Thread->ExitStatus;
 }

@@ -127,19 +127,19 @@ extern "C" BOOLEAN NTAPI RtlValidSid(PSID Sid) {
 }
 
 /// Bytes of a SID with so many sub-authorities.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/RtlLengthRequiredSid.
-NT_EXPORT(RtlLengthRequiredSid, nt::AnyIrql(), Full, "KernelSe.*");
+NT_EXPORT(RtlLengthRequiredSid, nt::AtMost(APC_LEVEL), Full, "KernelSe.*");
 extern "C" ULONG NTAPI RtlLengthRequiredSid(ULONG SubAuthorityCount) {
   return 8 + 4 * SubAuthorityCount;
 }
 
 /// Bytes of a SID.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/RtlLengthSid.
-NT_EXPORT(RtlLengthSid, nt::AnyIrql(), Full, "KernelSe.*");
+NT_EXPORT(RtlLengthSid, nt::AtMost(APC_LEVEL), Full, "KernelSe.*");
 extern "C" ULONG NTAPI RtlLengthSid(PSID Sid) {
   return 8 + 4 * static_cast<PISID>(Sid)->SubAuthorityCount;
 }
@@ -170,10 +170,10 @@ extern "C" NTSTATUS NTAPI RtlInitializeSid(PSID Sid, PSID_IDENTIFIER_AUTHORITY I
 }
 
 /// The address of a sub-authority of a SID.
-/// IRQL: any.
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/RtlSubAuthoritySid.
-NT_EXPORT(RtlSubAuthoritySid, nt::AnyIrql(), Full, "KernelSe.*");
+NT_EXPORT(RtlSubAuthoritySid, nt::AtMost(APC_LEVEL), Full, "KernelSe.*");
 extern "C" PULONG NTAPI RtlSubAuthoritySid(PSID Sid, ULONG SubAuthority) {
   return &static_cast<PISID>(Sid)->SubAuthority[SubAuthority];
 }
@@ -232,7 +232,7 @@ extern "C" NTSTATUS NTAPI RtlAddAccessAllowedAce(PACL Acl, ULONG AceRevision, AC
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/RtlCreateSecurityDescriptor.
-NT_EXPORT(RtlCreateSecurityDescriptor, nt::AtMost(APC_LEVEL), Full, "KernelSe.*");
+NT_EXPORT(RtlCreateSecurityDescriptor, nt::Exactly(PASSIVE_LEVEL), Full, "KernelSe.*");
 extern "C" NTSTATUS NTAPI RtlCreateSecurityDescriptor(PSECURITY_DESCRIPTOR SecurityDescriptor,
                                                       ULONG Revision) {
   if (Revision != SECURITY_DESCRIPTOR_REVISION) return STATUS_UNKNOWN_REVISION;
@@ -245,7 +245,7 @@ extern "C" NTSTATUS NTAPI RtlCreateSecurityDescriptor(PSECURITY_DESCRIPTOR Secur
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/RtlSetDaclSecurityDescriptor.
-NT_EXPORT(RtlSetDaclSecurityDescriptor, nt::AtMost(APC_LEVEL), Full, "KernelSe.*");
+NT_EXPORT(RtlSetDaclSecurityDescriptor, nt::Exactly(PASSIVE_LEVEL), Full, "KernelSe.*");
 extern "C" NTSTATUS NTAPI RtlSetDaclSecurityDescriptor(PSECURITY_DESCRIPTOR SecurityDescriptor,
                                                        BOOLEAN DaclPresent, PACL Dacl,
                                                        BOOLEAN DaclDefaulted) {
@@ -279,7 +279,7 @@ extern "C" NTSTATUS NTAPI RtlSetOwnerSecurityDescriptor(PSECURITY_DESCRIPTOR Sec
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: the lists' entries are not looked at.
 /// Source: WDK wdm/RtlValidSecurityDescriptor.
-NT_EXPORT(RtlValidSecurityDescriptor, nt::AtMost(APC_LEVEL), Partial, "KernelSe.*");
+NT_EXPORT(RtlValidSecurityDescriptor, nt::Exactly(PASSIVE_LEVEL), Partial, "KernelSe.*");
 extern "C" BOOLEAN NTAPI RtlValidSecurityDescriptor(PSECURITY_DESCRIPTOR SecurityDescriptor) {
   auto* descriptor = static_cast<PISECURITY_DESCRIPTOR>(SecurityDescriptor);
   return descriptor != nullptr && descriptor->Revision == SECURITY_DESCRIPTOR_REVISION;
@@ -289,7 +289,7 @@ extern "C" BOOLEAN NTAPI RtlValidSecurityDescriptor(PSECURITY_DESCRIPTOR Securit
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: self-relative descriptors are not supported (their header's length is returned).
 /// Source: WDK wdm/RtlLengthSecurityDescriptor.
-NT_EXPORT(RtlLengthSecurityDescriptor, nt::AtMost(APC_LEVEL), Partial, "KernelSe.*");
+NT_EXPORT(RtlLengthSecurityDescriptor, nt::Exactly(PASSIVE_LEVEL), Partial, "KernelSe.*");
 extern "C" ULONG NTAPI RtlLengthSecurityDescriptor(PSECURITY_DESCRIPTOR SecurityDescriptor) {
   auto* descriptor = static_cast<PISECURITY_DESCRIPTOR>(SecurityDescriptor);
   if (descriptor->Control & SE_SELF_RELATIVE) return sizeof(SECURITY_DESCRIPTOR_RELATIVE);
