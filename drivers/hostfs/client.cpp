@@ -17,6 +17,7 @@ NTSTATUS Utf8Name::Set(const WCHAR* name, USHORT units) {
 }
 
 NTSTATUS Client::Connect() {
+  next_fid_ = kRootFid + 1;  // a device extension is zeroed memory: no constructor ran
   NTSTATUS status = transport_.Initialize();
   if (!NT_SUCCESS(status)) return status;
   p9::Decoder reply(nullptr, 0);

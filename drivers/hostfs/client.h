@@ -47,7 +47,7 @@ class Client {
 
  private:
   Transport transport_;
-  ULONG next_fid_ = kRootFid + 1;
+  ULONG next_fid_;
 };
 
 }  // namespace hostfs

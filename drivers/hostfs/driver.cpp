@@ -91,7 +91,6 @@ extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
   if (!NT_SUCCESS(status)) return status;
   SetDispatch(driver);
   auto* volume = &static_cast<DeviceExtension*>(device->DeviceExtension)->volume;
-  RtlZeroMemory(static_cast<void*>(volume), sizeof *volume);
   status = volume->Mount();
   if (NT_SUCCESS(status)) {
     status = IoRegisterShutdownNotification(device);
