@@ -17,11 +17,12 @@ namespace bin {
 namespace {
 
 constexpr char kFooter[] =
-    "Without --keep-running the driver is stopped when none of its threads is left, or when they have only "
-    "waited\n"
-    "for a second. Exit status: 0 clean; 1 internal error; 2 wrong usage; 3 bug check (dump written); 4 hang "
-    "or\n"
-    "time-out (dump written); 5 the driver did not load; 6 it unloaded but left something behind.";
+    "Without --keep-running the driver is stopped when none of its threads is left, when they have only "
+    "waited for a\n"
+    "second, or after 5 s unless they are busy. Exit status: 0 clean; 1 internal error; 2 wrong usage; 3 bug "
+    "check\n"
+    "(dump written); 4 hang or time-out (dump written); 5 the driver did not load; 6 it left something "
+    "behind.";
 
 struct RunArguments {
   MachineArguments machine;
@@ -37,7 +38,7 @@ void Declare(CLI::App& app, RunArguments& arguments) {
   arguments.machine.AddTo(app);
   app.add_option("--timeout", arguments.timeout, "how long the driver may take, e.g. 30s (the default)");
   app.add_option("--keep-running", arguments.keep_running,
-                 "let the driver run this long, e.g. 5s, then stop it");
+                 "let the driver run exactly this long, then stop it");
   app.add_option("--drive-c", arguments.options.drive_c,
                  "folder behind C: (default: a fresh one, removed afterwards)");
   app.add_option("--dump", arguments.options.dump_path, "where to write the crash dump");

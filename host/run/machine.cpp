@@ -272,7 +272,7 @@ std::string Machine::Whereabouts() const {
     case Condition::kStopped:
       return "it has stopped";
     case Condition::kCrashed:
-      return "it crashed";
+      return fmt::format("it stopped with bug check {:#X}", channel_.stop_facts().code);
     case Condition::kDied:
     case Condition::kBroken:
       return failure_;

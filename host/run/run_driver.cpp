@@ -26,7 +26,12 @@ constexpr auto kBootLimit = std::chrono::seconds(30);
 constexpr auto kCrashLimit = std::chrono::seconds(20);
 constexpr auto kShutdownLimit = std::chrono::seconds(20);
 constexpr auto kReplyLimit = std::chrono::seconds(20);
-constexpr auto kIdleLimit = std::chrono::seconds(1);  // threads that only wait for this long work no more
+// Threads that have only waited for this long work no more.
+constexpr auto kIdleLimit = std::chrono::seconds(1);
+// A driver whose threads do a little now and then is stopped after this long; one that is busy may go on.
+constexpr auto kDefaultKeepRunning = std::chrono::seconds(5);
+constexpr auto kWindow = milliseconds(500);
+constexpr double kBusySwitches = 300;  // a second
 constexpr size_t kMaxWarnings = 100;
 constexpr uint32_t kNmiHardwareFailure = 0x80;
 constexpr char kDriverFolder[] = "C:\\Windows\\System32\\drivers\\";
@@ -213,36 +218,63 @@ bool Runner::StartService() {
   return false;
 }
 
+// Decides when the driver has worked long enough, from what is seen of its threads now and then.
+class WorkWatch {
+ public:
+  WorkWatch(Deadline begin, std::optional<milliseconds> keep_running)
+      : begin_(begin), keep_running_(keep_running), window_(begin), last_change_(begin) {}
+
+  bool IsOver(const DriverActivity& activity, Deadline now) {
+    if (keep_running_) return now >= begin_ + *keep_running_;
+    if (activity.threads_alive == 0) return true;
+    uint64_t switches = 0;
+    for (const ThreadFact& thread : activity.threads) switches += thread.context_switches;
+    if (switches != switches_ || activity.threads_runnable != 0) last_change_ = now;
+    runnable_in_window_ = runnable_in_window_ || activity.threads_runnable != 0;
+    switches_ = switches;
+    if (now - window_ >= kWindow) CloseWindow(now);
+    return now - last_change_ >= kIdleLimit || (now - begin_ >= kDefaultKeepRunning && !busy_);
+  }
+
+ private:
+  void CloseWindow(Deadline now) {
+    const double seconds = std::chrono::duration<double>(now - window_).count();
+    busy_ =
+        runnable_in_window_ || static_cast<double>(switches_ - window_switches_) / seconds > kBusySwitches;
+    runnable_in_window_ = false;
+    window_switches_ = switches_;
+    window_ = now;
+  }
+
+  Deadline begin_;
+  std::optional<milliseconds> keep_running_;
+  Deadline window_;
+  Deadline last_change_;
+  uint64_t switches_ = 0;
+  uint64_t window_switches_ = 0;
+  bool runnable_in_window_ = false;
+  bool busy_ = true;
+};
+
 bool Runner::LetWork() {
   progress_.Stage("the driver works");
-  const Deadline begin = Clock::now();
-  const Deadline keep = begin + options_.keep_running.value_or(milliseconds(0));
-  auto wait = milliseconds(5);
-  uint64_t last_switches = UINT64_MAX;
-  Deadline last_change = begin;
+  WorkWatch watch(Clock::now(), options_.keep_running);
+  auto wait = milliseconds(2);
   for (;;) {
     auto reply = machine_->Call(boot::Request::kDriverActivity, ServicePayload(), deadline_);
     if (!reply) return GiveUp("the driver worked");
     if (!Succeeded(reply->status)) return true;  // not loaded any more: it ended by itself
     const DriverActivity activity = ParseActivity(reply->payload);
-    const auto now = Clock::now();
-    if (options_.keep_running ? now >= keep : activity.threads_alive == 0) return true;
-    uint64_t switches = 0;
-    for (const ThreadFact& thread : activity.threads) switches += thread.context_switches;
-    if (switches != last_switches || activity.threads_runnable != 0) last_change = now;
-    last_switches = switches;
-    if (!options_.keep_running && now - last_change >= kIdleLimit) return true;
+    if (watch.IsOver(activity, Clock::now())) return true;
     result_.threads = activity.threads;
-    if (now >= deadline_) return Hang("the driver's threads worked");
-    const Deadline until =
-        std::min(options_.keep_running ? std::min(now + wait, keep) : now + wait, deadline_);
-    machine_->PumpUntil(until, [this] {
+    if (Clock::now() >= deadline_) return Hang("the driver's threads worked");
+    machine_->PumpUntil(std::min(Clock::now() + wait, deadline_), [this] {
       progress_.Tick();
       return false;
     });
     if (machine_->condition() != Condition::kRunning || machine_->interrupted())
       return GiveUp("the driver worked");
-    wait = std::min(wait * 2, milliseconds(50));
+    wait = std::min(wait * 2, milliseconds(20));
   }
 }
 
@@ -303,10 +335,12 @@ bool Runner::Hang(const std::string& doing) {
     return false;
   }
   const std::string message = result_.message;
+  const std::vector<ThreadFact> threads = result_.threads;
   RecordCrash(doing);
   if (result_.outcome == Outcome::kBugcheck && result_.stop->code == kNmiHardwareFailure) {
     result_.outcome = Outcome::kHang;
     result_.message = message;
+    result_.threads = threads;
   }
   return false;
 }
@@ -321,6 +355,7 @@ void Runner::RecordCrash(const std::string& doing) {
   result_.stop = machine_->channel().stop_facts();
   result_.outcome = Outcome::kBugcheck;
   result_.message = fmt::format("bug check {:#X} while {}", result_.stop->code, doing);
+  result_.threads.clear();  // the dump knows better
   machine_->Kill();
   WriteDump();
 }
