@@ -230,7 +230,8 @@ class WorkWatch {
     uint64_t switches = 0;
     for (const ThreadFact& thread : activity.threads) switches += thread.context_switches;
     if (switches != switches_ || activity.threads_runnable != 0) last_change_ = now;
-    runnable_in_window_ = runnable_in_window_ || activity.threads_runnable != 0;
+    samples_++;
+    runnable_samples_ += activity.threads_runnable != 0 ? 1 : 0;
     switches_ = switches;
     if (now - window_ >= kWindow) CloseWindow(now);
     return now - last_change_ >= kIdleLimit || (now - begin_ >= kDefaultKeepRunning && !busy_);
@@ -241,7 +242,7 @@ class WorkWatch {
     const double seconds = std::chrono::duration<double>(now - window_).count();
     busy_ =
         runnable_in_window_ || static_cast<double>(switches_ - window_switches_) / seconds > kBusySwitches;
-    runnable_in_window_ = false;
+    samples_ = runnable_samples_ = 0;
     window_switches_ = switches_;
     window_ = now;
   }
@@ -252,7 +253,8 @@ class WorkWatch {
   Deadline last_change_;
   uint64_t switches_ = 0;
   uint64_t window_switches_ = 0;
-  bool runnable_in_window_ = false;
+  int samples_ = 0;
+  int runnable_samples_ = 0;
   bool busy_ = true;
 };
 
