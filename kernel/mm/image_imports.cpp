@@ -109,7 +109,7 @@ struct Survey {
     ++report->missing_imports;
     (thunk.name != nullptr ? missing_name : missing_ordinal) = true;
     FormatOrdinal(thunk.ordinal, ordinal);
-    ReportLine(report, "missing import: ", library_name, "!", thunk.name != nullptr ? thunk.name : ordinal);
+    ReportLine(report, library_name, "!", thunk.name != nullptr ? thunk.name : ordinal);
     return true;
   }
 };

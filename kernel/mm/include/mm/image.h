@@ -8,7 +8,7 @@ namespace mm {
 
 // What a load found out, as text for the user: one finding a line, UTF-8. About 8 KiB: allocate it from
 // nonpaged pool.
-//   "missing import: ntoskrnl.exe!NoSuchFunction"       the load fails
+//   "ntoskrnl.exe!NoSuchFunction"             a missing import: the load fails
 //   "missing library: other.sys"                        the load fails
 //   "warning: ntoskrnl.exe!IoFoo is not implemented; ..." bound to a trap
 //   "invalid image: <reason>"                           the load fails
