@@ -206,7 +206,7 @@ bool Runner::StartService() {
   result_.missing_imports = detail.missing_imports;
   std::string why;
   if (!detail.missing_imports.empty()) {
-    why = fmt::format(": missing imports: {}", fmt::join(detail.missing_imports, ", "));
+    why = fmt::format(": it imports what nothing exports: {}", fmt::join(detail.missing_imports, ", "));
   } else if (result_.seconds_to_driver_entry != 0) {
     why = ": its DriverEntry failed";
   }
@@ -240,8 +240,8 @@ class WorkWatch {
  private:
   void CloseWindow(Deadline now) {
     const double seconds = std::chrono::duration<double>(now - window_).count();
-    busy_ =
-        runnable_in_window_ || static_cast<double>(switches_ - window_switches_) / seconds > kBusySwitches;
+    busy_ = runnable_samples_ * 5 >= samples_ * 4 ||
+            static_cast<double>(switches_ - window_switches_) / seconds > kBusySwitches;
     samples_ = runnable_samples_ = 0;
     window_switches_ = switches_;
     window_ = now;
