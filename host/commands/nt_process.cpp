@@ -30,6 +30,9 @@ ThreadFields::ThreadFields(const Kernel& kernel) {
   base_priority = {t, {"Tcb.BasePriority"}};
   priority_decrement = {t, {"Tcb.PriorityDecrement"}};
   affinity = {t, {"Tcb.Affinity.Mask", "Tcb.Affinity", "Tcb.UserAffinity.Mask", "Tcb.UserAffinity"}};
+  // Windows 11: a pointer to a _KAFFINITY_EX.
+  const auto mask = t.FindField("Tcb.Affinity");
+  affinity_is_pointer = mask && t.source().GetType(mask->type_id).kind == symbols::TypeKind::kPointer;
   next_processor = {t, {"Tcb.NextProcessorNumber", "Tcb.NextProcessor"}};
   ideal_processor = {t, {"Tcb.IdealProcessor"}};
   context_switches = {t, {"Tcb.ContextSwitches"}};
@@ -119,6 +122,11 @@ base::Result<Thread> Kernel::ReadThread(uint64_t address) {
   t.base_priority = f.base_priority.SignedOr(bytes);
   t.priority_decrement = f.priority_decrement.ReadOr(bytes);
   t.affinity = f.affinity.ReadOr(bytes);
+  if (f.affinity_is_pointer) {
+    const auto bitmap = type("_KAFFINITY_EX").OffsetOf("Bitmap");
+    const auto mask = memory().Get<uint64_t>(t.affinity + bitmap.value_or(8));
+    t.affinity = mask.value_or(0);
+  }
   t.next_processor = f.next_processor.ReadOr(bytes);
   t.ideal_processor = f.ideal_processor.ReadOr(bytes);
   t.context_switches = f.context_switches.ReadOr(bytes);

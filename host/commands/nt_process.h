@@ -149,6 +149,7 @@ inline constexpr uint64_t kMutantObject = 2;
 struct ThreadFields {
   explicit ThreadFields(const Kernel& kernel);
   uint64_t size = 0;
+  bool affinity_is_pointer = false;
   FieldReader state, wait_reason, priority, base_priority, priority_decrement, affinity, next_processor,
       ideal_processor, context_switches, user_time, kernel_time, wait_time, suspend_count, active_faults, teb,
       pid, tid, process, apc_process, start_address, win32_start_address, create_time, wait_block_list,
