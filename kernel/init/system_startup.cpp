@@ -134,6 +134,7 @@ extern "C" {
 VOID NTAPI Phase1Initialization(PVOID context) {
   init::RunPhase(kPhase1, ARRAYSIZE(kPhase1), 1, static_cast<const boot::LoaderBlock*>(context));
   kd::SetBootStep(nullptr);
+  KiPublishDumpHeader();
   kd::SetMachineState(boot::MachineState::kReady);
 }
 

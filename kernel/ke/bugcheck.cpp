@@ -198,6 +198,13 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   Finish();
 }
 
+VOID KiPublishDumpHeader() {
+  if (KiCrash.update_debugger_data != nullptr) KiCrash.update_debugger_data();
+  RtlZeroMemory(&crash_context, sizeof(crash_context));
+  KiBuildDumpHeader(0, &crash_context, nullptr);
+  kd::Control()->dump.header_physical = PhysicalOfImage(IopDumpHeader);
+}
+
 [[noreturn]] VOID KiAssertFailed(const char* text, const char* file, ULONG line) {
   kd::Print("assertion failed: %s, %s:%u\n", text, file, line);
   KeBugCheckEx(0xDEADDEAD, reinterpret_cast<ULONG_PTR>(text), line, 0, 0);

@@ -14,6 +14,10 @@ extern UCHAR IopDumpHeader[0x2000];      // DUMP_HEADER64 as the host's dump wri
 // nt!KeBugCheckEx <- nt!KiBugCheckDispatch <- the stub.
 [[noreturn]] VOID KiBugCheckDispatch(ULONG code, ULONG_PTR p1, ULONG_PTR p2, ULONG_PTR p3, ULONG_PTR p4);
 
+// Fills IopDumpHeader without a bug check and tells the host where it is: what a debugger of the live machine
+// starts from.
+VOID KiPublishDumpHeader();
+
 // Assertion of the kernel itself, in every build.
 [[noreturn]] VOID KiAssertFailed(const char* text, const char* file, ULONG line);
 #define KE_ASSERT(x) ((x) ? (void)0 : KiAssertFailed(#x, __FILE_NAME__, __LINE__))
