@@ -247,12 +247,15 @@ std::vector<std::string> HangWords(Context& context, const Analysis& a) {
             ? "The machine was stopped from outside because it did not answer: this is a hang, not a crash."
             : "A hardware failure was reported by a non-maskable interrupt.");
   }
+  if (a.code == 0xE2) words.push_back("The crash was asked for by hand; what the machine was doing then:");
+  const size_t introduction = words.size();
   AddCycle(context, a, words);
   AddLocks(context, a, words);
   AddSpinningStacks(context, a, words);
   AddDriverThreads(context, words);
-  if (words.empty())
+  if (words.size() == introduction) {
     words.push_back("No spin lock is held or waited for, and no driver's thread runs or waits.");
+  }
   return words;
 }
 

@@ -103,7 +103,7 @@ void PrintStack(Context& context, const Analysis& a) {
 }
 
 std::string BucketPrefix(const Analysis& a) {
-  if (a.is_hang) return "HANG_";
+  if (a.is_hang && a.code != 0xE2) return "HANG_";
   if (!a.touched) return fmt::format("0x{:X}_", a.code);
   std::string text = a.code == 0xA || a.code == 0xD1 ? "AV_" : fmt::format("0x{:X}_", a.code);
   if (OperationOf(a) == "execute") text += "CODE_AV_";

@@ -17,14 +17,19 @@ std::string BugcheckLine(const Context& context) {
   return fmt::format("{:X} ({:X}, {:X}, {:X}, {:X})", header.BugCheckCode, p[0], p[1], p[2], p[3]);
 }
 
+// Of a live machine the header is as old as its boot: the shared page has the clock.
 std::string SessionTimeLine(Context& context) {
-  return SessionTime(context.session.header().SystemTime, context.kernel.TimeZoneBias());
+  const auto clock = context.kernel.memory().Get<uint64_t>(nt::kSharedUserData + 0x14);
+  const bool live = context.session.target().is_live() && clock && *clock != 0;
+  return SessionTime(live ? *clock : context.session.header().SystemTime, context.kernel.TimeZoneBias());
 }
 
 uint64_t UptimeUnits(Context& context) {
   const uint64_t units = context.session.header().SystemUpTime;
   constexpr uint64_t kFill = 0x4547415045474150;
-  return units == kFill ? context.kernel.TickCount() * context.kernel.TimeIncrement() : units;
+  return units == kFill || context.session.target().is_live()
+             ? context.kernel.TickCount() * context.kernel.TimeIncrement()
+             : units;
 }
 
 void PrintDumpInfo(Context& context) {
