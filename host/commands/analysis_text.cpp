@@ -63,28 +63,33 @@ std::string FaultText(const Analysis& a) {
          fmt::format("{}, which lies in no image (page {})", Hex16(at.address), nt::PageStateText(at.state));
 }
 
-// No trace: what the stacks of the processors show.
+// What the stacks of the processors show, for threads that the lock trace does not tell about.
 void AddSpinningStacks(Context& context, const Analysis& a, std::vector<std::string>& words) {
-  if (a.has_lock_trace) return;
+  const debug::Symbols& symbols = context.session.symbols();
   for (uint32_t number = 0; number < context.session.processor_count(); ++number) {
     const auto processor = context.session.GetProcessor(number);
-    if (!processor) continue;
-    const auto thread = ThreadAt(context.kernel, processor->current_thread);
-    if (!thread || !nt::IsSpinning(context.kernel, *thread)) continue;
-    const auto stack = FullStack(context.session, thread->address);
+    if (!processor || (number == a.processor && !a.is_hang)) continue;
+    const bool told = std::any_of(a.locks.begin(), a.locks.end(), [&](const nt::LockTraceEntry& entry) {
+      return entry.spinning && entry.thread == processor->current_thread;
+    });
+    const auto stack = FullStack(context.session, processor->current_thread);
+    if (told || !stack || stack->frames.empty()) continue;
+    const std::string function = SymbolOf(symbols, stack->frames[0]).function;
+    const bool spins = nt::IsSpinWait(function);
+    if (!spins && !nt::IsSpinLockAcquire(function)) continue;
     std::string who;
-    for (const debug::Frame& frame : stack ? stack->frames : std::vector<debug::Frame>()) {
-      const debug::Module* module = context.session.symbols().ModuleAt(frame.ip);
+    for (const debug::Frame& frame : stack->frames) {
+      const debug::Module* module = symbols.ModuleAt(frame.ip);
       if (module == nullptr || IsKernelModule(module)) continue;
-      who = ", called by " + FrameName(context.session.symbols(), frame);
+      who = ", called by " + FrameName(symbols, frame);
       break;
     }
-    words.push_back(
-        fmt::format("Thread {} spins for a spin lock on processor {}{}. (This kernel keeps no lock trace: "
-                    "which lock, and who "
-                    "holds it, is not recorded.)",
-                    Hex16(thread->address), number, who));
+    words.push_back(fmt::format("Thread {} {} a spin lock on processor {} (in {}{}).",
+                                Hex16(processor->current_thread), spins ? "spins for" : "is about to take",
+                                number, FrameName(symbols, stack->frames[0]), who));
   }
+  if (a.has_lock_trace || !a.irql || *a.irql < 2) return;
+  words.push_back("This kernel keeps no trace of spin locks: which are held, and by whom, is not recorded.");
 }
 
 void AddMisuse(Context& context, const Analysis& a, std::vector<std::string>& words) {
@@ -128,7 +133,7 @@ std::vector<std::string> PlainWords(Context& context, const Analysis& a) {
   if (a.is_hang) return HangWords(context, a);
   if (a.call) AddMisuse(context, a, words);
   AddHeld(context, a, words);
-  if (a.held.empty()) AddSpinningStacks(context, a, words);
+  AddSpinningStacks(context, a, words);
   AddException(context, a, words);
   if (a.touched) {
     std::string text = FaultText(a);

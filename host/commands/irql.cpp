@@ -8,6 +8,8 @@ namespace commands {
 namespace {
 
 base::Result<void> Run(Context& context, const Call& call) {
+  if (context.session.target().is_live())
+    return base::Fail("the machine is running: its IRQL changes all the time");
   const uint64_t number = TRY(AddressOr(context, call.arguments, context.session.current_processor()));
   const auto irql = nt::ProcessorIrql(context.kernel, static_cast<uint32_t>(number));
   if (!irql) return base::Fail(fmt::format("the IRQL of processor {} was not saved", number));

@@ -82,6 +82,11 @@ bool IsSpinWait(const std::string& function) {
                      [&](const char* loop) { return function == loop; });
 }
 
+bool IsSpinLockAcquire(const std::string& function) {
+  return function.starts_with("KeAcquireSpinLock") ||
+         function.starts_with("KeAcquireInStackQueuedSpinLock") || function.starts_with("ExAcquireSpinLock");
+}
+
 bool IsSpinning(Kernel& kernel, const Thread& thread) {
   if (!thread.processor || thread.state != ThreadState::kRunning) return false;
   const auto registers = kernel.session().ProcessorRegisters(*thread.processor);

@@ -43,6 +43,8 @@ uint64_t FirstOwnedMutant(Kernel& kernel, const Thread& thread);
 
 // True when the innermost code is one of the kernel's spin-lock wait loops.
 bool IsSpinWait(const std::string& function);
+// The innermost code asks for a spin lock and has not got to the wait loop yet.
+bool IsSpinLockAcquire(const std::string& function);
 // The running thread's program counter lies in such a loop.
 bool IsSpinning(Kernel& kernel, const Thread& thread);
 

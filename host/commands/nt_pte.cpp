@@ -71,6 +71,7 @@ std::string EntryText(Kernel& kernel, uint64_t entry, int level, uint64_t page_s
 
 PageState StateOf(Kernel& kernel, uint64_t address) {
   const debug::Translation walk = kernel.memory().Translate(address);
+  if (walk.from_transition) return PageState::kTransition;
   if (walk.valid) return PageState::kValid;
   return walk.levels == 0 ? PageState::kNotPresent : StateOfEntry(kernel, walk.steps[walk.levels - 1].entry);
 }

@@ -15,6 +15,7 @@ const char kAttentionRule[] =
     "  - spinning: the processor's lock trace says so, or a running thread's program counter is in one of "
     "the\n"
     "    kernel's spin-lock wait loops;\n"
+    "  - holding a spin lock for longer than the 25 microseconds that the documentation allows;\n"
     "  - running for 10 seconds or longer since its last wait (and since its creation), not an idle thread;\n"
     "  - ready (also standby, deferred ready, in transition) for 1 second or longer, not an idle thread;\n"
     "  - holding a lock while blocked: it waits for a lock, an ERESOURCE or a page and holds a spin lock, a\n"
@@ -79,7 +80,16 @@ std::string SpinReason(Kernel& kernel, const Thread& thread, const std::vector<L
     if (entry.microseconds) text += " for " + commands::ShortTime(*entry.microseconds);
     return text;
   }
-  return IsSpinning(kernel, thread) ? "spinning for a spin lock" : "";
+  if (IsSpinning(kernel, thread)) return "spinning for a spin lock";
+  for (const LockTraceEntry& entry : trace) {
+    const bool too_long = entry.microseconds && *entry.microseconds > kSpinLockLimit;
+    if (entry.spinning || entry.thread != thread.address || !too_long ||
+        thread.state == ThreadState::kWaiting)
+      continue;
+    return fmt::format("holding the spin lock at {:016x} for {}", entry.lock,
+                       commands::ShortTime(*entry.microseconds));
+  }
+  return "";
 }
 
 std::string HolderReason(Kernel& kernel, const Thread& thread, ThreadClass what,

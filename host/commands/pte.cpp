@@ -25,7 +25,7 @@ base::Result<void> Run(Context& context, const Call& call) {
   out.Line("{}", at);
   out.Line("{}", contains);
   out.Line("{}", state);
-  if (walk.valid) {
+  if (walk.valid && !walk.from_transition) {
     out.Line("Physical address {}, page of {}", Hex16(walk.physical), Bytes(walk.page_size));
   } else if (walk.from_transition) {
     out.Line("Not valid for the processor; the page is in memory (transition), physical address {}",

@@ -27,7 +27,9 @@ base::Result<void> Run(Context& context, const Call& call) {
           !(MatchesWildcard(module->name, wanted) || EqualsNoCase(module->image_name, wanted)))
         continue;
       symbols.Reload(*module);
-      if (symbols.Load(*module) == nullptr) context.out.Line("{}: {}", module->name, module->symbol_message);
+      const symbols::Source* source = symbols.Load(*module);
+      context.out.Line("{}: {}", module->name,
+                       source != nullptr ? std::string(source->file_name()) : module->symbol_message);
     }
     return {};
   }
