@@ -68,9 +68,14 @@ function(bugcheck_compile_pe OUT_VAR NAME)
          -isystem ${BUGCHECK_MINGW_INCLUDE} -isystem ${BUGCHECK_MINGW_INCLUDE}/ddk
          -fdebug-compilation-dir=. -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
     file(MAKE_DIRECTORY ${directory})
+    # An entry for a compilation database, for the linter (clang's own -MJ would defeat a compiler cache).
+    string(REPLACE "\"" "\\\"" quoted "${flags}")
+    string(REPLACE ";" "\", \"" quoted "${quoted}")
+    file(CONFIGURE OUTPUT ${object}.json @ONLY CONTENT
+         "{\"directory\": \"${CMAKE_BINARY_DIR}\", \"file\": \"${path}\", \"arguments\": [\"${BUGCHECK_CLANG}\", \"${quoted}\", \"-c\", \"${path}\"]},\n")
     add_custom_command(
       OUTPUT ${object}
-      COMMAND ${_bugcheck_launcher} ${BUGCHECK_CLANG} ${flags} -MD -MF ${object}.d -MJ ${object}.json -c ${path} -o ${object}
+      COMMAND ${_bugcheck_launcher} ${BUGCHECK_CLANG} ${flags} -MD -MF ${object}.d -c ${path} -o ${object}
       DEPENDS ${path} ${A_DEPENDS}
       DEPFILE ${object}.d
       COMMENT "Compiling ${relative} for the guest" VERBATIM)

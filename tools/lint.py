@@ -63,7 +63,7 @@ def check_markers(_):
 
 
 def commands(build):
-    """source -> compile command (list), of host code from CMake, of guest code from clang's -MJ fragments."""
+    """source -> compile command (list), of host code from CMake, of guest code from the fragments beside its objects."""
     table = {}
     database = build / "compile_commands.json"
     if database.exists():
