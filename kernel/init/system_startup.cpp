@@ -95,6 +95,10 @@ NTSTATUS Executive(const LoaderBlock*) {
 NTSTATUS Registry(const LoaderBlock*) {
   return CmInitSystem();
 }
+NTSTATUS BootDriverFiles(const LoaderBlock*) {
+  MmReclaimBootFiles();
+  return STATUS_SUCCESS;
+}
 NTSTATUS ControlRings(const LoaderBlock*) {
   return kd::StartControlServer();
 }
@@ -109,6 +113,7 @@ constexpr init::Task kPhase1[] = {
     {"executive", Executive, "threads, objects"},
     {"registry", Registry, "executive"},
     {"input and output", IoInitSystem, "registry, executive; loads the boot drivers"},
+    {"boot files", BootDriverFiles, "the boot drivers are loaded: their files' memory is free"},
     {"control thread", ControlThread, "every handler is registered"},
 };
 

@@ -136,6 +136,18 @@ void ZeroPage(PFN_NUMBER pfn);
 // Pages that were in use at boot and belong in a dump, pages of boot files: see MmDescribeDumpPages.
 const PageBitmap& FreePages();
 
+extern const boot::LoaderBlock* g_loader_block;
+// Calls visit(first PFN, pages) for each range of RAM, ascending.
+template <typename Visit>
+void ForEachRamRange(Visit visit) {
+  for (ULONG i = 0; i < g_loader_block->memory_descriptor_count && i < boot::kMaxMemoryDescriptors; ++i) {
+    const boot::MemoryDescriptor& range = g_loader_block->memory[i];
+    if (range.type != boot::MemoryType::kFirmwarePermanent && range.page_count != 0) {
+      visit(range.base_page, range.page_count);
+    }
+  }
+}
+
 // ---- Page tables (page_tables.cpp). IRQL <= DISPATCH_LEVEL ----
 // Makes the page table of `va` (and those of the pages after it) present. System addresses only.
 bool EnsurePageTables(ULONG64 va, ULONG64 pages);

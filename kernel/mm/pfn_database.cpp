@@ -12,6 +12,7 @@ volatile ULONG64 MmAvailablePages;
 namespace mm {
 
 KSPIN_LOCK g_pfn_lock;
+const boot::LoaderBlock* g_loader_block;
 
 namespace {
 
@@ -20,7 +21,6 @@ using boot::MemoryType;
 PageBitmap g_free;
 bool g_records_ready;
 bool g_boot_files_reclaimed;
-const boot::LoaderBlock* g_block;
 
 bool IsRam(MemoryType type) {
   return type != MemoryType::kFirmwarePermanent;
@@ -34,8 +34,8 @@ bool IsInitiallyUsed(MemoryType type) {
 
 template <typename Visit>
 void ForEachRange(Visit visit) {
-  for (uint32_t i = 0; i < g_block->memory_descriptor_count && i < boot::kMaxMemoryDescriptors; ++i) {
-    visit(g_block->memory[i]);
+  for (uint32_t i = 0; i < g_loader_block->memory_descriptor_count && i < boot::kMaxMemoryDescriptors; ++i) {
+    visit(g_loader_block->memory[i]);
   }
 }
 
@@ -93,7 +93,7 @@ void ZeroPage(PFN_NUMBER pfn) {
 }
 
 void InitPhysicalPages(const boot::LoaderBlock* block) {
-  g_block = block;
+  g_loader_block = block;
   CountMemory();
   const ULONG64 bits = MmHighestPhysicalPage + 1;
   const ULONG64 pages = PagesFor(PageBitmap::WordsFor(bits) * 8);
