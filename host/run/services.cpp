@@ -11,6 +11,16 @@ namespace {
 
 constexpr size_t kMaxRecords = 65536;
 
+bool IsMissingImport(int32_t status) {
+  switch (static_cast<uint32_t>(status)) {
+    case 0xC0000262:  // STATUS_DRIVER_ORDINAL_NOT_FOUND
+    case 0xC0000263:  // STATUS_DRIVER_ENTRYPOINT_NOT_FOUND
+      return true;
+    default:
+      return false;
+  }
+}
+
 const char* StateName(uint32_t state) {
   constexpr const char* kNames[] = {"?", "STOPPED", "START_PENDING", "STOP_PENDING", "RUNNING"};
   return state < 5 ? kNames[state] : "?";
@@ -91,18 +101,17 @@ std::vector<std::string> ParseLines(const std::string& payload) {
 }
 
 StartDetail ParseStartDetail(const std::string& payload, int32_t status) {
-  // As mm's image loader writes them.
+  // As mm's image loader writes them; a missing import is the bare MODULE!NAME.
   constexpr std::string_view kWarning = "warning: ";
-  constexpr std::string_view kImport = "missing import: ";
   constexpr std::string_view kLibrary = "missing library: ";
   StartDetail detail;
   for (std::string& line : ParseLines(payload)) {
     if (line.starts_with(kWarning)) {
       detail.warnings.push_back(line.substr(kWarning.size()));
-    } else if (line.starts_with(kImport)) {
-      detail.missing_imports.push_back(line.substr(kImport.size()));
     } else if (line.starts_with(kLibrary)) {
       detail.missing_imports.push_back(line.substr(kLibrary.size()) + " (the whole library)");
+    } else if (IsMissingImport(status)) {
+      detail.missing_imports.push_back(std::move(line));
     } else if (status >= 0) {
       detail.warnings.push_back(std::move(line));
     } else {
