@@ -17,6 +17,7 @@ NTSTATUS Utf8Name::Set(const WCHAR* name, USHORT units) {
 }
 
 NTSTATUS Client::Connect() {
+  spare_fid_ = 0;
   next_fid_ = kRootFid + 1;  // a device extension is zeroed memory: no constructor ran
   NTSTATUS status = transport_.Initialize();
   if (!NT_SUCCESS(status)) return status;
@@ -65,16 +66,45 @@ NTSTATUS Client::Walk(ULONG directory, ULONG fid, const Utf8Name* name, p9::Qid*
 }
 
 NTSTATUS Client::Open(ULONG fid, ULONG flags) {
+  transport_.Settle();
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTlopen);
   return transport_.Call(request.U32(fid).U32(flags | p9::kLargeFile), &reply);
 }
 
-NTSTATUS Client::CreateFile(ULONG fid, const Utf8Name& name, ULONG flags, ULONG mode) {
+NTSTATUS Client::TakeClone(ULONG directory, ULONG* fid) {
+  if (spare_fid_ != 0) {
+    *fid = spare_fid_;
+    spare_fid_ = 0;
+    const NTSTATUS status = transport_.FinishClone();
+    if (NT_SUCCESS(status) && spare_directory_ == directory) return STATUS_SUCCESS;
+    if (NT_SUCCESS(status)) Clunk(*fid);
+  }
+  *fid = NewFid();
+  return Walk(directory, *fid, nullptr, nullptr);
+}
+
+NTSTATUS Client::CreateFile(ULONG directory, const Utf8Name& name, ULONG flags, ULONG mode, ULONG* fid) {
+  NTSTATUS status = TakeClone(directory, fid);
+  if (!NT_SUCCESS(status)) return status;
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTlcreate);
-  request.U32(fid).String(name.text()).U32(flags | p9::kLargeFile).U32(mode).U32(kNoGroup);
-  return transport_.Call(request, &reply);
+  request.U32(*fid).String(name.text()).U32(flags | p9::kLargeFile).U32(mode).U32(kNoGroup);
+  status = transport_.Call(request, &reply);
+  if (!NT_SUCCESS(status)) {
+    Clunk(*fid);
+    return status;
+  }
+  spare_directory_ = directory;
+  spare_fid_ = NewFid();
+  transport_.CloneLater(directory, spare_fid_);
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS Client::WriteBehind(ULONG fid, ULONG64 offset, const void* buffer, ULONG count) {
+  if (transport_.WriteLater(fid, offset, buffer, count)) return STATUS_SUCCESS;
+  ULONG done = 0;
+  return Write(fid, offset, buffer, count, &done);
 }
 
 NTSTATUS Client::MakeDirectory(ULONG directory, const Utf8Name& name) {
@@ -84,6 +114,7 @@ NTSTATUS Client::MakeDirectory(ULONG directory, const Utf8Name& name) {
 }
 
 NTSTATUS Client::GetAttributes(ULONG fid, p9::Attributes* attributes) {
+  transport_.Settle();
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTgetattr);
   const NTSTATUS status = transport_.Call(request.U32(fid).U64(p9::kGetattrBasic), &reply);
@@ -93,6 +124,7 @@ NTSTATUS Client::GetAttributes(ULONG fid, p9::Attributes* attributes) {
 }
 
 NTSTATUS Client::SetAttributes(ULONG fid, const p9::SetAttributes& a) {
+  transport_.Settle();
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTsetattr);
   request.U32(fid).U32(a.valid).U32(a.mode).U32(0).U32(0).U64(a.size);
@@ -105,6 +137,7 @@ NTSTATUS Client::SetAttributes(ULONG fid, const p9::SetAttributes& a) {
 
 NTSTATUS Client::Read(ULONG fid, ULONG64 offset, void* buffer, ULONG count, ULONG* done) {
   *done = 0;
+  transport_.Settle();
   while (*done < count) {
     const ULONG part = count - *done < kMaxTransfer ? count - *done : kMaxTransfer;
     p9::Decoder reply(nullptr, 0);
@@ -123,6 +156,7 @@ NTSTATUS Client::Read(ULONG fid, ULONG64 offset, void* buffer, ULONG count, ULON
 
 NTSTATUS Client::Write(ULONG fid, ULONG64 offset, const void* buffer, ULONG count, ULONG* done) {
   *done = 0;
+  transport_.Settle();
   while (*done < count) {
     const ULONG part = count - *done < kMaxTransfer ? count - *done : kMaxTransfer;
     p9::Decoder reply(nullptr, 0);
@@ -141,6 +175,7 @@ NTSTATUS Client::Write(ULONG fid, ULONG64 offset, const void* buffer, ULONG coun
 }
 
 NTSTATUS Client::ReadDirectory(ULONG fid, ULONG64 offset, p9::Decoder* entries) {
+  transport_.Settle();
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTreaddir);
   const NTSTATUS status = transport_.Call(request.U32(fid).U64(offset).U32(kMaxTransfer), &reply);
@@ -167,12 +202,15 @@ NTSTATUS Client::Unlink(ULONG directory, const Utf8Name& name, bool is_directory
 }
 
 NTSTATUS Client::Sync(ULONG fid) {
+  const NTSTATUS late = transport_.Settle();
+  if (!NT_SUCCESS(late)) return late;
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTfsync);
   return transport_.Call(request.U32(fid).U32(0), &reply);
 }
 
 NTSTATUS Client::GetStatistics(p9::Statistics* statistics) {
+  transport_.Settle();
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTstatfs);
   const NTSTATUS status = transport_.Call(request.U32(kRootFid), &reply);

@@ -31,12 +31,18 @@ class Client {
   // Makes `fid` the child `name` of the directory; without a name, a copy of the directory's own fid.
   NTSTATUS Walk(ULONG directory, ULONG fid, const Utf8Name* name, p9::Qid* qid);
   NTSTATUS Open(ULONG fid, ULONG flags);
-  // Creates a file in the directory that `fid` is a copy of; `fid` becomes the open file.
-  NTSTATUS CreateFile(ULONG fid, const Utf8Name& name, ULONG flags, ULONG mode);
+  // Creates and opens a file in a directory; *fid is the open file. A copy of the directory's fid, which this
+  // uses up, is got ready for the next creation meanwhile.
+  NTSTATUS CreateFile(ULONG directory, const Utf8Name& name, ULONG flags, ULONG mode, ULONG* fid);
   NTSTATUS MakeDirectory(ULONG directory, const Utf8Name& name);
   NTSTATUS GetAttributes(ULONG fid, p9::Attributes* attributes);
   NTSTATUS SetAttributes(ULONG fid, const p9::SetAttributes& attributes);
   NTSTATUS Read(ULONG fid, ULONG64 offset, void* buffer, ULONG count, ULONG* done);
+  // Hands a write to the host without waiting, where it is short enough; a failure is told by the next
+  // Settle.
+  NTSTATUS WriteBehind(ULONG fid, ULONG64 offset, const void* buffer, ULONG count);
+  // Waits for those writes. Every operation here that would see their effect does so first.
+  NTSTATUS Settle() { return transport_.Settle(); }
   NTSTATUS Write(ULONG fid, ULONG64 offset, const void* buffer, ULONG count, ULONG* done);
   // One reply of directory entries from `offset`; decode with ReadDirectoryEntry until nothing is left.
   NTSTATUS ReadDirectory(ULONG fid, ULONG64 offset, p9::Decoder* entries);
@@ -46,7 +52,11 @@ class Client {
   NTSTATUS GetStatistics(p9::Statistics* statistics);
 
  private:
+  NTSTATUS TakeClone(ULONG directory, ULONG* fid);
+
   Transport transport_;
+  ULONG spare_fid_;  // a copy of spare_directory_, perhaps still on its way; 0: none
+  ULONG spare_directory_;
   ULONG next_fid_;
 };
 

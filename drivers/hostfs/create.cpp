@@ -143,10 +143,7 @@ NTSTATUS OpenTargetDirectory(Volume& volume, const OpenRequest& request, Fcb* pa
                              const UNICODE_STRING& name, ULONG_PTR* information) {
   NTSTATUS status = name.Length != 0 ? STATUS_SUCCESS : STATUS_OBJECT_NAME_INVALID;
   if (NT_SUCCESS(status)) {
-    Fcb* target = nullptr;
-    const NTSTATUS found = volume.Lookup(parent, name, true, &target);
-    if (NT_SUCCESS(found)) volume.Release(target);
-    *information = NT_SUCCESS(found) ? FILE_EXISTS : FILE_DOES_NOT_EXIST;
+    *information = volume.Exists(parent, name) ? FILE_EXISTS : FILE_DOES_NOT_EXIST;
     status = Attach(request, parent, false);
   }
   if (!NT_SUCCESS(status)) {
@@ -240,7 +237,7 @@ NTSTATUS NTAPI HostFsCleanup(PDEVICE_OBJECT device, PIRP irp) {
       status = volume->Unlink(fcb);
       if (!NT_SUCCESS(status)) fcb->delete_pending = false;
     } else {
-      status = volume->FlushGathered(fcb);
+      status = volume->FlushGathered(fcb, true);
     }
     if (!fcb->unlinked) fcb->attributes_valid = false;  // the host may change the file from here on
   }

@@ -44,6 +44,9 @@ constexpr USHORT kNoInterrupt = 1;
 constexpr LONGLONG kSpinMicroseconds = 3000;
 constexpr LONGLONG kGiveUpMicroseconds = 60000000;
 
+constexpr ULONG kWriteSlotSize = kWriteBehindSize + p9::kWriteHeaderSize;
+constexpr ULONG kSmallSize = 64;
+
 PVOID AllocateContiguous(SIZE_T size) {
   PHYSICAL_ADDRESS highest;
   highest.QuadPart = MAXLONGLONG;
@@ -135,10 +138,12 @@ NTSTATUS Transport::AllocateBuffers() {
   shared_ = static_cast<Shared*>(AllocateContiguous(PAGE_SIZE));
   request_ = static_cast<PUCHAR>(AllocateContiguous(kMessageSize));
   reply_ = static_cast<PUCHAR>(AllocateContiguous(kMessageSize));
-  if (shared_ == nullptr || request_ == nullptr || reply_ == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  writes_ = static_cast<PUCHAR>(AllocateContiguous((kSlots - kFirstWriteSlot) * kWriteSlotSize));
+  if (shared_ == nullptr || request_ == nullptr || reply_ == nullptr || writes_ == nullptr)
+    return STATUS_INSUFFICIENT_RESOURCES;
   for (USHORT slot = 0; slot < kSlots; ++slot) {
-    PUCHAR out = slot == 0 ? request_ : shared_->small[slot - 1][0];
-    PUCHAR in = slot == 0 ? reply_ : shared_->small[slot - 1][1];
+    PUCHAR out = RequestBuffer(slot);
+    PUCHAR in = slot == 0 ? reply_ : shared_->small[slot][1];
     const USHORT first = static_cast<USHORT>(2 * slot);
     shared_->descriptors[first] = {static_cast<ULONG64>(MmGetPhysicalAddress(out).QuadPart), 0, kNext,
                                    static_cast<USHORT>(first + 1)};
@@ -182,6 +187,7 @@ void Transport::Shutdown() {
   if (shared_ != nullptr) MmFreeContiguousMemory(shared_);
   if (request_ != nullptr) MmFreeContiguousMemory(request_);
   if (reply_ != nullptr) MmFreeContiguousMemory(reply_);
+  if (writes_ != nullptr) MmFreeContiguousMemory(writes_);
   if (window_ != nullptr) MmUnmapIoSpace(window_, kSlotSize * kSlotCount);
   *this = {};
 }
@@ -209,17 +215,59 @@ NTSTATUS Transport::Call(p9::Encoder& request, p9::Decoder* reply) {
   return STATUS_SUCCESS;
 }
 
-void Transport::ClunkLater(ULONG fid) {
+PUCHAR Transport::RequestBuffer(USHORT slot) {
+  if (slot == 0) return request_;
+  return slot >= kFirstWriteSlot ? writes_ + (slot - kFirstWriteSlot) * kWriteSlotSize
+                                 : shared_->small[slot][0];
+}
+
+// A free slot of a range, waited for if there is none; kSlots if the device is gone.
+USHORT Transport::FreeSlot(USHORT first, USHORT end) {
   Reap();
-  USHORT slot = 1;
-  while (slot < kSlots && busy_[slot]) ++slot;
-  if (slot == kSlots) {
-    slot = 1;
-    if (!NT_SUCCESS(WaitFor(slot))) return;
+  for (USHORT slot = first; slot < end; ++slot) {
+    if (!busy_[slot]) return slot;
   }
-  p9::Encoder request(shared_->small[slot - 1][0], sizeof shared_->small[slot - 1][0], p9::Type::kTclunk,
-                      slot);
+  return NT_SUCCESS(WaitFor(first)) ? first : kSlots;
+}
+
+void Transport::ClunkLater(ULONG fid) {
+  const USHORT slot = FreeSlot(kFirstClunkSlot, kFirstWriteSlot);
+  if (slot == kSlots) return;
+  p9::Encoder request(RequestBuffer(slot), kSmallSize, p9::Type::kTclunk, slot);
   Submit(slot, request.U32(fid).Finish());
+}
+
+bool Transport::WriteLater(ULONG fid, ULONG64 offset, const void* bytes, ULONG count) {
+  if (count > kWriteBehindSize) return false;
+  const USHORT slot = FreeSlot(kFirstWriteSlot, kSlots);
+  if (slot == kSlots) return false;
+  p9::Encoder request(RequestBuffer(slot), kWriteSlotSize, p9::Type::kTwrite, slot);
+  request.U32(fid).U64(offset).U32(count);
+  if (uint8_t* room = request.Reserve(count)) RtlCopyMemory(room, bytes, count);
+  write_counts_[slot - kFirstWriteSlot] = count;
+  Submit(slot, request.Finish());
+  return true;
+}
+
+void Transport::CloneLater(ULONG fid, ULONG new_fid) {
+  if (!NT_SUCCESS(FinishClone())) return;
+  p9::Encoder request(RequestBuffer(kCloneSlot), kSmallSize, p9::Type::kTwalk, kCloneSlot);
+  Submit(kCloneSlot, request.U32(fid).U32(new_fid).U16(0).Finish());
+}
+
+NTSTATUS Transport::FinishClone() {
+  const NTSTATUS status = WaitFor(kCloneSlot);
+  return NT_SUCCESS(status) ? clone_status_ : status;
+}
+
+NTSTATUS Transport::Settle() {
+  for (USHORT slot = kFirstWriteSlot; slot < kSlots; ++slot) {
+    const NTSTATUS status = WaitFor(slot);
+    if (!NT_SUCCESS(status)) return status;
+  }
+  const NTSTATUS status = late_error_;
+  late_error_ = STATUS_SUCCESS;
+  return status;
 }
 
 void Transport::Submit(USHORT slot, ULONG request_size) {
@@ -244,8 +292,31 @@ void Transport::Reap() {
     if (slot >= kSlots)
       continue;  // not ours: the device is at fault, and the request it forgot will time out
     busy_[slot] = false;
-    if (slot == 0) reply_length_ = element.length;
+    Finished(static_cast<USHORT>(slot), element.length);
   }
+}
+
+void Transport::Finished(USHORT slot, ULONG length) {
+  if (slot == 0) {
+    reply_length_ = length;
+    return;
+  }
+  if (slot >= kFirstClunkSlot && slot < kFirstWriteSlot) return;
+  const bool is_write = slot >= kFirstWriteSlot;
+  const p9::Reply reply = p9::ParseReply(shared_->small[slot][1], length < kSmallSize ? length : kSmallSize,
+                                         is_write ? p9::Type::kTwrite : p9::Type::kTwalk, slot);
+  NTSTATUS status = !reply.well_formed ? STATUS_IO_DEVICE_ERROR
+                    : reply.error != 0 ? StatusOfErrno(reply.error)
+                                       : STATUS_SUCCESS;
+  if (!is_write) {
+    clone_status_ = status;
+    return;
+  }
+  p9::Decoder body(reply.body, reply.body_size);
+  if (NT_SUCCESS(status) && body.U32() != write_counts_[slot - kFirstWriteSlot]) status = STATUS_DISK_FULL;
+  if (NT_SUCCESS(status)) return;
+  if (NT_SUCCESS(late_error_)) late_error_ = status;
+  DbgPrint("hostfs: a delayed write failed: %08lX\n", status);
 }
 
 NTSTATUS Transport::WaitFor(USHORT slot) {

@@ -1,5 +1,5 @@
-// The virtio 9P device: one queue in contiguous memory, requests answered by polling. Callers hold the
-// volume's lock.
+// The virtio 9P device: one queue in contiguous memory, requests answered by polling, several in flight.
+// Callers hold the volume's lock.
 #pragma once
 
 #include <ntifs.h>
@@ -9,6 +9,7 @@
 namespace hostfs {
 
 inline constexpr ULONG kMessageSize = 64 * 1024;  // 9P's msize
+inline constexpr ULONG kWriteBehindSize = 8 * 1024 - p9::kWriteHeaderSize;
 
 class Transport {
  public:
@@ -22,8 +23,16 @@ class Transport {
   // Sends what was encoded and waits for the reply, which stays valid until the next Begin. Errno becomes
   // NTSTATUS.
   NTSTATUS Call(p9::Encoder& request, p9::Decoder* reply);
-  // Sends a clunk that nobody waits for.
+  // Requests that nobody waits for. A clunk's outcome does not matter. A write's failure is told by Settle,
+  // and printed.
   void ClunkLater(ULONG fid);
+  // False: too long, or not in the pool of buffers; use Call. `count` at most kWriteBehindSize.
+  bool WriteLater(ULONG fid, ULONG64 offset, const void* bytes, ULONG count);
+  // Starts a copy of a fid; at most one at a time. FinishClone waits for it.
+  void CloneLater(ULONG fid, ULONG new_fid);
+  NTSTATUS FinishClone();
+  // Waits for all writes on their way; the first failure since the last call.
+  NTSTATUS Settle();
 
  private:
   struct Descriptor {
@@ -51,12 +60,15 @@ class Transport {
     Descriptor descriptors[16];
     AvailableRing available;
     alignas(64) UsedRing used;
-    alignas(64) UCHAR small[7][2][64];  // requests and replies of the clunks in flight
+    alignas(64) UCHAR small[8][2][64];  // requests (but for slot 0 and writes) and replies
   };
   static_assert(sizeof(Shared) <= PAGE_SIZE);
 
   static constexpr USHORT kQueueSize = 16;
-  static constexpr USHORT kSlots = 8;  // slot 0: the caller's request; 1..7: clunks
+  static constexpr USHORT kSlots = 8;  // 0: the caller's request, 1: clones, 2 to 4: clunks, 5 to 7: writes
+  static constexpr USHORT kCloneSlot = 1;
+  static constexpr USHORT kFirstClunkSlot = 2;
+  static constexpr USHORT kFirstWriteSlot = 5;
 
   NTSTATUS FindDevice();
   NTSTATUS StartDevice();
@@ -67,7 +79,10 @@ class Transport {
   void Write(ULONG offset, ULONG value) {
     WRITE_REGISTER_ULONG(reinterpret_cast<PULONG>(registers_ + offset), value);
   }
+  PUCHAR RequestBuffer(USHORT slot);
+  USHORT FreeSlot(USHORT first, USHORT end);
   void Submit(USHORT slot, ULONG request_size);
+  void Finished(USHORT slot, ULONG length);
   void Reap();
   NTSTATUS WaitFor(USHORT slot);
 
@@ -76,8 +91,12 @@ class Transport {
   Shared* shared_ = nullptr;
   PUCHAR request_ = nullptr;
   PUCHAR reply_ = nullptr;
+  PUCHAR writes_ = nullptr;  // kWriteBehindSize and a header for each write slot
+  NTSTATUS late_error_ = STATUS_SUCCESS;
+  NTSTATUS clone_status_ = STATUS_SUCCESS;
   USHORT last_used_ = 0;
   bool busy_[kSlots] = {};
+  ULONG write_counts_[kSlots - kFirstWriteSlot] = {};
   ULONG reply_length_ = 0;
   p9::Type type_ = p9::Type::kTversion;
 };

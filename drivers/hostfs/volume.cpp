@@ -27,7 +27,7 @@ bool SameName(const WCHAR* a, USHORT a_units, const WCHAR* b, USHORT b_units) {
 }
 
 NTSTATUS Volume::Mount() {
-  ExInitializeFastMutex(&lock_);
+  KeInitializeGuardedMutex(&lock_);
   const NTSTATUS status = client_.Connect();
   if (!NT_SUCCESS(status)) return status;
   root_ = NewFcb(nullptr, nullptr, 0, kRootFid, true);
@@ -222,14 +222,14 @@ NTSTATUS Volume::CreateChild(Fcb* directory, const UNICODE_STRING& name, bool is
     status = client_.MakeDirectory(directory->fid, utf8);
     if (NT_SUCCESS(status)) status = WalkChild(directory, name.Buffer, units, fcb);
   } else {
-    const ULONG fid = client_.NewFid();
-    status = client_.Walk(directory->fid, fid, nullptr, nullptr);
+    ULONG fid = 0;
+    status =
+        client_.CreateFile(directory->fid, utf8, p9::kReadWrite | p9::kCreate | p9::kExclusive, mode, &fid);
     if (!NT_SUCCESS(status)) return status;
-    status = client_.CreateFile(fid, utf8, p9::kReadWrite | p9::kCreate | p9::kExclusive, mode);
-    *fcb = NT_SUCCESS(status) ? NewFcb(directory, name.Buffer, units, fid, false) : nullptr;
+    *fcb = NewFcb(directory, name.Buffer, units, fid, false);
     if (*fcb == nullptr) {
       client_.Clunk(fid);
-      return NT_SUCCESS(status) ? STATUS_INSUFFICIENT_RESOURCES : status;
+      return STATUS_INSUFFICIENT_RESOURCES;
     }
     (*fcb)->mode = OpenMode::kReadWrite;
     LARGE_INTEGER now;
@@ -244,6 +244,23 @@ NTSTATUS Volume::CreateChild(Fcb* directory, const UNICODE_STRING& name, bool is
   return status;
 }
 
+// Whether a rename may replace the target: not when it is open, read-only, or either of the two is a
+// directory.
+NTSTATUS Volume::CheckReplaceable(Fcb* fcb, Fcb* target, bool replace) {
+  if (!replace) return STATUS_OBJECT_NAME_COLLISION;
+  if (target->handles != 0 || target->is_directory || fcb->is_directory) return STATUS_ACCESS_DENIED;
+  const NTSTATUS status = LoadAttributes(target);
+  if (!NT_SUCCESS(status)) return status;
+  return (FileAttributesOf(target) & FILE_ATTRIBUTE_READONLY) != 0 ? STATUS_ACCESS_DENIED : STATUS_SUCCESS;
+}
+
+// What the listing knows, at most kListingLife old.
+bool Volume::Exists(Fcb* directory, const UNICODE_STRING& name) {
+  if (FindOpen(directory, name) != nullptr) return true;
+  return NT_SUCCESS(LoadListing(directory, false)) &&
+         FindListed(directory, name.Buffer, name.Length / sizeof(WCHAR)) != nullptr;
+}
+
 NTSTATUS Volume::Rename(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bool replace) {
   const USHORT units = name.Length / sizeof(WCHAR);
   Utf8Name old_name;
@@ -253,24 +270,21 @@ NTSTATUS Volume::Rename(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bo
   if (!NT_SUCCESS(status)) return status;
   const bool same = fcb->parent == directory && SameName(fcb->name, fcb->units, name.Buffer, units);
   Fcb* target = nullptr;
-  // A replacing rename of a file onto a name that nobody holds open needs no look at the target: the host
-  // replaces it.
-  const bool blind = replace && !fcb->is_directory && FindOpen(directory, name) == nullptr;
   if (!same) {
-    status = Lookup(directory, name, blind, &target);
-    if (NT_SUCCESS(status)) {
-      const bool open = target->handles != 0;
-      const bool bad = open || target->is_directory || fcb->is_directory;
-      if (replace && !bad) status = Unlink(target);
-      Release(target);
-      if (!replace) return STATUS_OBJECT_NAME_COLLISION;
-      if (bad) return STATUS_ACCESS_DENIED;
-      if (!NT_SUCCESS(status)) return status;
-    } else if (status != STATUS_OBJECT_NAME_NOT_FOUND) {
-      return status;
-    }
+    status = Lookup(directory, name, true, &target);
+    if (!NT_SUCCESS(status) && status != STATUS_OBJECT_NAME_NOT_FOUND) return status;
   }
-  status = client_.Rename(fcb->parent->fid, old_name, directory->fid, new_name);
+  status = target != nullptr ? CheckReplaceable(fcb, target, replace) : STATUS_SUCCESS;
+  // The host's rename replaces a file of exactly this name; one that is spelled otherwise must go first.
+  const bool exact = target != nullptr && target->units == units &&
+                     RtlCompareMemory(target->name, name.Buffer, name.Length) == name.Length;
+  if (NT_SUCCESS(status) && target != nullptr && !exact) status = Unlink(target);
+  if (NT_SUCCESS(status)) status = client_.Rename(fcb->parent->fid, old_name, directory->fid, new_name);
+  if (NT_SUCCESS(status) && exact) {
+    RemoveListed(directory, name.Buffer, units);
+    target->unlinked = true;
+  }
+  if (target != nullptr) Release(target);
   if (!NT_SUCCESS(status)) return status;
   RemoveListed(fcb->parent, fcb->name, fcb->units);
   AddListed(directory, name.Buffer, units, fcb->is_directory);
@@ -336,11 +350,14 @@ NTSTATUS Volume::OpenFor(Fcb* fcb, bool write) {
   return STATUS_SUCCESS;
 }
 
-NTSTATUS Volume::FlushGathered(Fcb* fcb) {
+NTSTATUS Volume::FlushGathered(Fcb* fcb, bool behind) {
   if (fcb->gather_length == 0) return STATUS_SUCCESS;
   NTSTATUS status = OpenFor(fcb, true);
   ULONG done = 0;
-  if (NT_SUCCESS(status)) {
+  if (NT_SUCCESS(status) && behind) {
+    status = client_.WriteBehind(fcb->fid, fcb->gather_offset, fcb->gather,
+                                 static_cast<ULONG>(fcb->gather_length));
+  } else if (NT_SUCCESS(status)) {
     status = client_.Write(fcb->fid, fcb->gather_offset, fcb->gather, static_cast<ULONG>(fcb->gather_length),
                            &done);
   }
@@ -360,7 +377,8 @@ NTSTATUS Volume::FlushAll() {
     const NTSTATUS one = FlushGathered(fcb);
     if (!NT_SUCCESS(one)) status = one;
   }
-  return status;
+  const NTSTATUS late = client_.Settle();
+  return NT_SUCCESS(status) ? late : status;
 }
 
 NTSTATUS Volume::SetSize(Fcb* fcb, ULONG64 size) {

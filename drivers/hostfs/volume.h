@@ -73,8 +73,8 @@ class Volume {
  public:
   NTSTATUS Mount();
   void Dismount();
-  void Lock() { ExAcquireFastMutex(&lock_); }
-  void Unlock() { ExReleaseFastMutex(&lock_); }
+  void Lock() { KeAcquireGuardedMutex(&lock_); }
+  void Unlock() { KeReleaseGuardedMutex(&lock_); }
 
   // Walks all components of a path below `base` (the root if 0) but the last: *parent is that directory, with
   // a reference, and *name the last component; an empty path gives *parent = base and an empty name.
@@ -88,6 +88,7 @@ class Volume {
   Fcb* FindOpen(Fcb* directory, const UNICODE_STRING& name);
   NTSTATUS CreateChild(Fcb* directory, const UNICODE_STRING& name, bool is_directory, ULONG mode, Fcb** fcb);
   NTSTATUS Rename(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bool replace);
+  bool Exists(Fcb* directory, const UNICODE_STRING& name);
   NTSTATUS Unlink(Fcb* fcb);
   void Reference(Fcb* fcb);
   void Release(Fcb* fcb);
@@ -96,7 +97,8 @@ class Volume {
   NTSTATUS OpenFor(Fcb* fcb, bool write);
   NTSTATUS LoadAttributes(Fcb* fcb);
   NTSTATUS LoadListing(Fcb* directory, bool fresh);
-  NTSTATUS FlushGathered(Fcb* fcb);
+  // Writes out what was gathered; with `behind` without waiting for the host.
+  NTSTATUS FlushGathered(Fcb* fcb, bool behind = false);
   NTSTATUS FlushAll();
   NTSTATUS SetSize(Fcb* fcb, ULONG64 size);
   NTSTATUS IsEmpty(Fcb* directory);
@@ -107,6 +109,7 @@ class Volume {
  private:
   Fcb* NewFcb(Fcb* parent, const WCHAR* name, USHORT units, ULONG fid, bool is_directory);
   void DeleteFcb(Fcb* fcb);
+  NTSTATUS CheckReplaceable(Fcb* fcb, Fcb* target, bool replace);
   void TrimDirectories(ULONG keep);
   NTSTATUS WalkChild(Fcb* directory, const WCHAR* name, USHORT units, Fcb** fcb);
   ListedName* FindListed(Fcb* directory, const WCHAR* name, USHORT units);
@@ -114,7 +117,7 @@ class Volume {
   void AddListed(Fcb* directory, const WCHAR* name, USHORT units, bool is_directory);
   void RemoveListed(Fcb* directory, const WCHAR* name, USHORT units);
 
-  FAST_MUTEX lock_;
+  KGUARDED_MUTEX lock_;
   Client client_;
   Fcb* files_ = nullptr;
   Fcb* root_ = nullptr;
