@@ -1,7 +1,6 @@
 // Security identifiers, lists, descriptors. Every caller is the kernel, which may do everything: access
 // checks grant.
 #include "nt/export.h"
-#include "ob/ob.h"
 #include "se/se.h"
 
 extern "C" {
