@@ -16,6 +16,9 @@ HAND_OFF = {"boot/control.h", "boot/loader_block.h"}
 ALLOWED = {
     ("ex", "mm"): "pool takes its pages from mm",
     ("mm", "ex"): "mm starts the pools",
+    ("ex", "ob"): "events, semaphores and callbacks by name are objects",
+    ("ex", "ps"): "worker threads are system threads",
+    ("io", "cm"): "a driver is loaded from its service key; the hive is written at shutdown",
 }
 KERNEL_ANYWHERE = {"rtl", "nt", "boot"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([\w./-]+)[">]', re.MULTILINE)
