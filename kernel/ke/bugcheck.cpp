@@ -12,6 +12,7 @@
 extern "C" {
 ULONG_PTR KiBugCheckData[5];
 volatile ULONG KiBugCheckActive;
+ULONG64 KiBugCheckPerformanceCounter;
 }
 KiCrashHooks KiCrash;
 
@@ -173,6 +174,7 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
     KiFreezeSelf(prcb);
   }
   __atomic_store_n(&KiBugCheckActive, 1, __ATOMIC_RELEASE);
+  KiBugCheckPerformanceCounter = hal::PerformanceNow();
   kd::EnterCrash();
   KiBugCheckData[0] = code, KiBugCheckData[1] = p1, KiBugCheckData[2] = p2, KiBugCheckData[3] = p3,
   KiBugCheckData[4] = p4;

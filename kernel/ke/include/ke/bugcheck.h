@@ -6,7 +6,9 @@
 
 extern "C" {
 
-extern ULONG_PTR KiBugCheckData[5];      // code and parameters of the crash
+extern ULONG_PTR KiBugCheckData[5];  // code and parameters of the crash
+extern ULONG64
+    KiBugCheckPerformanceCounter;  // when KeBugCheckEx was entered: the debugger measures lock times up to it
 extern volatile ULONG KiBugCheckActive;  // non-zero from the moment a processor owns the crash
 extern UCHAR IopDumpHeader[0x2000];      // DUMP_HEADER64 as the host's dump writer takes it
 
