@@ -55,6 +55,10 @@ std::optional<size_t> Analysis::BlameFrame() const {
   return std::min(fault_frame, stack.frames.size() - 1);
 }
 
+const debug::Module* Analysis::DriverOffStack(const debug::Symbols& symbols) const {
+  return driver_address != 0 ? symbols.ModuleAt(driver_address) : nullptr;
+}
+
 namespace {
 
 // Kernel functions between the fault and the interrupted code, or in front of the call that stopped the
@@ -131,6 +135,57 @@ void FindMisusedCall(Context& context, Analysis& a) {
   }
 }
 
+// A driver that is gone from the stack by the time its mistake is noticed is often named by a parameter.
+void FindDriverInParameters(Context& context, Analysis& a) {
+  if (a.driver_frame) return;
+  for (uint64_t parameter : a.parameters) {
+    const debug::Module* module = context.session.symbols().ModuleAt(parameter);
+    if (module == nullptr || IsKernelModule(module)) continue;
+    a.driver_address = parameter;
+    return;
+  }
+}
+
+// How much a thread tells about a hang: a driver's code in it, and what it does there; 0 = nothing.
+int HangWeight(Context& context, const Analysis& a, const nt::Thread& thread) {
+  if (thread.is_idle || thread.state == nt::ThreadState::kTerminated) return 0;
+  const auto stack = FullStack(context.session, thread.address);
+  if (!stack) return 0;
+  const bool driver = std::any_of(stack->frames.begin(), stack->frames.end(), [&](const debug::Frame& frame) {
+    const debug::Module* module = context.session.symbols().ModuleAt(frame.ip);
+    return module != nullptr && !IsKernelModule(module) && !EqualsNoCase(module->image_name, "hostfs.sys");
+  });
+  if (!driver) return 0;
+  const bool spins = std::any_of(a.locks.begin(), a.locks.end(), [&](const auto& entry) {
+    return entry.spinning && entry.thread == thread.address;
+  });
+  if (spins) return 4;
+  if (thread.state == nt::ThreadState::kRunning) return 3;
+  return thread.IsReadyish() ? 1 : 2;
+}
+
+// The thread that a hang is about, instead of the one that the host's interrupt happened to hit.
+void ChooseHangThread(Context& context, Analysis& a) {
+  int best = 0;
+  for (const nt::Process& process : context.kernel.Processes()) {
+    for (const nt::Thread& thread : process.threads) {
+      const int weight = HangWeight(context, a, thread);
+      if (weight <= best) continue;
+      best = weight;
+      a.thread = thread;
+      a.process_name = process.DisplayName();
+    }
+  }
+  if (best == 0) return;
+  if (a.thread->processor) {
+    a.processor = *a.thread->processor;
+    a.irql = nt::ProcessorIrql(context.kernel, a.processor);
+  } else {
+    a.irql.reset();
+  }
+  if (auto stack = FullStack(context.session, a.thread->address)) a.stack = std::move(*stack);
+}
+
 bool LooksLikeHang(Context& context, const Analysis& a) {
   if (a.code == 0x80 || a.code == 0xE2 || a.code == 0x101 || a.code == 0x133) return true;
   return !HasBugcheck(context);
@@ -153,15 +208,17 @@ base::Result<Analysis> Analyze(Context& context) {
     a.process_name = ProcessNameOf(context.kernel, *thread);
   }
   if (auto stack = FullStack(context.session, processor.current_thread)) a.stack = std::move(*stack);
+  a.locks = nt::LockTrace(context.kernel);
+  a.is_hang = LooksLikeHang(context, a);
+  if (a.is_hang && a.code != 0xE2) ChooseHangThread(context, a);
   FindFault(context, a);
+  FindDriverInParameters(context, a);
   if (IsMemoryFault(a.code)) a.touched = FactsOf(context, a.parameters[0]);
   a.has_lock_trace = nt::HasLockTrace(context.kernel);
-  a.locks = nt::LockTrace(context.kernel);
   for (const nt::LockTraceEntry& entry : a.locks) {
     if (!entry.spinning && entry.processor == a.processor && entry.thread == processor.current_thread)
       a.held.push_back(entry);
   }
-  a.is_hang = LooksLikeHang(context, a);
   if (!a.is_hang) FindMisusedCall(context, a);
   return a;
 }

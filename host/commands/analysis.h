@@ -45,12 +45,16 @@ struct Analysis {
   size_t fault_frame = 0;  // index of the code at fault: behind the trap frame, or where the stack begins
   std::optional<size_t> driver_frame;  // the innermost frame of a driver at or behind fault_frame
   std::optional<AddressFacts> touched;
+  uint64_t driver_address =
+      0;  // a parameter that points into a driver, when no driver is on the stack; 0 = none
   std::optional<MisusedCall> call;
   std::vector<nt::LockTraceEntry> locks;  // the whole trace
   std::vector<nt::LockTraceEntry> held;   // by the thread that crashed
   bool has_lock_trace = false;
   bool is_hang = false;
 
+  // The module to blame when it is not on the stack.
+  const debug::Module* DriverOffStack(const debug::Symbols& symbols) const;
   // The frame to blame: the misused call's caller, else the driver's, else the fault's. Nothing for an empty
   // stack.
   std::optional<size_t> BlameFrame() const;

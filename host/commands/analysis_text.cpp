@@ -141,6 +141,15 @@ std::vector<std::string> PlainWords(Context& context, const Analysis& a) {
     if (a.irql && *a.irql >= 2) text += "; page faults cannot be served at " + IrqlName(*a.irql);
     words.push_back(text + ".");
   }
+  if (a.code == 0xC8) {
+    words.push_back(fmt::format("The IRQL was {} where {} was expected.",
+                                IrqlName(a.parameters[0] >> 16 & 0xFF),
+                                IrqlName(a.parameters[0] >> 8 & 0xFF)));
+  }
+  if (const debug::Module* module = a.DriverOffStack(context.session.symbols())) {
+    words.push_back(fmt::format("No driver is on the stack any more; the parameters name {}, at {}.",
+                                ImageOf(module), context.session.symbols().Describe(a.driver_address)));
+  }
   if (!a.call && a.driver_frame) {
     words.push_back(
         fmt::format("The driver on the stack nearest to it is {}, in {}.",
@@ -234,9 +243,11 @@ void AddDriverThreads(Context& context, std::vector<std::string>& words) {
       ++told;
       std::string doing = thread.Where();
       if (thread.state == nt::ThreadState::kWaiting)
-        doing = fmt::format("waiting ({})", thread.wait_reason_name);
+        doing = "waiting (" + thread.wait_reason_name + ")";
+      else
+        doing = doing;
       words.push_back(fmt::format("Thread {} of {} is {} for {}, in {}.", Hex16(thread.address), module->name,
-                                  Lower(doing), DurationCut(std::min(thread.time, thread.age)),
+                                  doing, DurationCut(std::min(thread.time, thread.age)),
                                   FrameName(context.session.symbols(), *frame)));
     }
   }

@@ -113,25 +113,30 @@ std::string BucketPrefix(const Analysis& a) {
 }
 
 void PrintBlame(Context& context, const Analysis& a) {
-  const auto index = a.BlameFrame();
-  if (!index) return;
   const debug::Symbols& symbols = context.session.symbols();
-  const debug::Frame& frame = a.stack.frames[*index];
-  const FrameSymbol symbol = SymbolOf(symbols, frame);
-  const std::string name = FrameName(symbols, frame);
-  Key(context, "SYMBOL_NAME", name);
-  if (symbol.module != nullptr) {
-    Key(context, "MODULE_NAME", symbol.module->name);
-    Key(context, "IMAGE_NAME", symbol.module->image_name);
+  const auto index = a.BlameFrame();
+  const debug::Module* module = a.DriverOffStack(symbols);
+  uint64_t address = a.driver_address;
+  std::string name = symbols.Describe(address);
+  if (module == nullptr) {
+    if (!index) return;
+    const debug::Frame& frame = a.stack.frames[*index];
+    module = symbols.ModuleAt(frame.ip);
+    address = frame.LookupIp();
+    name = FrameName(symbols, frame);
   }
-  if (const auto line = symbols.LineAt(frame.LookupIp())) {
+  Key(context, "SYMBOL_NAME", name);
+  if (module != nullptr) {
+    Key(context, "MODULE_NAME", module->name);
+    Key(context, "IMAGE_NAME", module->image_name);
+  }
+  if (const auto line = symbols.LineAt(address)) {
     Key(context, "FAULTING_SOURCE_LINE", line->file);
     Key(context, "FAULTING_SOURCE_LINE_NUMBER", std::to_string(line->line));
   }
-  std::string place = name;
-  if (symbol.module != nullptr && !symbol.function.empty())
-    place = symbol.module->name + "!" + symbol.function;
-  Key(context, "FAILURE_BUCKET_ID", BucketPrefix(a) + place);
+  const auto symbol = symbols.At(address);
+  Key(context, "FAILURE_BUCKET_ID",
+      BucketPrefix(a) + (symbol && symbol->module == module ? symbol->FullName() : name));
 }
 
 base::Result<void> Run(Context& context, const Call& call) {

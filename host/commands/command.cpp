@@ -115,6 +115,9 @@ base::Result<std::vector<std::string>> Arguments::Finish() {
 base::Result<uint64_t> AddressOr(Context& context, std::string_view text, uint64_t fallback) {
   text = Trim(text);
   if (text.empty()) return fallback;
+  // The current instruction.
+  if (text == ".")
+    return context.session.CurrentRegisters().map([](const auto& registers) { return registers.rip; });
   return debug::Evaluate(context.session, text);
 }
 

@@ -61,7 +61,8 @@ base::Result<void> Run(Context& context, const Call& call) {
     data.rows.push_back({Hex(i), Hex16(frame.child_sp), Hex16(frame.return_address), name, source});
   }
   out.Table(std::move(data));
-  if (!stack.stop.empty()) out.Line("Stack unwind stopped: {}", stack.stop);
+  if (!stack.stop.empty() && (call.arguments.empty() || stack.frames.size() < limit))
+    out.Line("Stack unwind stopped: {}", stack.stop);
   return {};
 }
 

@@ -11,7 +11,12 @@ base::Result<MemoryRange> ParseRange(Context& context, std::string_view text, ui
                                      uint64_t default_count, uint64_t object_size) {
   MemoryRange range{next, default_count};
   text = Trim(text);
-  if (!text.empty()) range.address = TRY(debug::TakeExpression(context.session, text));
+  if (text == "." || text.starts_with(". ")) {
+    range.address = TRY(AddressOr(context, ".", 0));
+    text.remove_prefix(1);
+  } else if (!text.empty()) {
+    range.address = TRY(debug::TakeExpression(context.session, text));
+  }
   text = Trim(text);
   if (text.empty()) return range;
   if (text[0] == 'L' || text[0] == 'l') {

@@ -117,7 +117,8 @@ uint64_t Kernel::CounterFrequency() const {
 std::optional<double> Kernel::MicrosecondsSince(uint64_t counter) const {
   const auto now = CounterNow();
   const uint64_t frequency = CounterFrequency();
-  if (!now || frequency == 0 || counter == 0 || *now < counter) return std::nullopt;
+  if (!now || frequency == 0 || counter == 0) return std::nullopt;
+  if (*now < counter) return 0.0;  // began while the other processors were being stopped
   return static_cast<double>(*now - counter) * 1e6 / static_cast<double>(frequency);
 }
 
