@@ -6,6 +6,7 @@ namespace {
 constexpr ULONG64 kDeviceWindow = 0xFEB00000;
 constexpr ULONG kSlotSize = 0x200;
 constexpr ULONG kSlotCount = 8;
+constexpr ULONG kFirstLine = 5;  // slot n interrupts on line 5 + n of the I/O APIC
 constexpr ULONG kMagic = 0x74726976;
 constexpr ULONG kVersion = 2;
 constexpr ULONG kDevice9p = 9;
@@ -23,6 +24,8 @@ constexpr ULONG kRegQueueNumMax = 0x34;
 constexpr ULONG kRegQueueNum = 0x38;
 constexpr ULONG kRegQueueReady = 0x44;
 constexpr ULONG kRegQueueNotify = 0x50;
+constexpr ULONG kRegInterruptStatus = 0x60;
+constexpr ULONG kRegInterruptAcknowledge = 0x64;
 constexpr ULONG kRegStatus = 0x70;
 constexpr ULONG kRegQueueDescriptors = 0x80;
 constexpr ULONG kRegQueueDriver = 0x90;
@@ -39,9 +42,10 @@ constexpr USHORT kNext = 1;
 constexpr USHORT kDeviceWrites = 2;
 constexpr USHORT kNoInterrupt = 1;
 
-// How long a request is waited for by spinning before the thread sleeps between looks, and before the host
-// counts as gone.
-constexpr LONGLONG kSpinMicroseconds = 3000;
+// How long a reply is looked for by spinning: most come within 100 us. How long a wait for the interrupt
+// lasts before the next look all the same, and when the host counts as gone.
+constexpr LONGLONG kSpinMicroseconds = 150;
+constexpr LONGLONG kLookAgain = -20 * 10000;  // 20 ms, relative
 constexpr LONGLONG kGiveUpMicroseconds = 60000000;
 
 constexpr ULONG kWriteSlotSize = kWriteBehindSize + p9::kWriteHeaderSize;
@@ -56,6 +60,19 @@ PVOID AllocateContiguous(SIZE_T size) {
 }
 
 }  // namespace
+
+BOOLEAN NTAPI Transport::OnInterrupt(PKINTERRUPT, PVOID context) {
+  auto* transport = static_cast<Transport*>(context);
+  const ULONG reasons = transport->Read(kRegInterruptStatus);
+  if (reasons == 0) return FALSE;
+  transport->Write(kRegInterruptAcknowledge, reasons);
+  KeInsertQueueDpc(&transport->dpc_, nullptr, nullptr);
+  return TRUE;
+}
+
+VOID NTAPI Transport::OnDpc(PKDPC, PVOID context, PVOID, PVOID) {
+  KeSetEvent(&static_cast<Transport*>(context)->answered_, IO_DISK_INCREMENT, FALSE);
+}
 
 #pragma code_seg("PAGE")
 
@@ -105,7 +122,10 @@ NTSTATUS StatusOfErrno(ULONG error) {
 NTSTATUS Transport::Initialize() {
   NTSTATUS status = FindDevice();
   if (NT_SUCCESS(status)) status = AllocateBuffers();
-  if (NT_SUCCESS(status)) status = StartDevice();
+  if (NT_SUCCESS(status)) {
+    ConnectInterrupt();
+    status = StartDevice();
+  }
   if (!NT_SUCCESS(status)) Shutdown();
   return status;
 }
@@ -128,10 +148,20 @@ NTSTATUS Transport::FindDevice() {
     bool same = config[0] == sizeof(wanted) - 1 && config[1] == 0;
     for (ULONG i = 0; same && i < sizeof(wanted) - 1; ++i)
       same = config[2 + i] == static_cast<UCHAR>(wanted[i]);
+    line_ = kFirstLine + slot;
     if (same) return STATUS_SUCCESS;
   }
   registers_ = nullptr;
   return old_version ? STATUS_DEVICE_CONFIGURATION_ERROR : STATUS_NO_SUCH_DEVICE;
+}
+
+void Transport::ConnectInterrupt() {
+  KeInitializeEvent(&answered_, SynchronizationEvent, FALSE);
+  KeInitializeDpc(&dpc_, OnDpc, this);
+  const NTSTATUS status =
+      IoConnectInterrupt(&interrupt_, OnInterrupt, this, nullptr, line_, DISPATCH_LEVEL + 1,
+                         DISPATCH_LEVEL + 1, LevelSensitive, TRUE, 1, FALSE);
+  if (!NT_SUCCESS(status)) interrupt_ = nullptr;
 }
 
 NTSTATUS Transport::AllocateBuffers() {
@@ -184,6 +214,10 @@ NTSTATUS Transport::StartDevice() {
 
 void Transport::Shutdown() {
   if (registers_ != nullptr) Write(kRegStatus, 0);
+  if (interrupt_ != nullptr) {
+    IoDisconnectInterrupt(interrupt_);
+    KeFlushQueuedDpcs();
+  }
   if (shared_ != nullptr) MmFreeContiguousMemory(shared_);
   if (request_ != nullptr) MmFreeContiguousMemory(request_);
   if (reply_ != nullptr) MmFreeContiguousMemory(reply_);
@@ -323,20 +357,35 @@ NTSTATUS Transport::WaitFor(USHORT slot) {
   LARGE_INTEGER frequency;
   const LONGLONG start = KeQueryPerformanceCounter(&frequency).QuadPart;
   for (;;) {
-    for (int looks = 0; looks < 2000; ++looks) {
+    for (int looks = 0; looks < 500; ++looks) {
       if (last_used_ != shared_->used.index) Reap();
       if (!busy_[slot]) return STATUS_SUCCESS;
     }
-    YieldProcessor();
     const LONGLONG elapsed =
         (KeQueryPerformanceCounter(nullptr).QuadPart - start) * 1000000 / frequency.QuadPart;
     if (elapsed > kGiveUpMicroseconds) return STATUS_IO_TIMEOUT;
     if (elapsed > kSpinMicroseconds) {
-      LARGE_INTEGER pause;
-      pause.QuadPart = -10000;
-      KeDelayExecutionThread(KernelMode, FALSE, &pause);
+      Sleep();
+    } else {
+      YieldProcessor();
     }
   }
+}
+
+// Until the next interrupt, or a while.
+void Transport::Sleep() {
+  LARGE_INTEGER limit;
+  limit.QuadPart = kLookAgain;
+  if (interrupt_ == nullptr) {
+    KeDelayExecutionThread(KernelMode, FALSE, &limit);
+    return;
+  }
+  shared_->available.flags = 0;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  if (last_used_ == shared_->used.index) {
+    KeWaitForSingleObject(&answered_, Executive, KernelMode, FALSE, &limit);
+  }
+  shared_->available.flags = kNoInterrupt;
 }
 
 }  // namespace hostfs

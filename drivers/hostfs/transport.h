@@ -1,4 +1,5 @@
-// The virtio 9P device: one queue in contiguous memory, requests answered by polling, several in flight.
+// The virtio 9P device: one queue in contiguous memory, several requests in flight. Replies are looked
+// for by spinning for a short while, then waited for until the device interrupts.
 // Callers hold the volume's lock.
 #pragma once
 
@@ -70,7 +71,11 @@ class Transport {
   static constexpr USHORT kFirstClunkSlot = 2;
   static constexpr USHORT kFirstWriteSlot = 5;
 
+  static KSERVICE_ROUTINE OnInterrupt;
+  static KDEFERRED_ROUTINE OnDpc;
+
   NTSTATUS FindDevice();
+  void ConnectInterrupt();
   NTSTATUS StartDevice();
   NTSTATUS AllocateBuffers();
   ULONG Read(ULONG offset) const {
@@ -85,9 +90,14 @@ class Transport {
   void Finished(USHORT slot, ULONG length);
   void Reap();
   NTSTATUS WaitFor(USHORT slot);
+  void Sleep();
 
-  PUCHAR window_ = nullptr;     // all eight slots of the device window
-  PUCHAR registers_ = nullptr;  // the one that is ours
+  PUCHAR window_ = nullptr;          // all eight slots of the device window
+  PUCHAR registers_ = nullptr;       // the one that is ours
+  ULONG line_ = 0;                   // of the I/O APIC
+  PKINTERRUPT interrupt_ = nullptr;  // 0: none; then waiting is sleeping between looks
+  KDPC dpc_ = {};
+  KEVENT answered_ = {};  // auto-reset
   Shared* shared_ = nullptr;
   PUCHAR request_ = nullptr;
   PUCHAR reply_ = nullptr;
