@@ -130,6 +130,11 @@ void AddException(Context& context, const Analysis& a, std::vector<std::string>&
 
 std::vector<std::string> PlainWords(Context& context, const Analysis& a) {
   std::vector<std::string> words;
+  if (!context.kernel.HasType("_ETHREAD")) {
+    words.push_back(
+        "The kernel's symbols are missing, so threads, locks and types are not known (lmvm nt tells why).");
+    return words;
+  }
   if (a.is_hang) return HangWords(context, a);
   if (a.call) AddMisuse(context, a, words);
   AddHeld(context, a, words);
@@ -245,7 +250,7 @@ void AddDriverThreads(Context& context, std::vector<std::string>& words) {
       if (thread.state == nt::ThreadState::kWaiting)
         doing = "waiting (" + thread.wait_reason_name + ")";
       else
-        doing = doing;
+        doing = Lower(doing);
       words.push_back(fmt::format("Thread {} of {} is {} for {}, in {}.", Hex16(thread.address), module->name,
                                   doing, DurationCut(std::min(thread.time, thread.age)),
                                   FrameName(context.session.symbols(), *frame)));

@@ -224,7 +224,11 @@ int DebugMain(const std::vector<std::string>& arguments) {
     return 1;
   }
   Interpreter interpreter(**session);
-  if (!options->scripts.empty()) return RunScripts(interpreter, *options) ? 0 : 1;
+  if (!options->scripts.empty()) {
+    for (const std::string& warning : (*session)->warnings())
+      fmt::print(stderr, "bugcheck: debug: warning: {}\n", warning);
+    return RunScripts(interpreter, *options) ? 0 : 1;
+  }
   PrintBanner(interpreter);
   RunPrompt(interpreter);
   return 0;
