@@ -166,7 +166,8 @@ TABLE_SEARCH_RESULT Search(PRTL_AVL_TABLE table, PVOID key, Link** node) {
 extern "C" {
 
 /// Makes an empty table.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlInitializeGenericTableAvl.
 NT_EXPORT(RtlInitializeGenericTableAvl, nt::AtMost(DISPATCH_LEVEL), Full, "RtlTable.*");
 VOID NTAPI RtlInitializeGenericTableAvl(PRTL_AVL_TABLE Table, PRTL_AVL_COMPARE_ROUTINE CompareRoutine,
@@ -181,7 +182,8 @@ VOID NTAPI RtlInitializeGenericTableAvl(PRTL_AVL_TABLE Table, PRTL_AVL_COMPARE_R
 }
 
 /// Finds an element, or where it would go.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlLookupElementGenericTableFullAvl.
 NT_EXPORT(RtlLookupElementGenericTableFullAvl, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 PVOID NTAPI RtlLookupElementGenericTableFullAvl(PRTL_AVL_TABLE Table, PVOID Buffer, PVOID* NodeOrParent,
@@ -193,7 +195,8 @@ PVOID NTAPI RtlLookupElementGenericTableFullAvl(PRTL_AVL_TABLE Table, PVOID Buff
 }
 
 /// Finds an element; 0 if there is none.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlLookupElementGenericTableAvl.
 NT_EXPORT(RtlLookupElementGenericTableAvl, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 PVOID NTAPI RtlLookupElementGenericTableAvl(PRTL_AVL_TABLE Table, PVOID Buffer) {
@@ -203,7 +206,8 @@ PVOID NTAPI RtlLookupElementGenericTableAvl(PRTL_AVL_TABLE Table, PVOID Buffer) 
 }
 
 /// Inserts a copy of an element where a full look-up said, or returns the one that is there.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlInsertElementGenericTableFullAvl.
 NT_EXPORT(RtlInsertElementGenericTableFullAvl, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 PVOID NTAPI RtlInsertElementGenericTableFullAvl(PRTL_AVL_TABLE Table, PVOID Buffer, CLONG BufferSize,
@@ -228,7 +232,8 @@ PVOID NTAPI RtlInsertElementGenericTableFullAvl(PRTL_AVL_TABLE Table, PVOID Buff
 }
 
 /// Inserts a copy of an element, or returns the one that is there; 0 when there is no memory.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlInsertElementGenericTableAvl.
 NT_EXPORT(RtlInsertElementGenericTableAvl, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 PVOID NTAPI RtlInsertElementGenericTableAvl(PRTL_AVL_TABLE Table, PVOID Buffer, CLONG BufferSize,
@@ -239,7 +244,8 @@ PVOID NTAPI RtlInsertElementGenericTableAvl(PRTL_AVL_TABLE Table, PVOID Buffer, 
 }
 
 /// Removes an element and frees it; FALSE if there is none.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlDeleteElementGenericTableAvl.
 NT_EXPORT(RtlDeleteElementGenericTableAvl, nt::AnyIrql(), Full, "RtlTable.*");
 BOOLEAN NTAPI RtlDeleteElementGenericTableAvl(PRTL_AVL_TABLE Table, PVOID Buffer) {
@@ -254,9 +260,11 @@ BOOLEAN NTAPI RtlDeleteElementGenericTableAvl(PRTL_AVL_TABLE Table, PVOID Buffer
   return TRUE;
 }
 
-/// Returns the next element in order, from the first when *RestartKey is 0; 0 at the end. Changes nothing in
-/// the table. IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT:
-/// none. Source: WDK ntddk/RtlEnumerateGenericTableWithoutSplayingAvl.
+/// Returns the next element in order, from the first when *RestartKey is 0; 0 at the end. Changes nothing
+/// in the table.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlEnumerateGenericTableWithoutSplayingAvl.
 NT_EXPORT(RtlEnumerateGenericTableWithoutSplayingAvl, nt::AnyIrql(), Full, "RtlTable.*");
 PVOID NTAPI RtlEnumerateGenericTableWithoutSplayingAvl(PRTL_AVL_TABLE Table, PVOID* RestartKey) {
   auto* node = static_cast<RTL_BALANCED_LINKS*>(*RestartKey);
@@ -266,8 +274,10 @@ PVOID NTAPI RtlEnumerateGenericTableWithoutSplayingAvl(PRTL_AVL_TABLE Table, PVO
   return DataOf(node);
 }
 
-/// Returns the first or the next element in order; 0 at the end. Survives the removal of the current element.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// Returns the first or the next element in order; 0 at the end. Survives the removal of the current
+/// element.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlEnumerateGenericTableAvl.
 NT_EXPORT(RtlEnumerateGenericTableAvl, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 PVOID NTAPI RtlEnumerateGenericTableAvl(PRTL_AVL_TABLE Table, BOOLEAN Restart) {
@@ -279,7 +289,8 @@ PVOID NTAPI RtlEnumerateGenericTableAvl(PRTL_AVL_TABLE Table, BOOLEAN Restart) {
 }
 
 /// Returns the element of an index, in order; 0 beyond the end.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlGetElementGenericTableAvl.
 NT_EXPORT(RtlGetElementGenericTableAvl, nt::AnyIrql(), Full, "RtlTable.*");
 PVOID NTAPI RtlGetElementGenericTableAvl(PRTL_AVL_TABLE Table, ULONG I) {
@@ -291,7 +302,8 @@ PVOID NTAPI RtlGetElementGenericTableAvl(PRTL_AVL_TABLE Table, ULONG I) {
 }
 
 /// Returns the number of elements.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlNumberGenericTableElementsAvl.
 NT_EXPORT(RtlNumberGenericTableElementsAvl, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 ULONG NTAPI RtlNumberGenericTableElementsAvl(PRTL_AVL_TABLE Table) {
@@ -299,7 +311,8 @@ ULONG NTAPI RtlNumberGenericTableElementsAvl(PRTL_AVL_TABLE Table) {
 }
 
 /// Tells whether there is no element.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlIsGenericTableEmptyAvl.
 NT_EXPORT(RtlIsGenericTableEmptyAvl, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 BOOLEAN NTAPI RtlIsGenericTableEmptyAvl(PRTL_AVL_TABLE Table) {

@@ -65,8 +65,9 @@ bool All(const RTL_BITMAP* map, ULONG start, ULONG count, bool set) {
 extern "C" {
 
 /// Describes a buffer of bits; changes none of them.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlInitializeBitMap.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlInitializeBitMap.
 NT_EXPORT(RtlInitializeBitMap, nt::AnyIrql(), Full, "RtlBitmap.*");
 VOID NTAPI RtlInitializeBitMap(PRTL_BITMAP BitMapHeader, PULONG BitMapBuffer, ULONG SizeOfBitMap) {
   BitMapHeader->SizeOfBitMap = SizeOfBitMap;
@@ -74,96 +75,108 @@ VOID NTAPI RtlInitializeBitMap(PRTL_BITMAP BitMapHeader, PULONG BitMapBuffer, UL
 }
 
 /// Sets a run of bits.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlSetBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlSetBits.
 NT_EXPORT(RtlSetBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 VOID NTAPI RtlSetBits(PRTL_BITMAP BitMapHeader, ULONG StartingIndex, ULONG NumberToSet) {
   Change(BitMapHeader, StartingIndex, NumberToSet, true);
 }
 
 /// Clears a run of bits.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlClearBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlClearBits.
 NT_EXPORT(RtlClearBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 VOID NTAPI RtlClearBits(PRTL_BITMAP BitMapHeader, ULONG StartingIndex, ULONG NumberToClear) {
   Change(BitMapHeader, StartingIndex, NumberToClear, false);
 }
 
 /// Sets one bit.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlSetBit.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlSetBit.
 NT_EXPORT(RtlSetBit, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 VOID NTAPI RtlSetBit(PRTL_BITMAP BitMapHeader, ULONG BitNumber) {
   Change(BitMapHeader, BitNumber, 1, true);
 }
 
 /// Clears one bit.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlClearBit.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlClearBit.
 NT_EXPORT(RtlClearBit, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 VOID NTAPI RtlClearBit(PRTL_BITMAP BitMapHeader, ULONG BitNumber) {
   Change(BitMapHeader, BitNumber, 1, false);
 }
 
 /// Tells whether a bit is set.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlTestBit.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlTestBit.
 NT_EXPORT(RtlTestBit, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 BOOLEAN NTAPI RtlTestBit(PRTL_BITMAP BitMapHeader, ULONG BitNumber) {
   return IsSet(BitMapHeader, BitNumber);
 }
 
 /// Sets every bit, those of the last unit beyond the size included.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlSetAllBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlSetAllBits.
 NT_EXPORT(RtlSetAllBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 VOID NTAPI RtlSetAllBits(PRTL_BITMAP BitMapHeader) {
   Change(BitMapHeader, 0, (BitMapHeader->SizeOfBitMap + 31) & ~31u, true);
 }
 
 /// Clears every bit, those of the last unit beyond the size included.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlClearAllBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlClearAllBits.
 NT_EXPORT(RtlClearAllBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 VOID NTAPI RtlClearAllBits(PRTL_BITMAP BitMapHeader) {
   Change(BitMapHeader, 0, (BitMapHeader->SizeOfBitMap + 31) & ~31u, false);
 }
 
 /// Tells whether a run lies in the bitmap and is all set; FALSE for an empty run.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlAreBitsSet.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlAreBitsSet.
 NT_EXPORT(RtlAreBitsSet, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 BOOLEAN NTAPI RtlAreBitsSet(PRTL_BITMAP BitMapHeader, ULONG StartingIndex, ULONG Length) {
   return All(BitMapHeader, StartingIndex, Length, true);
 }
 
 /// Tells whether a run lies in the bitmap and is all clear; FALSE for an empty run.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlAreBitsClear.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlAreBitsClear.
 NT_EXPORT(RtlAreBitsClear, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 BOOLEAN NTAPI RtlAreBitsClear(PRTL_BITMAP BitMapHeader, ULONG StartingIndex, ULONG Length) {
   return All(BitMapHeader, StartingIndex, Length, false);
 }
 
 /// Finds a run of set bits, from the hint on and then from the beginning; 0xFFFFFFFF if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindSetBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindSetBits.
 NT_EXPORT(RtlFindSetBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindSetBits(PRTL_BITMAP BitMapHeader, ULONG NumberToFind, ULONG HintIndex) {
   return Find(BitMapHeader, NumberToFind, HintIndex, true);
 }
 
 /// Finds a run of clear bits, from the hint on and then from the beginning; 0xFFFFFFFF if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindClearBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindClearBits.
 NT_EXPORT(RtlFindClearBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindClearBits(PRTL_BITMAP BitMapHeader, ULONG NumberToFind, ULONG HintIndex) {
   return Find(BitMapHeader, NumberToFind, HintIndex, false);
 }
 
 /// Finds a run of set bits and inverts it; 0xFFFFFFFF if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindSetBitsAndClear.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindSetBitsAndClear.
 NT_EXPORT(RtlFindSetBitsAndClear, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindSetBitsAndClear(PRTL_BITMAP BitMapHeader, ULONG NumberToFind, ULONG HintIndex) {
   const ULONG found = Find(BitMapHeader, NumberToFind, HintIndex, true);
@@ -172,8 +185,9 @@ ULONG NTAPI RtlFindSetBitsAndClear(PRTL_BITMAP BitMapHeader, ULONG NumberToFind,
 }
 
 /// Finds a run of clear bits and inverts it; 0xFFFFFFFF if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindClearBitsAndSet.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindClearBitsAndSet.
 NT_EXPORT(RtlFindClearBitsAndSet, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindClearBitsAndSet(PRTL_BITMAP BitMapHeader, ULONG NumberToFind, ULONG HintIndex) {
   const ULONG found = Find(BitMapHeader, NumberToFind, HintIndex, false);
@@ -182,8 +196,9 @@ ULONG NTAPI RtlFindClearBitsAndSet(PRTL_BITMAP BitMapHeader, ULONG NumberToFind,
 }
 
 /// Counts the set bits.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlNumberOfSetBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlNumberOfSetBits.
 NT_EXPORT(RtlNumberOfSetBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlNumberOfSetBits(PRTL_BITMAP BitMapHeader) {
   ULONG count = 0;
@@ -196,16 +211,18 @@ ULONG NTAPI RtlNumberOfSetBits(PRTL_BITMAP BitMapHeader) {
 }
 
 /// Counts the clear bits.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlNumberOfClearBits.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlNumberOfClearBits.
 NT_EXPORT(RtlNumberOfClearBits, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlNumberOfClearBits(PRTL_BITMAP BitMapHeader) {
   return BitMapHeader->SizeOfBitMap - RtlNumberOfSetBits(BitMapHeader);
 }
 
 /// Counts the set bits of a number.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlNumberOfSetBitsUlongPtr.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlNumberOfSetBitsUlongPtr.
 NT_EXPORT(RtlNumberOfSetBitsUlongPtr, nt::AnyIrql(), Full, "RtlBitmap.*");
 ULONG NTAPI RtlNumberOfSetBitsUlongPtr(ULONG_PTR Target) {
   ULONG count = 0;
@@ -214,8 +231,9 @@ ULONG NTAPI RtlNumberOfSetBitsUlongPtr(ULONG_PTR Target) {
 }
 
 /// Finds the next run of clear bits from an index on; returns its length, 0 if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindNextForwardRunClear.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindNextForwardRunClear.
 NT_EXPORT(RtlFindNextForwardRunClear, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindNextForwardRunClear(PRTL_BITMAP BitMapHeader, ULONG FromIndex, PULONG StartingRunIndex) {
   const ULONG start = NextBit(BitMapHeader, FromIndex, false);
@@ -224,16 +242,18 @@ ULONG NTAPI RtlFindNextForwardRunClear(PRTL_BITMAP BitMapHeader, ULONG FromIndex
 }
 
 /// Finds the first run of clear bits; returns its length, 0 if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindFirstRunClear.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindFirstRunClear.
 NT_EXPORT(RtlFindFirstRunClear, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindFirstRunClear(PRTL_BITMAP BitMapHeader, PULONG StartingIndex) {
   return RtlFindNextForwardRunClear(BitMapHeader, 0, StartingIndex);
 }
 
 /// Finds the run of clear bits that ends at or before an index; returns its length, 0 if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindLastBackwardRunClear.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindLastBackwardRunClear.
 NT_EXPORT(RtlFindLastBackwardRunClear, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindLastBackwardRunClear(PRTL_BITMAP BitMapHeader, ULONG FromIndex, PULONG StartingRunIndex) {
   ULONG end = FromIndex;
@@ -248,8 +268,9 @@ ULONG NTAPI RtlFindLastBackwardRunClear(PRTL_BITMAP BitMapHeader, ULONG FromInde
 }
 
 /// Finds the longest run of clear bits; returns its length, 0 if there is none.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindLongestRunClear.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindLongestRunClear.
 NT_EXPORT(RtlFindLongestRunClear, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindLongestRunClear(PRTL_BITMAP BitMapHeader, PULONG StartingIndex) {
   ULONG longest = 0;
@@ -266,8 +287,9 @@ ULONG NTAPI RtlFindLongestRunClear(PRTL_BITMAP BitMapHeader, PULONG StartingInde
 }
 
 /// Lists runs of clear bits: the first ones, or the longest ones, longest first. Returns how many.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindClearRuns.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindClearRuns.
 NT_EXPORT(RtlFindClearRuns, nt::AtMost(APC_LEVEL), Full, "RtlBitmap.*");
 ULONG NTAPI RtlFindClearRuns(PRTL_BITMAP BitMapHeader, PRTL_BITMAP_RUN RunArray, ULONG SizeOfRunArray,
                              BOOLEAN LocateLongestRuns) {
@@ -292,16 +314,18 @@ ULONG NTAPI RtlFindClearRuns(PRTL_BITMAP BitMapHeader, PRTL_BITMAP_RUN RunArray,
 }
 
 /// Returns the number of the lowest set bit, -1 for zero.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindLeastSignificantBit.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindLeastSignificantBit.
 NT_EXPORT(RtlFindLeastSignificantBit, nt::AnyIrql(), Full, "RtlBitmap.*");
 CCHAR NTAPI RtlFindLeastSignificantBit(ULONGLONG Set) {
   return Set == 0 ? -1 : static_cast<CCHAR>(__builtin_ctzll(Set));
 }
 
 /// Returns the number of the highest set bit, -1 for zero.
-/// IRQL: as the documentation says; any where the bitmap is resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFindMostSignificantBit.
+/// IRQL: as the documentation says; any where the bitmap is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFindMostSignificantBit.
 NT_EXPORT(RtlFindMostSignificantBit, nt::AnyIrql(), Full, "RtlBitmap.*");
 CCHAR NTAPI RtlFindMostSignificantBit(ULONGLONG Set) {
   return Set == 0 ? -1 : static_cast<CCHAR>(63 - __builtin_clzll(Set));

@@ -41,18 +41,22 @@ int SafeBounded(Ch* buffer, size_t size, size_t count, const Ch* format, va_list
 
 extern "C" {
 
-/// Formats text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is longer.
-/// IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text is
-/// copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _vsnprintf.
+/// Formats text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
+/// longer.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _vsnprintf.
 NT_EXPORT(_vsnprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl _vsnprintf(char* __restrict__ buffer, size_t count, const char* __restrict__ format,
                        va_list arguments) {
   return Bounded(buffer, count, format, arguments);
 }
 
-/// Formats text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is longer.
-/// IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text is
-/// copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _snprintf.
+/// Formats text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
+/// longer.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _snprintf.
 NT_EXPORT(_snprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl _snprintf(char* __restrict__ buffer, size_t count, const char* __restrict__ format, ...) {
   va_list arguments;
@@ -63,8 +67,9 @@ int __cdecl _snprintf(char* __restrict__ buffer, size_t count, const char* __res
 }
 
 /// Formats text into a buffer that the caller knows to be large enough.
-/// IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text is
-/// copied); ANSI is Windows-1252. Source: Microsoft C run-time library, sprintf.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, sprintf.
 NT_EXPORT(sprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl sprintf(char* __restrict__ buffer, const char* __restrict__ format, ...) {
   va_list arguments;
@@ -75,24 +80,29 @@ int __cdecl sprintf(char* __restrict__ buffer, const char* __restrict__ format, 
 }
 
 /// Formats text into a buffer that the caller knows to be large enough.
-/// IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text is
-/// copied); ANSI is Windows-1252. Source: Microsoft C run-time library, vsprintf.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, vsprintf.
 NT_EXPORT(vsprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl vsprintf(char* __restrict__ buffer, const char* __restrict__ format, va_list arguments) {
   return Bounded(buffer, kUnbounded, format, arguments);
 }
 
-/// Formats text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does not
-/// fit. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text
-/// is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, vsprintf_s.
+/// Formats text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does
+/// not fit.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, vsprintf_s.
 NT_EXPORT(vsprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl vsprintf_s(char* buffer, size_t size, const char* format, va_list arguments) {
   return Safe(buffer, size, format, arguments);
 }
 
-/// Formats text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does not
-/// fit. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text
-/// is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, sprintf_s.
+/// Formats text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does
+/// not fit.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, sprintf_s.
 NT_EXPORT(sprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl sprintf_s(char* buffer, size_t size, const char* format, ...) {
   va_list arguments;
@@ -103,16 +113,20 @@ int __cdecl sprintf_s(char* buffer, size_t size, const char* format, ...) {
 }
 
 /// Formats at most `count` characters (all that fit for _TRUNCATE) into a buffer of `size`, always
-/// terminated. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions
-/// (their text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _vsnprintf_s.
+/// terminated.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _vsnprintf_s.
 NT_EXPORT(_vsnprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl _vsnprintf_s(char* buffer, size_t size, size_t count, const char* format, va_list arguments) {
   return SafeBounded(buffer, size, count, format, arguments);
 }
 
 /// Formats at most `count` characters (all that fit for _TRUNCATE) into a buffer of `size`, always
-/// terminated. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions
-/// (their text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _snprintf_s.
+/// terminated.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _snprintf_s.
 NT_EXPORT(_snprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl _snprintf_s(char* buffer, size_t size, size_t count, const char* format, ...) {
   va_list arguments;
@@ -123,8 +137,10 @@ int __cdecl _snprintf_s(char* buffer, size_t size, size_t count, const char* for
 }
 
 /// Formats wide text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
-/// longer. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their
-/// text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _vsnwprintf.
+/// longer.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _vsnwprintf.
 NT_EXPORT(_vsnwprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl _vsnwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* __restrict__ format,
                         va_list arguments) {
@@ -132,8 +148,10 @@ int __cdecl _vsnwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* _
 }
 
 /// Formats wide text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
-/// longer. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their
-/// text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _snwprintf.
+/// longer.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _snwprintf.
 NT_EXPORT(_snwprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl _snwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* __restrict__ format, ...) {
   va_list arguments;
@@ -144,8 +162,9 @@ int __cdecl _snwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* __
 }
 
 /// Formats wide text into a buffer that the caller knows to be large enough.
-/// IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text is
-/// copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _swprintf.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _swprintf.
 NT_EXPORT(_swprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl _swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ format, ...) {
   va_list arguments;
@@ -156,16 +175,18 @@ int __cdecl _swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ form
 }
 
 /// Formats wide text into a buffer that the caller knows to be large enough.
-/// IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text is
-/// copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _vswprintf.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _vswprintf.
 NT_EXPORT(_vswprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl _vswprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ format, va_list arguments) {
   return Bounded(buffer, kUnbounded, format, arguments);
 }
 
 /// Formats wide text into a buffer that the caller knows to be large enough.
-/// IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their text is
-/// copied); ANSI is Windows-1252. Source: Microsoft C run-time library, swprintf of before C99.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, swprintf of before C99.
 NT_EXPORT(swprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
 int __cdecl swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ format, ...) {
   va_list arguments;
@@ -175,17 +196,21 @@ int __cdecl swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ forma
   return result;
 }
 
-/// Formats wide text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does
-/// not fit. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their
-/// text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, vswprintf_s.
+/// Formats wide text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it
+/// does not fit.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, vswprintf_s.
 NT_EXPORT(vswprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl vswprintf_s(WCHAR* buffer, size_t size, const WCHAR* format, va_list arguments) {
   return Safe(buffer, size, format, arguments);
 }
 
-/// Formats wide text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does
-/// not fit. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions (their
-/// text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, swprintf_s.
+/// Formats wide text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it
+/// does not fit.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, swprintf_s.
 NT_EXPORT(swprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl swprintf_s(WCHAR* buffer, size_t size, const WCHAR* format, ...) {
   va_list arguments;
@@ -196,16 +221,20 @@ int __cdecl swprintf_s(WCHAR* buffer, size_t size, const WCHAR* format, ...) {
 }
 
 /// Formats at most `count` wide characters (all that fit for _TRUNCATE) into a buffer of `size`, always
-/// terminated. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions
-/// (their text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _vsnwprintf_s.
+/// terminated.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _vsnwprintf_s.
 NT_EXPORT(_vsnwprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl _vsnwprintf_s(WCHAR* buffer, size_t size, size_t count, const WCHAR* format, va_list arguments) {
   return SafeBounded(buffer, size, count, format, arguments);
 }
 
 /// Formats at most `count` wide characters (all that fit for _TRUNCATE) into a buffer of `size`, always
-/// terminated. IRQL: any, if the arguments are resident. Differs from NT: no floating-point conversions
-/// (their text is copied); ANSI is Windows-1252. Source: Microsoft C run-time library, _snwprintf_s.
+/// terminated.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Source: Microsoft C run-time library, _snwprintf_s.
 NT_EXPORT(_snwprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
 int __cdecl _snwprintf_s(WCHAR* buffer, size_t size, size_t count, const WCHAR* format, ...) {
   va_list arguments;

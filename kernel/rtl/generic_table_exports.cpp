@@ -51,7 +51,8 @@ TABLE_SEARCH_RESULT Search(PRTL_GENERIC_TABLE table, PVOID key, RTL_SPLAY_LINKS*
 extern "C" {
 
 /// Makes an empty table.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlInitializeGenericTable.
 NT_EXPORT(RtlInitializeGenericTable, nt::AtMost(DISPATCH_LEVEL), Full, "RtlTable.*");
 VOID NTAPI RtlInitializeGenericTable(PRTL_GENERIC_TABLE Table, PRTL_GENERIC_COMPARE_ROUTINE CompareRoutine,
@@ -67,7 +68,8 @@ VOID NTAPI RtlInitializeGenericTable(PRTL_GENERIC_TABLE Table, PRTL_GENERIC_COMP
 }
 
 /// Finds an element, or where it would go.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlLookupElementGenericTableFull.
 NT_EXPORT(RtlLookupElementGenericTableFull, nt::AnyIrql(), Full, "RtlTable.*");
 PVOID NTAPI RtlLookupElementGenericTableFull(PRTL_GENERIC_TABLE Table, PVOID Buffer, PVOID* NodeOrParent,
@@ -80,7 +82,8 @@ PVOID NTAPI RtlLookupElementGenericTableFull(PRTL_GENERIC_TABLE Table, PVOID Buf
 }
 
 /// Finds an element; 0 if there is none.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlLookupElementGenericTable.
 NT_EXPORT(RtlLookupElementGenericTable, nt::AnyIrql(), Full, "RtlTable.*");
 PVOID NTAPI RtlLookupElementGenericTable(PRTL_GENERIC_TABLE Table, PVOID Buffer) {
@@ -90,7 +93,8 @@ PVOID NTAPI RtlLookupElementGenericTable(PRTL_GENERIC_TABLE Table, PVOID Buffer)
 }
 
 /// Inserts a copy of an element where a full look-up said, or returns the one that is there.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlInsertElementGenericTableFull.
 NT_EXPORT(RtlInsertElementGenericTableFull, nt::AnyIrql(), Full, "RtlTable.*");
 PVOID NTAPI RtlInsertElementGenericTableFull(PRTL_GENERIC_TABLE Table, PVOID Buffer, CLONG BufferSize,
@@ -118,7 +122,8 @@ PVOID NTAPI RtlInsertElementGenericTableFull(PRTL_GENERIC_TABLE Table, PVOID Buf
 }
 
 /// Inserts a copy of an element, or returns the one that is there; 0 when there is no memory.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlInsertElementGenericTable.
 NT_EXPORT(RtlInsertElementGenericTable, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 PVOID NTAPI RtlInsertElementGenericTable(PRTL_GENERIC_TABLE Table, PVOID Buffer, CLONG BufferSize,
@@ -129,7 +134,8 @@ PVOID NTAPI RtlInsertElementGenericTable(PRTL_GENERIC_TABLE Table, PVOID Buffer,
 }
 
 /// Removes an element and frees it; FALSE if there is none.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlDeleteElementGenericTable.
 NT_EXPORT(RtlDeleteElementGenericTable, nt::AnyIrql(), Full, "RtlTable.*");
 BOOLEAN NTAPI RtlDeleteElementGenericTable(PRTL_GENERIC_TABLE Table, PVOID Buffer) {
@@ -146,9 +152,11 @@ BOOLEAN NTAPI RtlDeleteElementGenericTable(PRTL_GENERIC_TABLE Table, PVOID Buffe
   return TRUE;
 }
 
-/// Returns the next element in order, from the first when *RestartKey is 0; 0 at the end. Changes nothing in
-/// the table. IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT:
-/// none. Source: WDK ntddk/RtlEnumerateGenericTableWithoutSplaying.
+/// Returns the next element in order, from the first when *RestartKey is 0; 0 at the end. Changes nothing
+/// in the table.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlEnumerateGenericTableWithoutSplaying.
 NT_EXPORT(RtlEnumerateGenericTableWithoutSplaying, nt::AnyIrql(), Full, "RtlTable.*");
 PVOID NTAPI RtlEnumerateGenericTableWithoutSplaying(PRTL_GENERIC_TABLE Table, PVOID* RestartKey) {
   auto* node = static_cast<RTL_SPLAY_LINKS*>(*RestartKey);
@@ -159,7 +167,8 @@ PVOID NTAPI RtlEnumerateGenericTableWithoutSplaying(PRTL_GENERIC_TABLE Table, PV
 }
 
 /// Returns the first or the next element in order, splaying as it goes; 0 at the end.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlEnumerateGenericTable.
 NT_EXPORT(RtlEnumerateGenericTable, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 PVOID NTAPI RtlEnumerateGenericTable(PRTL_GENERIC_TABLE Table, BOOLEAN Restart) {
@@ -171,7 +180,8 @@ PVOID NTAPI RtlEnumerateGenericTable(PRTL_GENERIC_TABLE Table, BOOLEAN Restart) 
 }
 
 /// Returns the element of an index, in the order of insertion; 0 beyond the end.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlGetElementGenericTable.
 NT_EXPORT(RtlGetElementGenericTable, nt::AnyIrql(), Full, "RtlTable.*");
 PVOID NTAPI RtlGetElementGenericTable(PRTL_GENERIC_TABLE Table, ULONG I) {
@@ -182,7 +192,8 @@ PVOID NTAPI RtlGetElementGenericTable(PRTL_GENERIC_TABLE Table, ULONG I) {
 }
 
 /// Returns the number of elements.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlNumberGenericTableElements.
 NT_EXPORT(RtlNumberGenericTableElements, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 ULONG NTAPI RtlNumberGenericTableElements(PRTL_GENERIC_TABLE Table) {
@@ -190,7 +201,8 @@ ULONG NTAPI RtlNumberGenericTableElements(PRTL_GENERIC_TABLE Table) {
 }
 
 /// Tells whether there is no element.
-/// IRQL: as the documentation says; any where table and callbacks are resident. Differs from NT: none.
+/// IRQL: as the documentation says; any where table and callbacks are resident.
+/// Differs from NT: none.
 /// Source: WDK ntddk/RtlIsGenericTableEmpty.
 NT_EXPORT(RtlIsGenericTableEmpty, nt::AtMost(APC_LEVEL), Full, "RtlTable.*");
 BOOLEAN NTAPI RtlIsGenericTableEmpty(PRTL_GENERIC_TABLE Table) {

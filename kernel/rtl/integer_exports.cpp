@@ -135,23 +135,27 @@ bool ParseHex(const WCHAR* text, int count, ULONG* value) {
 extern "C" {
 
 /// Writes a number in base 2, 8, 10 (or 0) or 16, upper case, into the given buffer.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlIntegerToUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlIntegerToUnicodeString.
 NT_EXPORT(RtlIntegerToUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlInteger.ToUnicodeString");
 NTSTATUS NTAPI RtlIntegerToUnicodeString(ULONG Value, ULONG Base, PUNICODE_STRING String) {
   return ToUnicodeString(Value, Base, String);
 }
 
 /// Writes a 64-bit number in base 2, 8, 10 (or 0) or 16, upper case, into the given buffer.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlInt64ToUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlInt64ToUnicodeString.
 NT_EXPORT(RtlInt64ToUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlInteger.ToUnicodeString");
 NTSTATUS NTAPI RtlInt64ToUnicodeString(ULONGLONG Value, ULONG Base, PUNICODE_STRING String) {
   return ToUnicodeString(Value, Base, String);
 }
 
-/// Reads a number: blanks, a sign, digits; base 0 knows the prefixes 0x, 0o and 0b. Stops at the first other
-/// character. IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none.
+/// Reads a number: blanks, a sign, digits; base 0 knows the prefixes 0x, 0o and 0b. Stops at the first
+/// other character.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
 /// Source: WDK wdm/RtlUnicodeStringToInteger.
 NT_EXPORT(RtlUnicodeStringToInteger, nt::Exactly(PASSIVE_LEVEL), Full, "RtlInteger.FromText");
 NTSTATUS NTAPI RtlUnicodeStringToInteger(PCUNICODE_STRING String, ULONG Base, PULONG Value) {
@@ -159,16 +163,18 @@ NTSTATUS NTAPI RtlUnicodeStringToInteger(PCUNICODE_STRING String, ULONG Base, PU
 }
 
 /// Reads a number from a terminated string, as RtlUnicodeStringToInteger does.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// ntddk/RtlCharToInteger.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlCharToInteger.
 NT_EXPORT(RtlCharToInteger, nt::Exactly(PASSIVE_LEVEL), Full, "RtlInteger.FromText");
 NTSTATUS NTAPI RtlCharToInteger(PCSZ String, ULONG Base, PULONG Value) {
   return ParseInteger(String, static_cast<size_t>(-1), Base, Value);
 }
 
 /// Writes a GUID as {XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXXXXX} into a new buffer (RtlFreeUnicodeString).
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlStringFromGUID.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlStringFromGUID.
 NT_EXPORT(RtlStringFromGUID, nt::Exactly(PASSIVE_LEVEL), Full, "RtlInteger.Guid");
 NTSTATUS NTAPI RtlStringFromGUID(REFGUID Guid, PUNICODE_STRING GuidString) {
   constexpr int kUnits = 38;
@@ -198,8 +204,10 @@ NTSTATUS NTAPI RtlStringFromGUID(REFGUID Guid, PUNICODE_STRING GuidString) {
 }
 
 /// Reads a GUID of the form {XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXXXXX}; STATUS_INVALID_PARAMETER for anything
-/// else. IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source:
-/// WDK wdm/RtlGUIDFromString.
+/// else.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlGUIDFromString.
 NT_EXPORT(RtlGUIDFromString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlInteger.Guid");
 NTSTATUS NTAPI RtlGUIDFromString(PUNICODE_STRING GuidString, GUID* Guid) {
   const WCHAR* text = GuidString->Buffer;
@@ -222,56 +230,63 @@ NTSTATUS NTAPI RtlGUIDFromString(PUNICODE_STRING GuidString, GUID* Guid) {
 }
 
 /// Reads a decimal number.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// atoi.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, atoi.
 NT_EXPORT(atoi, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl atoi(const char* text) {
   return static_cast<int>(ParseC(text, static_cast<char**>(nullptr), 10, ~0ull));
 }
 
 /// Reads a decimal number.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// atol.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, atol.
 NT_EXPORT(atol, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 LONG __cdecl atol(const char* text) {
   return static_cast<LONG>(ParseC(text, static_cast<char**>(nullptr), 10, ~0ull));
 }
 
 /// Reads a decimal number.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _wtoi.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _wtoi.
 NT_EXPORT(_wtoi, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _wtoi(const WCHAR* text) {
   return static_cast<int>(ParseC(text, static_cast<WCHAR**>(nullptr), 10, ~0ull));
 }
 
 /// Reads a decimal number.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _wtol.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _wtol.
 NT_EXPORT(_wtol, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 LONG __cdecl _wtol(const WCHAR* text) {
   return static_cast<LONG>(ParseC(text, static_cast<WCHAR**>(nullptr), 10, ~0ull));
 }
 
 /// Reads an unsigned 32-bit number; too large a one gives 0xFFFFFFFF.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcstoul.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcstoul.
 NT_EXPORT(wcstoul, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 ULONG __cdecl wcstoul(const WCHAR* text, WCHAR** end, int base) {
   return static_cast<ULONG>(ParseC(text, end, base, 0xFFFFFFFFull));
 }
 
 /// Reads an unsigned 64-bit number; too large a one gives the largest.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _strtoui64.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _strtoui64.
 NT_EXPORT(_strtoui64, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 ULONGLONG __cdecl _strtoui64(const char* text, char** end, int base) {
   return ParseC(text, end, base, ~0ull);
 }
 
 /// Writes a number; a negative one has a sign in base 10 only.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _itoa.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _itoa.
 NT_EXPORT(_itoa, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 char* __cdecl _itoa(int value, char* buffer, int base) {
   int error;
@@ -281,8 +296,9 @@ char* __cdecl _itoa(int value, char* buffer, int base) {
 }
 
 /// Writes a number; a negative one has a sign in base 10 only.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _itow.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _itow.
 NT_EXPORT(_itow, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 WCHAR* __cdecl _itow(int value, WCHAR* buffer, int base) {
   int error;
@@ -292,7 +308,8 @@ WCHAR* __cdecl _itow(int value, WCHAR* buffer, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _itoa_s.
 NT_EXPORT(_itoa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _itoa_s(int value, char* buffer, size_t size, int base) {
@@ -304,7 +321,8 @@ int __cdecl _itoa_s(int value, char* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _itow_s.
 NT_EXPORT(_itow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _itow_s(int value, WCHAR* buffer, size_t size, int base) {
@@ -316,7 +334,8 @@ int __cdecl _itow_s(int value, WCHAR* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _ltoa_s.
 NT_EXPORT(_ltoa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _ltoa_s(LONG value, char* buffer, size_t size, int base) {
@@ -328,7 +347,8 @@ int __cdecl _ltoa_s(LONG value, char* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _ltow_s.
 NT_EXPORT(_ltow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _ltow_s(LONG value, WCHAR* buffer, size_t size, int base) {
@@ -340,7 +360,8 @@ int __cdecl _ltow_s(LONG value, WCHAR* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _ultoa_s.
 NT_EXPORT(_ultoa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _ultoa_s(ULONG value, char* buffer, size_t size, int base) {
@@ -350,7 +371,8 @@ int __cdecl _ultoa_s(ULONG value, char* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _ultow_s.
 NT_EXPORT(_ultow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _ultow_s(ULONG value, WCHAR* buffer, size_t size, int base) {
@@ -360,7 +382,8 @@ int __cdecl _ultow_s(ULONG value, WCHAR* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _i64toa_s.
 NT_EXPORT(_i64toa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _i64toa_s(LONGLONG value, char* buffer, size_t size, int base) {
@@ -372,7 +395,8 @@ int __cdecl _i64toa_s(LONGLONG value, char* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _i64tow_s.
 NT_EXPORT(_i64tow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _i64tow_s(LONGLONG value, WCHAR* buffer, size_t size, int base) {
@@ -384,7 +408,8 @@ int __cdecl _i64tow_s(LONGLONG value, WCHAR* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _ui64toa_s.
 NT_EXPORT(_ui64toa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _ui64toa_s(ULONGLONG value, char* buffer, size_t size, int base) {
@@ -394,7 +419,8 @@ int __cdecl _ui64toa_s(ULONGLONG value, char* buffer, size_t size, int base) {
 }
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, _ui64tow_s.
 NT_EXPORT(_ui64tow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl _ui64tow_s(ULONGLONG value, WCHAR* buffer, size_t size, int base) {
@@ -404,88 +430,99 @@ int __cdecl _ui64tow_s(ULONGLONG value, WCHAR* buffer, size_t size, int base) {
 }
 
 /// Tells whether a character is of the class, in the C locale.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// isdigit.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, isdigit.
 NT_EXPORT(isdigit, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl isdigit(int c) {
   return c >= '0' && c <= '9' ? 1 : 0;
 }
 
 /// Tells whether a character is of the class, in the C locale.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// islower.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, islower.
 NT_EXPORT(islower, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl islower(int c) {
   return c >= 'a' && c <= 'z' ? 1 : 0;
 }
 
 /// Tells whether a character is of the class, in the C locale.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// isupper.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, isupper.
 NT_EXPORT(isupper, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl isupper(int c) {
   return c >= 'A' && c <= 'Z' ? 1 : 0;
 }
 
 /// Tells whether a character is of the class, in the C locale.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// isprint.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, isprint.
 NT_EXPORT(isprint, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl isprint(int c) {
   return c >= 0x20 && c < 0x7F ? 1 : 0;
 }
 
 /// Tells whether a character is of the class, in the C locale.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// isspace.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, isspace.
 NT_EXPORT(isspace, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl isspace(int c) {
   return c == ' ' || (c >= 9 && c <= 13) ? 1 : 0;
 }
 
 /// Tells whether a character is of the class, in the C locale.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// isxdigit.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, isxdigit.
 NT_EXPORT(isxdigit, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl isxdigit(int c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ? 1 : 0;
 }
 
 /// Returns the lower-case letter of A to Z, anything else unchanged.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// tolower.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, tolower.
 NT_EXPORT(tolower, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl tolower(int c) {
   return c >= 'A' && c <= 'Z' ? c + 32 : c;
 }
 
 /// Returns the upper-case letter of a to z, anything else unchanged.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// toupper.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, toupper.
 NT_EXPORT(toupper, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl toupper(int c) {
   return c >= 'a' && c <= 'z' ? c - 32 : c;
 }
 
 /// Returns the lower-case form of a wide character.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// towlower.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, towlower.
 NT_EXPORT(towlower, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 unsigned short __cdecl towlower(unsigned short c) {
   return rtl::Downcase(static_cast<WCHAR>(c));
 }
 
 /// Returns the upper-case form of a wide character.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// towupper.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, towupper.
 NT_EXPORT(towupper, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 unsigned short __cdecl towupper(unsigned short c) {
   return rtl::Upcase(static_cast<WCHAR>(c));
 }
 
 /// Sorts an array in place (heap sort: no recursion, O(n log n) always; equal elements may change places).
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// qsort.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, qsort.
 NT_EXPORT(qsort, nt::AnyIrql(), Full, "RtlInteger.Sort");
 void __cdecl qsort(void* base, size_t count, size_t size, Comparer compare) {
   auto* bytes = static_cast<unsigned char*>(base);
@@ -497,8 +534,9 @@ void __cdecl qsort(void* base, size_t count, size_t size, Comparer compare) {
 }
 
 /// Finds an element in a sorted array, or returns 0.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// bsearch.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, bsearch.
 NT_EXPORT(bsearch, nt::AnyIrql(), Full, "RtlInteger.Sort");
 void* __cdecl bsearch(const void* key, const void* base, size_t count, size_t size, Comparer compare) {
   auto* bytes = static_cast<const unsigned char*>(base);
@@ -516,7 +554,8 @@ void* __cdecl bsearch(const void* key, const void* base, size_t count, size_t si
 }
 
 /// Copies bytes into a block of `size`. 0, or EINVAL or ERANGE with the block zeroed.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, memcpy_s.
 NT_EXPORT(memcpy_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl memcpy_s(void* to, size_t size, const void* from, size_t count) {
@@ -531,7 +570,8 @@ int __cdecl memcpy_s(void* to, size_t size, const void* from, size_t count) {
 }
 
 /// Copies bytes into a block of `size`. 0, or EINVAL or ERANGE with the block zeroed.
-/// IRQL: any, if the arguments are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, memmove_s.
 NT_EXPORT(memmove_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
 int __cdecl memmove_s(void* to, size_t size, const void* from, size_t count) {

@@ -62,7 +62,9 @@ extern "C" {
 #undef RtlZeroMemory
 
 /// Copies bytes between blocks that do not overlap. Returns the destination.
-/// IRQL: any, if both blocks are resident. Differs from NT: none. Source: C11 7.24.2.1.
+/// IRQL: any, if both blocks are resident.
+/// Differs from NT: none.
+/// Source: C11 7.24.2.1.
 NT_EXPORT(memcpy, nt::AnyIrql(), Full, "RtlMemory.Copy*");
 void* __cdecl memcpy(void* __restrict__ to, const void* __restrict__ from, size_t count) {
   CopyUp(static_cast<unsigned char*>(to), static_cast<const unsigned char*>(from), count);
@@ -70,7 +72,9 @@ void* __cdecl memcpy(void* __restrict__ to, const void* __restrict__ from, size_
 }
 
 /// Copies bytes between blocks that may overlap. Returns the destination.
-/// IRQL: any, if both blocks are resident. Differs from NT: none. Source: C11 7.24.2.2.
+/// IRQL: any, if both blocks are resident.
+/// Differs from NT: none.
+/// Source: C11 7.24.2.2.
 NT_EXPORT(memmove, nt::AnyIrql(), Full, "RtlMemory.Move*");
 void* __cdecl memmove(void* to, const void* from, size_t count) {
   auto* target = static_cast<unsigned char*>(to);
@@ -84,7 +88,9 @@ void* __cdecl memmove(void* to, const void* from, size_t count) {
 }
 
 /// Fills a block with a byte. Returns the block.
-/// IRQL: any, if the block is resident. Differs from NT: none. Source: C11 7.24.6.1.
+/// IRQL: any, if the block is resident.
+/// Differs from NT: none.
+/// Source: C11 7.24.6.1.
 NT_EXPORT(memset, nt::AnyIrql(), Full, "RtlMemory.Fill*");
 void* __cdecl memset(void* to, int value, size_t count) {
   Fill(static_cast<unsigned char*>(to), static_cast<unsigned char>(value), count);
@@ -92,7 +98,9 @@ void* __cdecl memset(void* to, int value, size_t count) {
 }
 
 /// Compares two blocks as unsigned bytes: negative, zero or positive.
-/// IRQL: any, if both blocks are resident. Differs from NT: none. Source: C11 7.24.4.1.
+/// IRQL: any, if both blocks are resident.
+/// Differs from NT: none.
+/// Source: C11 7.24.4.1.
 NT_EXPORT(memcmp, nt::AnyIrql(), Full, "RtlMemory.Compare*");
 int __cdecl memcmp(const void* a, const void* b, size_t count) {
   auto* left = static_cast<const unsigned char*>(a);
@@ -102,7 +110,9 @@ int __cdecl memcmp(const void* a, const void* b, size_t count) {
 }
 
 /// Finds a byte in a block, or returns 0.
-/// IRQL: any, if the block is resident. Differs from NT: none. Source: C11 7.24.5.1.
+/// IRQL: any, if the block is resident.
+/// Differs from NT: none.
+/// Source: C11 7.24.5.1.
 NT_EXPORT(memchr, nt::AnyIrql(), Full, "RtlMemory.FindsAByte");
 void* __cdecl memchr(const void* block, int value, size_t count) {
   auto* bytes = static_cast<const unsigned char*>(block);
@@ -113,36 +123,45 @@ void* __cdecl memchr(const void* block, int value, size_t count) {
 }
 
 /// Copies bytes between blocks that may overlap.
-/// IRQL: any, if both blocks are resident. Differs from NT: none. Source: WDK wdm/RtlMoveMemory.
+/// IRQL: any, if both blocks are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlMoveMemory.
 NT_EXPORT(RtlMoveMemory, nt::AnyIrql(), Full, "RtlMemory.Move*");
 VOID NTAPI RtlMoveMemory(PVOID Destination, const VOID* Source, SIZE_T Length) {
   memmove(Destination, Source, Length);
 }
 
 /// Copies bytes between blocks that do not overlap, without keeping them in the caches.
-/// IRQL: any, if both blocks are resident. Differs from NT: the copy is an ordinary one. Source: WDK
-/// wdm/RtlCopyMemoryNonTemporal.
+/// IRQL: any, if both blocks are resident.
+/// Differs from NT: the copy is an ordinary one.
+/// Source: WDK wdm/RtlCopyMemoryNonTemporal.
 NT_EXPORT(RtlCopyMemoryNonTemporal, nt::AnyIrql(), Full, "RtlMemory.Copy*");
 VOID NTAPI RtlCopyMemoryNonTemporal(PVOID Destination, const VOID* Source, SIZE_T Length) {
   memcpy(Destination, Source, Length);
 }
 
 /// Fills a block with a byte.
-/// IRQL: any, if the block is resident. Differs from NT: none. Source: WDK wdm/RtlFillMemory.
+/// IRQL: any, if the block is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFillMemory.
 NT_EXPORT(RtlFillMemory, nt::AnyIrql(), Full, "RtlMemory.Fill*");
 VOID NTAPI RtlFillMemory(PVOID Destination, SIZE_T Length, UCHAR Value) {
   memset(Destination, Value, Length);
 }
 
 /// Fills a block with zeros.
-/// IRQL: any, if the block is resident. Differs from NT: none. Source: WDK wdm/RtlZeroMemory.
+/// IRQL: any, if the block is resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlZeroMemory.
 NT_EXPORT(RtlZeroMemory, nt::AnyIrql(), Full, "RtlMemory.Fill*");
 VOID NTAPI RtlZeroMemory(PVOID Destination, SIZE_T Length) {
   memset(Destination, 0, Length);
 }
 
 /// Returns how many bytes two blocks have in common from their start.
-/// IRQL: any, if both blocks are resident. Differs from NT: none. Source: WDK wdm/RtlCompareMemory.
+/// IRQL: any, if both blocks are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlCompareMemory.
 NT_EXPORT(RtlCompareMemory, nt::AnyIrql(), Full, "RtlMemory.CommonPrefix");
 SIZE_T NTAPI RtlCompareMemory(const VOID* Source1, const VOID* Source2, SIZE_T Length) {
   return EqualPrefix(static_cast<const unsigned char*>(Source1), static_cast<const unsigned char*>(Source2),
@@ -150,7 +169,9 @@ SIZE_T NTAPI RtlCompareMemory(const VOID* Source1, const VOID* Source2, SIZE_T L
 }
 
 /// Returns how many bytes of a block, counted in whole 32-bit units, repeat a pattern from the start.
-/// IRQL: any, if the block is resident. Differs from NT: none. Source: WDK ntifs/RtlCompareMemoryUlong.
+/// IRQL: any, if the block is resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlCompareMemoryUlong.
 NT_EXPORT(RtlCompareMemoryUlong, nt::AnyIrql(), Full, "RtlMemory.CommonPattern");
 SIZE_T NTAPI RtlCompareMemoryUlong(PVOID Source, SIZE_T Length, ULONG Pattern) {
   auto* units = static_cast<const ULONG*>(Source);
@@ -160,8 +181,9 @@ SIZE_T NTAPI RtlCompareMemoryUlong(PVOID Source, SIZE_T Length, ULONG Pattern) {
 }
 
 /// Asks the processor to bring a block into its caches.
-/// IRQL: any. Differs from NT: none (a hint that changes no result). Source: WDK
-/// wdm/RtlPrefetchMemoryNonTemporal.
+/// IRQL: any.
+/// Differs from NT: none (a hint that changes no result).
+/// Source: WDK wdm/RtlPrefetchMemoryNonTemporal.
 NT_EXPORT(RtlPrefetchMemoryNonTemporal, nt::AnyIrql(), Full, "RtlMemory.PrefetchChangesNothing");
 VOID NTAPI RtlPrefetchMemoryNonTemporal(PVOID Source, SIZE_T Length) {
   for (SIZE_T i = 0; i < Length; i += 64) __builtin_prefetch(static_cast<char*>(Source) + i, 0, 0);

@@ -56,7 +56,9 @@ VOID NTAPI RtlpSetVersion(ULONG MajorVersion, ULONG MinorVersion, ULONG BuildNum
 }
 
 /// Fills in the version that the machine is configured to report; the extended structure too, by its size.
-/// IRQL: PASSIVE_LEVEL; works at any. Differs from NT: none. Source: WDK wdm/RtlGetVersion.
+/// IRQL: PASSIVE_LEVEL; works at any.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlGetVersion.
 NT_EXPORT(RtlGetVersion, nt::Exactly(PASSIVE_LEVEL), Full, "RtlMisc.Version");
 NTSTATUS NTAPI RtlGetVersion(PRTL_OSVERSIONINFOW VersionInformation) {
   VersionInformation->dwMajorVersion = major_version;
@@ -76,24 +78,28 @@ NTSTATUS NTAPI RtlGetVersion(PRTL_OSVERSIONINFOW VersionInformation) {
 }
 
 /// Returns the next number of a sequence below 2^31-1 and keeps the state in the caller's seed.
-/// IRQL: <= APC_LEVEL; works at any. Differs from NT: another generator, so other numbers. Source: WDK
-/// ntddk/RtlRandomEx.
+/// IRQL: <= APC_LEVEL; works at any.
+/// Differs from NT: another generator, so other numbers.
+/// Source: WDK ntddk/RtlRandomEx.
 NT_EXPORT(RtlRandomEx, nt::AtMost(APC_LEVEL), Partial, "RtlMisc.Random");
 ULONG NTAPI RtlRandomEx(PULONG Seed) {
   return *Seed = NextRandom(*Seed);
 }
 
 /// Returns the next number of a sequence below 2^31-1 and keeps the state in the caller's seed.
-/// IRQL: <= APC_LEVEL; works at any. Differs from NT: another generator, so other numbers. Source: WDK
-/// ntddk/RtlRandom.
+/// IRQL: <= APC_LEVEL; works at any.
+/// Differs from NT: another generator, so other numbers.
+/// Source: WDK ntddk/RtlRandom.
 NT_EXPORT(RtlRandom, nt::AtMost(APC_LEVEL), Partial, "RtlMisc.Random");
 ULONG NTAPI RtlRandom(PULONG Seed) {
   return *Seed = NextRandom(*Seed);
 }
 
 /// Compares the version with a wanted one, field by field of the type mask; STATUS_REVISION_MISMATCH if it
-/// does not meet it. IRQL: PASSIVE_LEVEL; works at any. Differs from NT: each field is compared alone; the
-/// major version does not decide for the lesser ones. Source: WDK wdm/RtlVerifyVersionInfo.
+/// does not meet it.
+/// IRQL: PASSIVE_LEVEL; works at any.
+/// Differs from NT: each field is compared alone; the major version does not decide for the lesser ones.
+/// Source: WDK wdm/RtlVerifyVersionInfo.
 NT_EXPORT(RtlVerifyVersionInfo, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlMisc.VerifyVersion");
 NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG TypeMask,
                                     ULONGLONG ConditionMask) {
@@ -126,8 +132,9 @@ NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG Typ
 
 #undef RtlIsNtDdiVersionAvailable  // wdm.h makes it a name of its own library
 /// Tells whether the version is at least that of an NTDDI_ constant.
-/// IRQL: PASSIVE_LEVEL; works at any. Differs from NT: versions of Windows 10 are told apart by the build
-/// number. Source: WDK wdm/RtlIsNtDdiVersionAvailable.
+/// IRQL: PASSIVE_LEVEL; works at any.
+/// Differs from NT: versions of Windows 10 are told apart by the build number.
+/// Source: WDK wdm/RtlIsNtDdiVersionAvailable.
 NT_EXPORT(RtlIsNtDdiVersionAvailable, nt::Exactly(PASSIVE_LEVEL), Full, "RtlMisc.NtDdi");
 extern "C" BOOLEAN NTAPI RtlIsNtDdiVersionAvailable(ULONG Version) {
   const ULONG wanted = Version >> 16;
@@ -142,7 +149,9 @@ extern "C" BOOLEAN NTAPI RtlIsNtDdiVersionAvailable(ULONG Version) {
 }
 
 /// Replaces generic access rights in a mask by the specific ones of an object type.
-/// IRQL: any. Differs from NT: none. Source: WDK ntifs/RtlMapGenericMask.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlMapGenericMask.
 NT_EXPORT(RtlMapGenericMask, nt::AtMost(APC_LEVEL), Full, "RtlMisc.Access");
 VOID NTAPI RtlMapGenericMask(PACCESS_MASK AccessMask, PGENERIC_MAPPING GenericMapping) {
   ACCESS_MASK mask = *AccessMask;
@@ -154,28 +163,36 @@ VOID NTAPI RtlMapGenericMask(PACCESS_MASK AccessMask, PGENERIC_MAPPING GenericMa
 }
 
 /// Tells whether every desired right was granted.
-/// IRQL: any. Differs from NT: none. Source: WDK ntddk/RtlAreAllAccessesGranted.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlAreAllAccessesGranted.
 NT_EXPORT(RtlAreAllAccessesGranted, nt::AnyIrql(), Full, "RtlMisc.Access");
 BOOLEAN NTAPI RtlAreAllAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess) {
   return (DesiredAccess & ~GrantedAccess) == 0;
 }
 
 /// Tells whether any desired right was granted.
-/// IRQL: any. Differs from NT: none. Source: WDK ntddk/RtlAreAnyAccessesGranted.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlAreAnyAccessesGranted.
 NT_EXPORT(RtlAreAnyAccessesGranted, nt::AnyIrql(), Full, "RtlMisc.Access");
 BOOLEAN NTAPI RtlAreAnyAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess) {
   return (DesiredAccess & GrantedAccess) != 0;
 }
 
 /// Seeds rand.
-/// IRQL: any. Differs from NT: none. Source: Microsoft C run-time library, srand.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, srand.
 NT_EXPORT(srand, nt::AnyIrql(), Full, "RtlMisc.CRandom");
 void __cdecl srand(unsigned seed) {
   random_state = seed;
 }
 
 /// Returns the next number of one sequence for the whole system, 0 to 32767.
-/// IRQL: any. Differs from NT: none. Source: Microsoft C run-time library, rand.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, rand.
 NT_EXPORT(rand, nt::AnyIrql(), Full, "RtlMisc.CRandom");
 int __cdecl rand(void) {
   random_state = random_state * 214013 + 2531011;

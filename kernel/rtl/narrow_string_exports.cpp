@@ -13,8 +13,9 @@ unsigned char Folded(char unit) {
 extern "C" {
 
 /// Returns the length of a string in characters.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strlen.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strlen.
 NT_EXPORT(strlen, nt::AnyIrql(), Full, "RtlNarrowString.Length");
 size_t __cdecl strlen(const char* text) {
   size_t length = 0;
@@ -23,8 +24,9 @@ size_t __cdecl strlen(const char* text) {
 }
 
 /// Returns the length of a string, at most `limit`.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strnlen.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strnlen.
 NT_EXPORT(strnlen, nt::AnyIrql(), Full, "RtlNarrowString.Length");
 size_t __cdecl strnlen(const char* text, size_t limit) {
   size_t length = 0;
@@ -33,8 +35,9 @@ size_t __cdecl strnlen(const char* text, size_t limit) {
 }
 
 /// Compares at most `count` characters of two strings.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strncmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strncmp.
 NT_EXPORT(strncmp, nt::AnyIrql(), Full, "RtlNarrowString.Compare");
 int __cdecl strncmp(const char* a, const char* b, size_t count) {
   for (; count != 0; --count, ++a, ++b) {
@@ -45,16 +48,18 @@ int __cdecl strncmp(const char* a, const char* b, size_t count) {
 }
 
 /// Compares two strings.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strcmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strcmp.
 NT_EXPORT(strcmp, nt::AnyIrql(), Full, "RtlNarrowString.Compare");
 int __cdecl strcmp(const char* a, const char* b) {
   return strncmp(a, b, static_cast<size_t>(-1));
 }
 
 /// Compares at most `count` characters of two strings without regard to case.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _strnicmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _strnicmp.
 NT_EXPORT(_strnicmp, nt::AnyIrql(), Full, "RtlNarrowString.CompareIgnoringCase");
 int __cdecl _strnicmp(const char* a, const char* b, size_t count) {
   for (; count != 0; --count, ++a, ++b) {
@@ -67,16 +72,18 @@ int __cdecl _strnicmp(const char* a, const char* b, size_t count) {
 }
 
 /// Compares two strings without regard to case.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _stricmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _stricmp.
 NT_EXPORT(_stricmp, nt::AnyIrql(), Full, "RtlNarrowString.CompareIgnoringCase");
 int __cdecl _stricmp(const char* a, const char* b) {
   return _strnicmp(a, b, static_cast<size_t>(-1));
 }
 
 /// Copies a string with its terminator. Returns the destination.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strcpy.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strcpy.
 NT_EXPORT(strcpy, nt::AnyIrql(), Full, "RtlNarrowString.Copy");
 char* __cdecl strcpy(char* __restrict__ to, const char* __restrict__ from) {
   char* at = to;
@@ -86,8 +93,9 @@ char* __cdecl strcpy(char* __restrict__ to, const char* __restrict__ from) {
 }
 
 /// Copies at most `count` characters and fills the rest with zeros; no terminator if there is no rest.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strncpy.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strncpy.
 NT_EXPORT(strncpy, nt::AnyIrql(), Full, "RtlNarrowString.Copy");
 char* __cdecl strncpy(char* __restrict__ to, const char* __restrict__ from, size_t count) {
   size_t i = 0;
@@ -97,8 +105,9 @@ char* __cdecl strncpy(char* __restrict__ to, const char* __restrict__ from, size
 }
 
 /// Appends at most `count` characters and a terminator. Returns the destination.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strncat.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strncat.
 NT_EXPORT(strncat, nt::AnyIrql(), Full, "RtlNarrowString.Append");
 char* __cdecl strncat(char* __restrict__ to, const char* __restrict__ from, size_t count) {
   char* at = to + strlen(to);
@@ -108,8 +117,9 @@ char* __cdecl strncat(char* __restrict__ to, const char* __restrict__ from, size
 }
 
 /// Appends a string. Returns the destination.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strcat.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strcat.
 NT_EXPORT(strcat, nt::AnyIrql(), Full, "RtlNarrowString.Append");
 char* __cdecl strcat(char* __restrict__ to, const char* __restrict__ from) {
   strcpy(to + strlen(to), from);
@@ -117,8 +127,9 @@ char* __cdecl strcat(char* __restrict__ to, const char* __restrict__ from) {
 }
 
 /// Finds the first occurrence of a character (the terminator too), or returns 0.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strchr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strchr.
 NT_EXPORT(strchr, nt::AnyIrql(), Full, "RtlNarrowString.Find");
 char* __cdecl strchr(const char* text, int wanted) {
   for (;; ++text) {
@@ -128,8 +139,9 @@ char* __cdecl strchr(const char* text, int wanted) {
 }
 
 /// Finds the last occurrence of a character (the terminator too), or returns 0.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strrchr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strrchr.
 NT_EXPORT(strrchr, nt::AnyIrql(), Full, "RtlNarrowString.Find");
 char* __cdecl strrchr(const char* text, int wanted) {
   char* last = nullptr;
@@ -140,8 +152,9 @@ char* __cdecl strrchr(const char* text, int wanted) {
 }
 
 /// Finds the first occurrence of a string in another, or returns 0.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strstr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strstr.
 NT_EXPORT(strstr, nt::AnyIrql(), Full, "RtlNarrowString.Find");
 char* __cdecl strstr(const char* text, const char* wanted) {
   const size_t length = strlen(wanted);
@@ -152,8 +165,9 @@ char* __cdecl strstr(const char* text, const char* wanted) {
 }
 
 /// Returns how many characters at the start are all in a set.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strspn.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strspn.
 NT_EXPORT(strspn, nt::AnyIrql(), Full, "RtlNarrowString.Span");
 size_t __cdecl strspn(const char* text, const char* accepted) {
   size_t length = 0;
@@ -162,8 +176,9 @@ size_t __cdecl strspn(const char* text, const char* accepted) {
 }
 
 /// Makes a string upper case in place.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _strupr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _strupr.
 NT_EXPORT(_strupr, nt::AnyIrql(), Full, "RtlNarrowString.Case");
 char* __cdecl _strupr(char* text) {
   for (char* at = text; *at != 0; ++at) {
@@ -173,8 +188,9 @@ char* __cdecl _strupr(char* text) {
 }
 
 /// Makes a string lower case in place.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _strlwr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _strlwr.
 NT_EXPORT(_strlwr, nt::AnyIrql(), Full, "RtlNarrowString.Case");
 char* __cdecl _strlwr(char* text) {
   for (char* at = text; *at != 0; ++at) *at = static_cast<char>(Folded(*at));
@@ -182,16 +198,18 @@ char* __cdecl _strlwr(char* text) {
 }
 
 /// Makes a string lower case in place.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// strlwr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, strlwr.
 NT_EXPORT(strlwr, nt::AnyIrql(), Full, "RtlNarrowString.Case");
 char* __cdecl strlwr(char* text) {
   return _strlwr(text);
 }
 
 /// Reverses a string in place.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _strrev.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _strrev.
 NT_EXPORT(_strrev, nt::AnyIrql(), Full, "RtlNarrowString.Reverse");
 char* __cdecl _strrev(char* text) {
   size_t length = strlen(text);
@@ -204,8 +222,9 @@ char* __cdecl _strrev(char* text) {
 }
 
 /// Sets at most `count` characters of a string to one value.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _strnset.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _strnset.
 NT_EXPORT(_strnset, nt::AnyIrql(), Full, "RtlNarrowString.Set");
 char* __cdecl _strnset(char* text, int value, size_t count) {
   for (size_t i = 0; i < count && text[i] != 0; ++i) text[i] = static_cast<char>(value);
@@ -213,7 +232,8 @@ char* __cdecl _strnset(char* text, int value, size_t count) {
 }
 
 /// Copies a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, strcpy_s.
 NT_EXPORT(strcpy_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
 int __cdecl strcpy_s(char* to, size_t size, const char* from) {
@@ -231,7 +251,8 @@ int __cdecl strcpy_s(char* to, size_t size, const char* from) {
 }
 
 /// Appends a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, strcat_s.
 NT_EXPORT(strcat_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
 int __cdecl strcat_s(char* to, size_t size, const char* from) {
@@ -249,8 +270,9 @@ int __cdecl strcat_s(char* to, size_t size, const char* from) {
 }
 
 /// Copies at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called;
-/// _TRUNCATE is not known. Source: Microsoft C run-time library, strncpy_s.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Source: Microsoft C run-time library, strncpy_s.
 NT_EXPORT(strncpy_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
 int __cdecl strncpy_s(char* to, size_t size, const char* from, size_t count) {
   if (to == nullptr || size == 0) return 22;
@@ -271,8 +293,9 @@ int __cdecl strncpy_s(char* to, size_t size, const char* from, size_t count) {
 }
 
 /// Appends at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called;
-/// _TRUNCATE is not known. Source: Microsoft C run-time library, strncat_s.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Source: Microsoft C run-time library, strncat_s.
 NT_EXPORT(strncat_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
 int __cdecl strncat_s(char* to, size_t size, const char* from, size_t count) {
   if (to == nullptr || size == 0) return 22;

@@ -80,7 +80,9 @@ Link* Remove(Link* node) {
 extern "C" {
 
 /// Moves a node to the root of its tree by rotations, and returns it.
-/// IRQL: any, if the tree is resident. Differs from NT: none. Source: WDK ntddk/RtlSplay.
+/// IRQL: any, if the tree is resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlSplay.
 NT_EXPORT(RtlSplay, nt::AnyIrql(), Full, "RtlTable.*");
 PRTL_SPLAY_LINKS NTAPI RtlSplay(PRTL_SPLAY_LINKS Links) {
   while (!IsRoot(Links)) {
@@ -92,7 +94,9 @@ PRTL_SPLAY_LINKS NTAPI RtlSplay(PRTL_SPLAY_LINKS Links) {
 }
 
 /// Takes a node out of its tree and splays where it was; returns the new root, 0 for an empty tree.
-/// IRQL: any, if the tree is resident. Differs from NT: none. Source: WDK ntddk/RtlDelete.
+/// IRQL: any, if the tree is resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlDelete.
 NT_EXPORT(RtlDelete, nt::AnyIrql(), Full, "RtlTable.*");
 PRTL_SPLAY_LINKS NTAPI RtlDelete(PRTL_SPLAY_LINKS Links) {
   Link* changed = Remove(Links);
@@ -100,7 +104,9 @@ PRTL_SPLAY_LINKS NTAPI RtlDelete(PRTL_SPLAY_LINKS Links) {
 }
 
 /// Takes a node out of its tree and leaves the rest as it is; sets the root if that changes.
-/// IRQL: any, if the tree is resident. Differs from NT: none. Source: WDK ntddk/RtlDeleteNoSplay.
+/// IRQL: any, if the tree is resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlDeleteNoSplay.
 NT_EXPORT(RtlDeleteNoSplay, nt::AnyIrql(), Full, "RtlTable.*");
 VOID NTAPI RtlDeleteNoSplay(PRTL_SPLAY_LINKS Links, PRTL_SPLAY_LINKS* Root) {
   Link* changed = Remove(Links);
@@ -109,21 +115,27 @@ VOID NTAPI RtlDeleteNoSplay(PRTL_SPLAY_LINKS Links, PRTL_SPLAY_LINKS* Root) {
 }
 
 /// Returns the next node in order below a node, or 0.
-/// IRQL: any, if the tree is resident. Differs from NT: none. Source: WDK ntddk/RtlSubtreeSuccessor.
+/// IRQL: any, if the tree is resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlSubtreeSuccessor.
 NT_EXPORT(RtlSubtreeSuccessor, nt::AnyIrql(), Full, "RtlTable.*");
 PRTL_SPLAY_LINKS NTAPI RtlSubtreeSuccessor(PRTL_SPLAY_LINKS Links) {
   return Links->RightChild != nullptr ? Leftmost(Links->RightChild) : nullptr;
 }
 
 /// Returns the previous node in order below a node, or 0.
-/// IRQL: any, if the tree is resident. Differs from NT: none. Source: WDK ntddk/RtlSubtreePredecessor.
+/// IRQL: any, if the tree is resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlSubtreePredecessor.
 NT_EXPORT(RtlSubtreePredecessor, nt::AnyIrql(), Full, "RtlTable.*");
 PRTL_SPLAY_LINKS NTAPI RtlSubtreePredecessor(PRTL_SPLAY_LINKS Links) {
   return Links->LeftChild != nullptr ? Rightmost(Links->LeftChild) : nullptr;
 }
 
 /// Returns the next node in order, or 0.
-/// IRQL: any, if the tree is resident. Differs from NT: none. Source: WDK ntddk/RtlRealSuccessor.
+/// IRQL: any, if the tree is resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlRealSuccessor.
 NT_EXPORT(RtlRealSuccessor, nt::AnyIrql(), Full, "RtlTable.*");
 PRTL_SPLAY_LINKS NTAPI RtlRealSuccessor(PRTL_SPLAY_LINKS Links) {
   if (Links->RightChild != nullptr) return Leftmost(Links->RightChild);
@@ -132,7 +144,9 @@ PRTL_SPLAY_LINKS NTAPI RtlRealSuccessor(PRTL_SPLAY_LINKS Links) {
 }
 
 /// Returns the previous node in order, or 0.
-/// IRQL: any, if the tree is resident. Differs from NT: none. Source: WDK ntddk/RtlRealPredecessor.
+/// IRQL: any, if the tree is resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlRealPredecessor.
 NT_EXPORT(RtlRealPredecessor, nt::AnyIrql(), Full, "RtlTable.*");
 PRTL_SPLAY_LINKS NTAPI RtlRealPredecessor(PRTL_SPLAY_LINKS Links) {
   if (Links->LeftChild != nullptr) return Rightmost(Links->LeftChild);

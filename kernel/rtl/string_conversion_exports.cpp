@@ -108,8 +108,9 @@ ULONG EncodeUtf8(ULONG point, UCHAR out[4]) {
 extern "C" {
 
 /// Converts a counted 8-bit string to a wide one, into the given or a new buffer (RtlFreeUnicodeString).
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK wdm/RtlAnsiStringToUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK wdm/RtlAnsiStringToUnicodeString.
 NT_EXPORT(RtlAnsiStringToUnicodeString, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlAnsiStringToUnicodeString(PUNICODE_STRING DestinationString, PANSI_STRING SourceString,
                                             BOOLEAN AllocateDestinationString) {
@@ -117,8 +118,9 @@ NTSTATUS NTAPI RtlAnsiStringToUnicodeString(PUNICODE_STRING DestinationString, P
 }
 
 /// Converts a counted 8-bit string to a wide one, into the given or a new buffer (RtlFreeUnicodeString).
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntifs/RtlOemStringToUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlOemStringToUnicodeString.
 NT_EXPORT(RtlOemStringToUnicodeString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlOemStringToUnicodeString(PUNICODE_STRING DestinationString, PCOEM_STRING SourceString,
                                            BOOLEAN AllocateDestinationString) {
@@ -126,8 +128,10 @@ NTSTATUS NTAPI RtlOemStringToUnicodeString(PUNICODE_STRING DestinationString, PC
 }
 
 /// Converts a counted wide string to an 8-bit one, into the given or a new buffer; characters that the code
-/// page lacks become a question mark. IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252. Source: WDK ntifs/RtlUnicodeStringToAnsiString.
+/// page lacks become a question mark.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUnicodeStringToAnsiString.
 NT_EXPORT(RtlUnicodeStringToAnsiString, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlUnicodeStringToAnsiString(PANSI_STRING DestinationString, PCUNICODE_STRING SourceString,
                                             BOOLEAN AllocateDestinationString) {
@@ -135,8 +139,10 @@ NTSTATUS NTAPI RtlUnicodeStringToAnsiString(PANSI_STRING DestinationString, PCUN
 }
 
 /// Converts a counted wide string to an 8-bit one, into the given or a new buffer; characters that the code
-/// page lacks become a question mark. IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252. Source: WDK ntifs/RtlUnicodeStringToOemString.
+/// page lacks become a question mark.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUnicodeStringToOemString.
 NT_EXPORT(RtlUnicodeStringToOemString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlUnicodeStringToOemString(POEM_STRING DestinationString, PCUNICODE_STRING SourceString,
                                            BOOLEAN AllocateDestinationString) {
@@ -144,9 +150,10 @@ NTSTATUS NTAPI RtlUnicodeStringToOemString(POEM_STRING DestinationString, PCUNIC
 }
 
 /// Converts a counted wide string to an 8-bit one in upper case, into the given or a new buffer; characters
-/// that the code page lacks become a question mark. IRQL: as the documentation says; any where the buffers
-/// are resident. Differs from NT: the code page is Windows-1252. Source: WDK
-/// ntifs/RtlUpcaseUnicodeStringToAnsiString.
+/// that the code page lacks become a question mark.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUpcaseUnicodeStringToAnsiString.
 NT_EXPORT(RtlUpcaseUnicodeStringToAnsiString, nt::AnyIrql(), Partial, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlUpcaseUnicodeStringToAnsiString(PANSI_STRING DestinationString,
                                                   PCUNICODE_STRING SourceString,
@@ -155,9 +162,10 @@ NTSTATUS NTAPI RtlUpcaseUnicodeStringToAnsiString(PANSI_STRING DestinationString
 }
 
 /// Converts a counted wide string to an 8-bit one in upper case, into the given or a new buffer; characters
-/// that the code page lacks become a question mark. IRQL: as the documentation says; any where the buffers
-/// are resident. Differs from NT: the code page is Windows-1252. Source: WDK
-/// ntifs/RtlUpcaseUnicodeStringToOemString.
+/// that the code page lacks become a question mark.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUpcaseUnicodeStringToOemString.
 NT_EXPORT(RtlUpcaseUnicodeStringToOemString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlUpcaseUnicodeStringToOemString(POEM_STRING DestinationString, PCUNICODE_STRING SourceString,
                                                  BOOLEAN AllocateDestinationString) {
@@ -165,8 +173,9 @@ NTSTATUS NTAPI RtlUpcaseUnicodeStringToOemString(POEM_STRING DestinationString, 
 }
 
 /// Maps the case of a counted wide string, into the given or a new buffer; both strings may be the same.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlUpcaseUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlUpcaseUnicodeString.
 NT_EXPORT(RtlUpcaseUnicodeString, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Case*");
 NTSTATUS NTAPI RtlUpcaseUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString,
                                       BOOLEAN AllocateDestinationString) {
@@ -174,8 +183,9 @@ NTSTATUS NTAPI RtlUpcaseUnicodeString(PUNICODE_STRING DestinationString, PCUNICO
 }
 
 /// Maps the case of a counted wide string, into the given or a new buffer; both strings may be the same.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlDowncaseUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlDowncaseUnicodeString.
 NT_EXPORT(RtlDowncaseUnicodeString, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Case*");
 NTSTATUS NTAPI RtlDowncaseUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString,
                                         BOOLEAN AllocateDestinationString) {
@@ -183,16 +193,18 @@ NTSTATUS NTAPI RtlDowncaseUnicodeString(PUNICODE_STRING DestinationString, PCUNI
 }
 
 /// Returns the upper-case form of an ANSI character.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntddk/RtlUpperChar.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntddk/RtlUpperChar.
 NT_EXPORT(RtlUpperChar, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Case*");
 CHAR NTAPI RtlUpperChar(CHAR Character) {
   return static_cast<CHAR>(rtl::ToAnsi(rtl::Upcase(rtl::FromAnsi(static_cast<UCHAR>(Character)))));
 }
 
 /// Copies as much of a counted ANSI string as fits, in upper case.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntddk/RtlUpperString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntddk/RtlUpperString.
 NT_EXPORT(RtlUpperString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Case*");
 VOID NTAPI RtlUpperString(PSTRING DestinationString, const PSTRING SourceString) {
   const size_t count = SourceString->Length < DestinationString->MaximumLength
@@ -203,7 +215,9 @@ VOID NTAPI RtlUpperString(PSTRING DestinationString, const PSTRING SourceString)
 }
 
 /// Makes a counted copy of a terminated wide string in a new buffer (RtlFreeUnicodeString); FALSE if it
-/// cannot. IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none.
+/// cannot.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
 /// Source: WDK ntifs/RtlCreateUnicodeString.
 NT_EXPORT(RtlCreateUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.Create*");
 BOOLEAN NTAPI RtlCreateUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
@@ -215,8 +229,10 @@ BOOLEAN NTAPI RtlCreateUnicodeString(PUNICODE_STRING DestinationString, PCWSTR S
 }
 
 /// Copies a counted wide string into a new buffer. Flags: 1 adds a terminator, 2 (with 1) allocates for an
-/// empty string too. IRQL: as the documentation says; any where the buffers are resident. Differs from NT:
-/// none. Source: WDK ntifs/RtlDuplicateUnicodeString.
+/// empty string too.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlDuplicateUnicodeString.
 NT_EXPORT(RtlDuplicateUnicodeString, nt::AnyIrql(), Full, "RtlConversion.Create*");
 NTSTATUS NTAPI RtlDuplicateUnicodeString(ULONG Flags, PCUNICODE_STRING SourceString,
                                          PUNICODE_STRING DestinationString) {
@@ -240,8 +256,9 @@ NTSTATUS NTAPI RtlDuplicateUnicodeString(ULONG Flags, PCUNICODE_STRING SourceStr
 }
 
 /// Frees the buffer of a string that rtl allocated, and empties the string.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFreeUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFreeUnicodeString.
 NT_EXPORT(RtlFreeUnicodeString, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Create*");
 VOID NTAPI RtlFreeUnicodeString(PUNICODE_STRING UnicodeString) {
   if (UnicodeString->Buffer != nullptr) ExFreePoolWithTag(UnicodeString->Buffer, 0);
@@ -249,8 +266,9 @@ VOID NTAPI RtlFreeUnicodeString(PUNICODE_STRING UnicodeString) {
 }
 
 /// Frees the buffer of a string that rtl allocated, and empties the string.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFreeAnsiString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFreeAnsiString.
 NT_EXPORT(RtlFreeAnsiString, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Create*");
 VOID NTAPI RtlFreeAnsiString(PANSI_STRING AnsiString) {
   if (AnsiString->Buffer != nullptr) ExFreePoolWithTag(AnsiString->Buffer, 0);
@@ -258,8 +276,9 @@ VOID NTAPI RtlFreeAnsiString(PANSI_STRING AnsiString) {
 }
 
 /// Frees the buffer of a string that rtl allocated, and empties the string.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlFreeOemString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlFreeOemString.
 NT_EXPORT(RtlFreeOemString, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Create*");
 VOID NTAPI RtlFreeOemString(POEM_STRING OemString) {
   if (OemString->Buffer != nullptr) ExFreePoolWithTag(OemString->Buffer, 0);
@@ -267,8 +286,9 @@ VOID NTAPI RtlFreeOemString(POEM_STRING OemString) {
 }
 
 /// Converts wide characters to 8-bit ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntifs/RtlUnicodeToMultiByteN.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUnicodeToMultiByteN.
 NT_EXPORT(RtlUnicodeToMultiByteN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlUnicodeToMultiByteN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed,
                                       PCWCH UnicodeString, ULONG BytesInUnicodeString) {
@@ -276,26 +296,31 @@ NTSTATUS NTAPI RtlUnicodeToMultiByteN(PCHAR Destination, ULONG MaxBytes, PULONG 
 }
 
 /// Converts wide characters to 8-bit ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntifs/RtlUnicodeToOemN.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUnicodeToOemN.
 NT_EXPORT(RtlUnicodeToOemN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlUnicodeToOemN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed, PCWCH UnicodeString,
                                 ULONG BytesInUnicodeString) {
   return UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString, false);
 }
 
-/// Converts wide characters to 8-bit ones in upper case as far as they fit; STATUS_BUFFER_OVERFLOW if not all
-/// did. IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page
-/// is Windows-1252. Source: WDK ntifs/RtlUpcaseUnicodeToMultiByteN.
+/// Converts wide characters to 8-bit ones in upper case as far as they fit; STATUS_BUFFER_OVERFLOW if not
+/// all did.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUpcaseUnicodeToMultiByteN.
 NT_EXPORT(RtlUpcaseUnicodeToMultiByteN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlUpcaseUnicodeToMultiByteN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed,
                                             PCWCH UnicodeString, ULONG BytesInUnicodeString) {
   return UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString, true);
 }
 
-/// Converts wide characters to 8-bit ones in upper case as far as they fit; STATUS_BUFFER_OVERFLOW if not all
-/// did. IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page
-/// is Windows-1252. Source: WDK ntifs/RtlUpcaseUnicodeToOemN.
+/// Converts wide characters to 8-bit ones in upper case as far as they fit; STATUS_BUFFER_OVERFLOW if not
+/// all did.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlUpcaseUnicodeToOemN.
 NT_EXPORT(RtlUpcaseUnicodeToOemN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlUpcaseUnicodeToOemN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed,
                                       PCWCH UnicodeString, ULONG BytesInUnicodeString) {
@@ -303,8 +328,9 @@ NTSTATUS NTAPI RtlUpcaseUnicodeToOemN(PCHAR Destination, ULONG MaxBytes, PULONG 
 }
 
 /// Converts 8-bit characters to wide ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntifs/RtlMultiByteToUnicodeN.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlMultiByteToUnicodeN.
 NT_EXPORT(RtlMultiByteToUnicodeN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlMultiByteToUnicodeN(PWCH UnicodeString, ULONG MaxBytesInUnicodeString,
                                       PULONG BytesInUnicodeString, PCCH Source, ULONG BytesInSource) {
@@ -317,8 +343,9 @@ NTSTATUS NTAPI RtlMultiByteToUnicodeN(PWCH UnicodeString, ULONG MaxBytesInUnicod
 }
 
 /// Converts 8-bit characters to wide ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntifs/RtlOemToUnicodeN.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlOemToUnicodeN.
 NT_EXPORT(RtlOemToUnicodeN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlOemToUnicodeN(PWCH UnicodeString, ULONG MaxBytesInUnicodeString,
                                 PULONG BytesInUnicodeString, PCCH Source, ULONG BytesInSource) {
@@ -331,8 +358,9 @@ NTSTATUS NTAPI RtlOemToUnicodeN(PWCH UnicodeString, ULONG MaxBytesInUnicodeStrin
 }
 
 /// Tells how many bytes RtlUnicodeToMultiByteN makes.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlUnicodeToMultiByteSize.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlUnicodeToMultiByteSize.
 NT_EXPORT(RtlUnicodeToMultiByteSize, nt::AtMost(APC_LEVEL), Full, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlUnicodeToMultiByteSize(PULONG BytesInMultiByteString, PCWCH UnicodeString,
                                          ULONG BytesInUnicodeString) {
@@ -341,8 +369,9 @@ NTSTATUS NTAPI RtlUnicodeToMultiByteSize(PULONG BytesInMultiByteString, PCWCH Un
 }
 
 /// Tells how many bytes RtlMultiByteToUnicodeN makes.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlMultiByteToUnicodeSize.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlMultiByteToUnicodeSize.
 NT_EXPORT(RtlMultiByteToUnicodeSize, nt::AtMost(APC_LEVEL), Full, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlMultiByteToUnicodeSize(PULONG BytesInUnicodeString, const CHAR* MultiByteString,
                                          ULONG BytesInMultiByteString) {
@@ -351,32 +380,37 @@ NTSTATUS NTAPI RtlMultiByteToUnicodeSize(PULONG BytesInUnicodeString, const CHAR
 }
 
 /// Tells how many bytes, with a terminator, the wide form of a string takes.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlxAnsiStringToUnicodeSize.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlxAnsiStringToUnicodeSize.
 NT_EXPORT(RtlxAnsiStringToUnicodeSize, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.MultiByte*");
 ULONG NTAPI RtlxAnsiStringToUnicodeSize(PCANSI_STRING AnsiString) {
   return (AnsiString->Length + 1u) * sizeof(WCHAR);
 }
 
 /// Tells how many bytes, with a terminator, the ANSI form of a string takes.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlxUnicodeStringToAnsiSize.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlxUnicodeStringToAnsiSize.
 NT_EXPORT(RtlxUnicodeStringToAnsiSize, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.MultiByte*");
 ULONG NTAPI RtlxUnicodeStringToAnsiSize(PCUNICODE_STRING UnicodeString) {
   return UnicodeString->Length / sizeof(WCHAR) + 1;
 }
 
 /// Converts the ANSI character at a pointer and advances the pointer.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: the code page is
-/// Windows-1252. Source: WDK ntifs/RtlAnsiCharToUnicodeChar.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is Windows-1252.
+/// Source: WDK ntifs/RtlAnsiCharToUnicodeChar.
 NT_EXPORT(RtlAnsiCharToUnicodeChar, nt::AnyIrql(), Partial, "RtlConversion.MultiByte*");
 WCHAR NTAPI RtlAnsiCharToUnicodeChar(PUCHAR* SourceCharacter) {
   return rtl::FromAnsi(*(*SourceCharacter)++);
 }
 
 /// Converts UTF-16 to UTF-8, or only counts when there is no destination. Lone surrogates become U+FFFD and
-/// STATUS_SOME_NOT_MAPPED. IRQL: as the documentation says; any where the buffers are resident. Differs from
-/// NT: none. Source: WDK wdm/RtlUnicodeToUTF8N.
+/// STATUS_SOME_NOT_MAPPED.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlUnicodeToUTF8N.
 NT_EXPORT(RtlUnicodeToUTF8N, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.Utf8*");
 NTSTATUS NTAPI RtlUnicodeToUTF8N(PCHAR Destination, ULONG MaxBytes, PULONG ActualBytes, PCWCH Source,
                                  ULONG SourceBytes) {
@@ -407,9 +441,11 @@ NTSTATUS NTAPI RtlUnicodeToUTF8N(PCHAR Destination, ULONG MaxBytes, PULONG Actua
   return status;
 }
 
-/// Converts UTF-8 to UTF-16, or only counts when there is no destination. Ill-formed bytes become U+FFFD and
-/// STATUS_SOME_NOT_MAPPED. IRQL: as the documentation says; any where the buffers are resident. Differs from
-/// NT: none. Source: WDK wdm/RtlUTF8ToUnicodeN.
+/// Converts UTF-8 to UTF-16, or only counts when there is no destination. Ill-formed bytes become U+FFFD
+/// and STATUS_SOME_NOT_MAPPED.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlUTF8ToUnicodeN.
 NT_EXPORT(RtlUTF8ToUnicodeN, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.Utf8*");
 NTSTATUS NTAPI RtlUTF8ToUnicodeN(PWSTR Destination, ULONG MaxBytes, PULONG ActualBytes, PCCH Source,
                                  ULONG SourceBytes) {
@@ -440,8 +476,9 @@ NTSTATUS NTAPI RtlUTF8ToUnicodeN(PWSTR Destination, ULONG MaxBytes, PULONG Actua
 }
 
 /// Hashes a counted wide string (algorithm 0 or 1: x65599), by upper-case units if case does not count.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlHashUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlHashUnicodeString.
 NT_EXPORT(RtlHashUnicodeString, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Hash*");
 NTSTATUS NTAPI RtlHashUnicodeString(const UNICODE_STRING* String, BOOLEAN CaseInSensitive,
                                     ULONG HashAlgorithm, PULONG HashValue) {
@@ -455,8 +492,9 @@ NTSTATUS NTAPI RtlHashUnicodeString(const UNICODE_STRING* String, BOOLEAN CaseIn
 }
 
 /// Checks that a counted wide string is well formed.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// ntddk/RtlValidateUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlValidateUnicodeString.
 NT_EXPORT(RtlValidateUnicodeString, nt::AnyIrql(), Full, "RtlConversion.Validate*");
 NTSTATUS NTAPI RtlValidateUnicodeString(ULONG Flags, PCUNICODE_STRING String) {
   if (Flags != 0) return STATUS_INVALID_PARAMETER;
@@ -467,8 +505,9 @@ NTSTATUS NTAPI RtlValidateUnicodeString(ULONG Flags, PCUNICODE_STRING String) {
 }
 
 /// Converts a counted UTF-8 string to a wide one, into the given or a new buffer.
-/// IRQL: as the documentation says; any where the buffers are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlUTF8StringToUnicodeString.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlUTF8StringToUnicodeString.
 NT_EXPORT(RtlUTF8StringToUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.Utf8*");
 NTSTATUS NTAPI RtlUTF8StringToUnicodeString(PUNICODE_STRING DestinationString, PUTF8_STRING SourceString,
                                             BOOLEAN AllocateDestinationString) {

@@ -63,7 +63,9 @@ BOOLEAN ToSeconds(LONGLONG time, LONGLONG base, PULONG seconds) {
 extern "C" {
 
 /// Splits a system time into calendar fields (UTC; weekday 0 is Sunday).
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: WDK wdm/RtlTimeToTimeFields.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlTimeToTimeFields.
 NT_EXPORT(RtlTimeToTimeFields, nt::AnyIrql(), Full, "RtlTime.*");
 VOID NTAPI RtlTimeToTimeFields(PLARGE_INTEGER Time, PTIME_FIELDS TimeFields) {
   const LONGLONG milliseconds = Time->QuadPart / kTicksPerMillisecond;
@@ -72,8 +74,10 @@ VOID NTAPI RtlTimeToTimeFields(PLARGE_INTEGER Time, PTIME_FIELDS TimeFields) {
 }
 
 /// Makes a system time of calendar fields; FALSE if they name no moment from 1601 on. The weekday is not
-/// looked at. IRQL: any, if the arguments are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlTimeFieldsToTime.
+/// looked at.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlTimeFieldsToTime.
 NT_EXPORT(RtlTimeFieldsToTime, nt::AnyIrql(), Full, "RtlTime.*");
 BOOLEAN NTAPI RtlTimeFieldsToTime(PTIME_FIELDS TimeFields, PLARGE_INTEGER Time) {
   const TIME_FIELDS f = *TimeFields;
@@ -88,7 +92,9 @@ BOOLEAN NTAPI RtlTimeFieldsToTime(PTIME_FIELDS TimeFields, PLARGE_INTEGER Time) 
 }
 
 /// Splits a span of time into days (in Day) and a time of day.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: ntifs.h declaration.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: ntifs.h declaration.
 NT_EXPORT(RtlTimeToElapsedTimeFields, nt::AnyIrql(), Full, "RtlTime.*");
 VOID NTAPI RtlTimeToElapsedTimeFields(PLARGE_INTEGER Time, PTIME_FIELDS TimeFields) {
   const LONGLONG milliseconds = Time->QuadPart / kTicksPerMillisecond;
@@ -98,32 +104,36 @@ VOID NTAPI RtlTimeToElapsedTimeFields(PLARGE_INTEGER Time, PTIME_FIELDS TimeFiel
 }
 
 /// Gives the whole seconds since 1970; FALSE if they do not fit 32 bits.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlTimeToSecondsSince1970.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlTimeToSecondsSince1970.
 NT_EXPORT(RtlTimeToSecondsSince1970, nt::AtMost(APC_LEVEL), Full, "RtlTime.*");
 BOOLEAN NTAPI RtlTimeToSecondsSince1970(PLARGE_INTEGER Time, PULONG ElapsedSeconds) {
   return ToSeconds(Time->QuadPart, kSecondsTo1970, ElapsedSeconds);
 }
 
 /// Gives the whole seconds since 1980; FALSE if they do not fit 32 bits.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlTimeToSecondsSince1980.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlTimeToSecondsSince1980.
 NT_EXPORT(RtlTimeToSecondsSince1980, nt::AtMost(APC_LEVEL), Full, "RtlTime.*");
 BOOLEAN NTAPI RtlTimeToSecondsSince1980(PLARGE_INTEGER Time, PULONG ElapsedSeconds) {
   return ToSeconds(Time->QuadPart, kSecondsTo1980, ElapsedSeconds);
 }
 
 /// Makes a system time of seconds since 1970.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlSecondsSince1970ToTime.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlSecondsSince1970ToTime.
 NT_EXPORT(RtlSecondsSince1970ToTime, nt::AtMost(APC_LEVEL), Full, "RtlTime.*");
 VOID NTAPI RtlSecondsSince1970ToTime(ULONG ElapsedSeconds, PLARGE_INTEGER Time) {
   Time->QuadPart = (kSecondsTo1970 + ElapsedSeconds) * kTicksPerSecond;
 }
 
 /// Makes a system time of seconds since 1980.
-/// IRQL: any, if the arguments are resident. Differs from NT: none. Source: WDK
-/// ntifs/RtlSecondsSince1980ToTime.
+/// IRQL: any, if the arguments are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlSecondsSince1980ToTime.
 NT_EXPORT(RtlSecondsSince1980ToTime, nt::AtMost(APC_LEVEL), Full, "RtlTime.*");
 VOID NTAPI RtlSecondsSince1980ToTime(ULONG ElapsedSeconds, PLARGE_INTEGER Time) {
   Time->QuadPart = (kSecondsTo1980 + ElapsedSeconds) * kTicksPerSecond;

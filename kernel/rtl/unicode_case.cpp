@@ -68,7 +68,8 @@ UCHAR ToAnsi(WCHAR unit) {
 extern "C" {
 
 /// Returns the upper-case form of a UTF-16 unit.
-/// IRQL: any. Differs from NT: Unicode's table of a newer version than Windows's may map a few letters more.
+/// IRQL: any.
+/// Differs from NT: Unicode's table of a newer version than Windows's may map a few letters more.
 /// Source: WDK ntifs/RtlUpcaseUnicodeChar.
 NT_EXPORT(RtlUpcaseUnicodeChar, nt::AtMost(APC_LEVEL), Full, "RtlUnicodeCase.*");
 WCHAR NTAPI RtlUpcaseUnicodeChar(WCHAR SourceCharacter) {
@@ -76,7 +77,8 @@ WCHAR NTAPI RtlUpcaseUnicodeChar(WCHAR SourceCharacter) {
 }
 
 /// Returns the lower-case form of a UTF-16 unit.
-/// IRQL: any. Differs from NT: Unicode's table of a newer version than Windows's may map a few letters more.
+/// IRQL: any.
+/// Differs from NT: Unicode's table of a newer version than Windows's may map a few letters more.
 /// Source: WDK ntifs/RtlDowncaseUnicodeChar.
 NT_EXPORT(RtlDowncaseUnicodeChar, nt::Exactly(PASSIVE_LEVEL), Full, "RtlUnicodeCase.*");
 WCHAR NTAPI RtlDowncaseUnicodeChar(WCHAR SourceCharacter) {

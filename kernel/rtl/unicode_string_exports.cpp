@@ -63,7 +63,10 @@ size_t Length(const char* text) {
 extern "C" {
 
 /// Describes a terminated wide string by a counted one; 0 gives an empty string. Longer than 32766
-/// characters: cut. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/RtlInitUnicodeString.
+/// characters: cut.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlInitUnicodeString.
 NT_EXPORT(RtlInitUnicodeString, nt::AnyIrql(), Full, "RtlUnicodeString.Init*");
 VOID NTAPI RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
   size_t length = 0;
@@ -78,7 +81,9 @@ VOID NTAPI RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR Source
 }
 
 /// As RtlInitUnicodeString, but a string that is too long is an error.
-/// IRQL: any. Differs from NT: none. Source: WDK ntddk/RtlInitUnicodeStringEx.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlInitUnicodeStringEx.
 NT_EXPORT(RtlInitUnicodeStringEx, nt::AnyIrql(), Full, "RtlUnicodeString.Init*");
 NTSTATUS NTAPI RtlInitUnicodeStringEx(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
   if (SourceString != nullptr && Length(SourceString) > kMaxUnits - 1) return STATUS_NAME_TOO_LONG;
@@ -87,7 +92,10 @@ NTSTATUS NTAPI RtlInitUnicodeStringEx(PUNICODE_STRING DestinationString, PCWSTR 
 }
 
 /// Describes a terminated string by a counted one; 0 gives an empty string. Longer than 65534 characters:
-/// cut. IRQL: any. Differs from NT: none. Source: WDK wdm/RtlInitString.
+/// cut.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlInitString.
 NT_EXPORT(RtlInitString, nt::AnyIrql(), Full, "RtlUnicodeString.Init*");
 VOID NTAPI RtlInitString(PSTRING DestinationString, PCSZ SourceString) {
   size_t length = 0;
@@ -101,7 +109,9 @@ VOID NTAPI RtlInitString(PSTRING DestinationString, PCSZ SourceString) {
 }
 
 /// As RtlInitString, but a string that is too long is an error.
-/// IRQL: any. Differs from NT: none. Source: WDK ntifs/RtlInitStringEx.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlInitStringEx.
 NT_EXPORT(RtlInitStringEx, nt::AnyIrql(), Full, "RtlUnicodeString.Init*");
 NTSTATUS NTAPI RtlInitStringEx(PSTRING DestinationString, PCSZ SourceString) {
   if (SourceString != nullptr && Length(SourceString) > 0xFFFE) return STATUS_NAME_TOO_LONG;
@@ -110,21 +120,28 @@ NTSTATUS NTAPI RtlInitStringEx(PSTRING DestinationString, PCSZ SourceString) {
 }
 
 /// As RtlInitString.
-/// IRQL: any. Differs from NT: none. Source: WDK wdm/RtlInitAnsiString.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlInitAnsiString.
 NT_EXPORT(RtlInitAnsiString, nt::AnyIrql(), Full, "RtlUnicodeString.Init*");
 VOID NTAPI RtlInitAnsiString(PANSI_STRING DestinationString, PCSZ SourceString) {
   RtlInitString(DestinationString, SourceString);
 }
 
 /// As RtlInitStringEx.
-/// IRQL: any. Differs from NT: none. Source: WDK ntifs/RtlInitAnsiStringEx.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlInitAnsiStringEx.
 NT_EXPORT(RtlInitAnsiStringEx, nt::AnyIrql(), Full, "RtlUnicodeString.Init*");
 NTSTATUS NTAPI RtlInitAnsiStringEx(PANSI_STRING DestinationString, PCSZ SourceString) {
   return RtlInitStringEx(DestinationString, SourceString);
 }
 
-/// Compares two runs of wide characters: the difference of the first pair that differs, else of the lengths.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK ntifs/RtlCompareUnicodeStrings.
+/// Compares two runs of wide characters: the difference of the first pair that differs, else of the
+/// lengths.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlCompareUnicodeStrings.
 NT_EXPORT(RtlCompareUnicodeStrings, nt::AnyIrql(), Full, "RtlUnicodeString.Compare*");
 LONG NTAPI RtlCompareUnicodeStrings(PCWCH String1, SIZE_T String1Length, PCWCH String2, SIZE_T String2Length,
                                     BOOLEAN CaseInSensitive) {
@@ -132,8 +149,9 @@ LONG NTAPI RtlCompareUnicodeStrings(PCWCH String1, SIZE_T String1Length, PCWCH S
 }
 
 /// Compares two counted wide strings, by code unit or by upper-case code unit.
-/// IRQL: PASSIVE_LEVEL; any where the strings are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlCompareUnicodeString.
+/// IRQL: PASSIVE_LEVEL; any where the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlCompareUnicodeString.
 NT_EXPORT(RtlCompareUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlUnicodeString.Compare*");
 LONG NTAPI RtlCompareUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2,
                                    BOOLEAN CaseInSensitive) {
@@ -142,8 +160,9 @@ LONG NTAPI RtlCompareUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING St
 }
 
 /// Tells whether two counted wide strings are equal.
-/// IRQL: PASSIVE_LEVEL; any where the strings are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlEqualUnicodeString.
+/// IRQL: PASSIVE_LEVEL; any where the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlEqualUnicodeString.
 NT_EXPORT(RtlEqualUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlUnicodeString.Compare*");
 BOOLEAN NTAPI RtlEqualUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2,
                                     BOOLEAN CaseInSensitive) {
@@ -152,8 +171,9 @@ BOOLEAN NTAPI RtlEqualUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING S
 }
 
 /// Compares two counted strings; without case only a to z count as letters.
-/// IRQL: PASSIVE_LEVEL; any where the strings are resident. Differs from NT: none. Source: WDK
-/// ntddk/RtlCompareString.
+/// IRQL: PASSIVE_LEVEL; any where the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlCompareString.
 NT_EXPORT(RtlCompareString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlUnicodeString.Ansi*");
 LONG NTAPI RtlCompareString(const PSTRING String1, const PSTRING String2, BOOLEAN CaseInSensitive) {
   return Compare(String1->Buffer, String1->Length, String2->Buffer, String2->Length, CaseInSensitive != FALSE,
@@ -161,15 +181,18 @@ LONG NTAPI RtlCompareString(const PSTRING String1, const PSTRING String2, BOOLEA
 }
 
 /// Tells whether two counted strings are equal.
-/// IRQL: PASSIVE_LEVEL; any where the strings are resident. Differs from NT: none. Source: WDK
-/// ntddk/RtlEqualString.
+/// IRQL: PASSIVE_LEVEL; any where the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlEqualString.
 NT_EXPORT(RtlEqualString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlUnicodeString.Ansi*");
 BOOLEAN NTAPI RtlEqualString(const PSTRING String1, const PSTRING String2, BOOLEAN CaseInSensitive) {
   return String1->Length == String2->Length && RtlCompareString(String1, String2, CaseInSensitive) == 0;
 }
 
 /// Tells whether one counted wide string begins another.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK ntddk/RtlPrefixUnicodeString.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlPrefixUnicodeString.
 NT_EXPORT(RtlPrefixUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlUnicodeString.Prefix");
 BOOLEAN NTAPI RtlPrefixUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2,
                                      BOOLEAN CaseInSensitive) {
@@ -179,7 +202,9 @@ BOOLEAN NTAPI RtlPrefixUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING 
 }
 
 /// Tells whether one counted string begins another.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK ntifs/RtlPrefixString.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlPrefixString.
 NT_EXPORT(RtlPrefixString, nt::AnyIrql(), Full, "RtlUnicodeString.Prefix");
 BOOLEAN NTAPI RtlPrefixString(const STRING* String1, const STRING* String2, BOOLEAN CaseInSensitive) {
   return String1->Length <= String2->Length &&
@@ -188,8 +213,10 @@ BOOLEAN NTAPI RtlPrefixString(const STRING* String1, const STRING* String2, BOOL
 }
 
 /// Copies as much of a counted wide string as fits (and a terminator when there is room); 0 empties the
-/// destination. IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlCopyUnicodeString.
+/// destination.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlCopyUnicodeString.
 NT_EXPORT(RtlCopyUnicodeString, nt::AnyIrql(), Full, "RtlUnicodeString.Copy*");
 VOID NTAPI RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString) {
   if (SourceString == nullptr) {
@@ -200,7 +227,9 @@ VOID NTAPI RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STR
 }
 
 /// Copies as much of a counted string as fits; 0 empties the destination.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK ntddk/RtlCopyString.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlCopyString.
 NT_EXPORT(RtlCopyString, nt::AnyIrql(), Full, "RtlUnicodeString.Ansi*");
 VOID NTAPI RtlCopyString(PSTRING DestinationString, const PSTRING SourceString) {
   if (SourceString == nullptr) {
@@ -211,16 +240,20 @@ VOID NTAPI RtlCopyString(PSTRING DestinationString, const PSTRING SourceString) 
 }
 
 /// Appends a counted wide string (and a terminator when there is room); STATUS_BUFFER_TOO_SMALL changes
-/// nothing. IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlAppendUnicodeStringToString.
+/// nothing.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlAppendUnicodeStringToString.
 NT_EXPORT(RtlAppendUnicodeStringToString, nt::AnyIrql(), Full, "RtlUnicodeString.Append*");
 NTSTATUS NTAPI RtlAppendUnicodeStringToString(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
   return AppendCounted(Destination, Source->Buffer, Source->Length, sizeof(WCHAR));
 }
 
 /// Appends a terminated wide string (and a terminator when there is room); STATUS_BUFFER_TOO_SMALL changes
-/// nothing. IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK
-/// wdm/RtlAppendUnicodeToString.
+/// nothing.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlAppendUnicodeToString.
 NT_EXPORT(RtlAppendUnicodeToString, nt::AnyIrql(), Full, "RtlUnicodeString.Append*");
 NTSTATUS NTAPI RtlAppendUnicodeToString(PUNICODE_STRING Destination, PCWSTR Source) {
   return Source == nullptr
@@ -229,14 +262,18 @@ NTSTATUS NTAPI RtlAppendUnicodeToString(PUNICODE_STRING Destination, PCWSTR Sour
 }
 
 /// Appends a counted string; STATUS_BUFFER_TOO_SMALL changes nothing.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK ntifs/RtlAppendStringToString.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlAppendStringToString.
 NT_EXPORT(RtlAppendStringToString, nt::AtMost(APC_LEVEL), Full, "RtlUnicodeString.Ansi*");
 NTSTATUS NTAPI RtlAppendStringToString(PSTRING Destination, const STRING* Source) {
   return AppendCounted(Destination, Source->Buffer, Source->Length, 0);
 }
 
 /// Appends a terminated string; STATUS_BUFFER_TOO_SMALL changes nothing.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: WDK ntifs/RtlAppendAsciizToString.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: WDK ntifs/RtlAppendAsciizToString.
 NT_EXPORT(RtlAppendAsciizToString, nt::AnyIrql(), Full, "RtlUnicodeString.Ansi*");
 NTSTATUS NTAPI RtlAppendAsciizToString(PSTRING Destination, PCSTR Source) {
   return Source == nullptr ? STATUS_SUCCESS : AppendCounted(Destination, Source, Length(Source), 0);

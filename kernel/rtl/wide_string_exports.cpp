@@ -12,8 +12,9 @@ WCHAR Folded(WCHAR unit) {
 extern "C" {
 
 /// Returns the length of a string in characters.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcslen.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcslen.
 NT_EXPORT(wcslen, nt::AnyIrql(), Full, "RtlWideString.Length");
 size_t __cdecl wcslen(const WCHAR* text) {
   size_t length = 0;
@@ -22,8 +23,9 @@ size_t __cdecl wcslen(const WCHAR* text) {
 }
 
 /// Returns the length of a string, at most `limit`.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcsnlen.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcsnlen.
 NT_EXPORT(wcsnlen, nt::AnyIrql(), Full, "RtlWideString.Length");
 size_t __cdecl wcsnlen(const WCHAR* text, size_t limit) {
   size_t length = 0;
@@ -32,8 +34,9 @@ size_t __cdecl wcsnlen(const WCHAR* text, size_t limit) {
 }
 
 /// Compares at most `count` characters of two strings.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcsncmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcsncmp.
 NT_EXPORT(wcsncmp, nt::AnyIrql(), Full, "RtlWideString.Compare");
 int __cdecl wcsncmp(const WCHAR* a, const WCHAR* b, size_t count) {
   for (; count != 0; --count, ++a, ++b) {
@@ -44,16 +47,18 @@ int __cdecl wcsncmp(const WCHAR* a, const WCHAR* b, size_t count) {
 }
 
 /// Compares two strings.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcscmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcscmp.
 NT_EXPORT(wcscmp, nt::AnyIrql(), Full, "RtlWideString.Compare");
 int __cdecl wcscmp(const WCHAR* a, const WCHAR* b) {
   return wcsncmp(a, b, static_cast<size_t>(-1));
 }
 
 /// Compares at most `count` characters of two strings without regard to case.
-/// IRQL: any, if the strings are resident. Differs from NT: folds every letter that Unicode folds, where the
-/// C locale of NT folds A to Z. Source: Microsoft C run-time library, _wcsnicmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: folds every letter that Unicode folds, where the C locale of NT folds A to Z.
+/// Source: Microsoft C run-time library, _wcsnicmp.
 NT_EXPORT(_wcsnicmp, nt::AnyIrql(), Partial, "RtlWideString.CompareIgnoringCase");
 int __cdecl _wcsnicmp(const WCHAR* a, const WCHAR* b, size_t count) {
   for (; count != 0; --count, ++a, ++b) {
@@ -66,16 +71,18 @@ int __cdecl _wcsnicmp(const WCHAR* a, const WCHAR* b, size_t count) {
 }
 
 /// Compares two strings without regard to case.
-/// IRQL: any, if the strings are resident. Differs from NT: folds every letter that Unicode folds, where the
-/// C locale of NT folds A to Z. Source: Microsoft C run-time library, _wcsicmp.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: folds every letter that Unicode folds, where the C locale of NT folds A to Z.
+/// Source: Microsoft C run-time library, _wcsicmp.
 NT_EXPORT(_wcsicmp, nt::AnyIrql(), Partial, "RtlWideString.CompareIgnoringCase");
 int __cdecl _wcsicmp(const WCHAR* a, const WCHAR* b) {
   return _wcsnicmp(a, b, static_cast<size_t>(-1));
 }
 
 /// Copies a string with its terminator. Returns the destination.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcscpy.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcscpy.
 NT_EXPORT(wcscpy, nt::AnyIrql(), Full, "RtlWideString.Copy");
 WCHAR* __cdecl wcscpy(WCHAR* __restrict__ to, const WCHAR* __restrict__ from) {
   WCHAR* at = to;
@@ -85,8 +92,9 @@ WCHAR* __cdecl wcscpy(WCHAR* __restrict__ to, const WCHAR* __restrict__ from) {
 }
 
 /// Copies at most `count` characters and fills the rest with zeros; no terminator if there is no rest.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcsncpy.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcsncpy.
 NT_EXPORT(wcsncpy, nt::AnyIrql(), Full, "RtlWideString.Copy");
 WCHAR* __cdecl wcsncpy(WCHAR* __restrict__ to, const WCHAR* __restrict__ from, size_t count) {
   size_t i = 0;
@@ -96,8 +104,9 @@ WCHAR* __cdecl wcsncpy(WCHAR* __restrict__ to, const WCHAR* __restrict__ from, s
 }
 
 /// Appends at most `count` characters and a terminator. Returns the destination.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcsncat.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcsncat.
 NT_EXPORT(wcsncat, nt::AnyIrql(), Full, "RtlWideString.Append");
 WCHAR* __cdecl wcsncat(WCHAR* __restrict__ to, const WCHAR* __restrict__ from, size_t count) {
   WCHAR* at = to + wcslen(to);
@@ -107,8 +116,9 @@ WCHAR* __cdecl wcsncat(WCHAR* __restrict__ to, const WCHAR* __restrict__ from, s
 }
 
 /// Appends a string. Returns the destination.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcscat.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcscat.
 NT_EXPORT(wcscat, nt::AnyIrql(), Full, "RtlWideString.Append");
 WCHAR* __cdecl wcscat(WCHAR* __restrict__ to, const WCHAR* __restrict__ from) {
   wcscpy(to + wcslen(to), from);
@@ -116,8 +126,9 @@ WCHAR* __cdecl wcscat(WCHAR* __restrict__ to, const WCHAR* __restrict__ from) {
 }
 
 /// Finds the first occurrence of a character (the terminator too), or returns 0.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcschr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcschr.
 NT_EXPORT(wcschr, nt::AnyIrql(), Full, "RtlWideString.Find");
 WCHAR* __cdecl wcschr(const WCHAR* text, WCHAR wanted) {
   for (;; ++text) {
@@ -127,8 +138,9 @@ WCHAR* __cdecl wcschr(const WCHAR* text, WCHAR wanted) {
 }
 
 /// Finds the last occurrence of a character (the terminator too), or returns 0.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcsrchr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcsrchr.
 NT_EXPORT(wcsrchr, nt::AnyIrql(), Full, "RtlWideString.Find");
 WCHAR* __cdecl wcsrchr(const WCHAR* text, WCHAR wanted) {
   WCHAR* last = nullptr;
@@ -139,8 +151,9 @@ WCHAR* __cdecl wcsrchr(const WCHAR* text, WCHAR wanted) {
 }
 
 /// Finds the first occurrence of a string in another, or returns 0.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcsstr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcsstr.
 NT_EXPORT(wcsstr, nt::AnyIrql(), Full, "RtlWideString.Find");
 WCHAR* __cdecl wcsstr(const WCHAR* text, const WCHAR* wanted) {
   const size_t length = wcslen(wanted);
@@ -151,8 +164,9 @@ WCHAR* __cdecl wcsstr(const WCHAR* text, const WCHAR* wanted) {
 }
 
 /// Returns how many characters at the start are all in a set.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcsspn.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcsspn.
 NT_EXPORT(wcsspn, nt::AnyIrql(), Full, "RtlWideString.Span");
 size_t __cdecl wcsspn(const WCHAR* text, const WCHAR* accepted) {
   size_t length = 0;
@@ -161,8 +175,9 @@ size_t __cdecl wcsspn(const WCHAR* text, const WCHAR* accepted) {
 }
 
 /// Returns how many characters at the start are all outside a set.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// wcscspn.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, wcscspn.
 NT_EXPORT(wcscspn, nt::AnyIrql(), Full, "RtlWideString.Span");
 size_t __cdecl wcscspn(const WCHAR* text, const WCHAR* rejected) {
   size_t length = 0;
@@ -171,8 +186,9 @@ size_t __cdecl wcscspn(const WCHAR* text, const WCHAR* rejected) {
 }
 
 /// Makes a string upper case in place.
-/// IRQL: any, if the strings are resident. Differs from NT: maps every letter that Unicode maps, where the C
-/// locale of NT maps a to z. Source: Microsoft C run-time library, _wcsupr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: maps every letter that Unicode maps, where the C locale of NT maps a to z.
+/// Source: Microsoft C run-time library, _wcsupr.
 NT_EXPORT(_wcsupr, nt::AnyIrql(), Partial, "RtlWideString.Case");
 WCHAR* __cdecl _wcsupr(WCHAR* text) {
   for (WCHAR* at = text; *at != 0; ++at) *at = rtl::Upcase(*at);
@@ -180,8 +196,9 @@ WCHAR* __cdecl _wcsupr(WCHAR* text) {
 }
 
 /// Makes a string lower case in place.
-/// IRQL: any, if the strings are resident. Differs from NT: maps every letter that Unicode maps, where the C
-/// locale of NT maps A to Z. Source: Microsoft C run-time library, _wcslwr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: maps every letter that Unicode maps, where the C locale of NT maps A to Z.
+/// Source: Microsoft C run-time library, _wcslwr.
 NT_EXPORT(_wcslwr, nt::AnyIrql(), Partial, "RtlWideString.Case");
 WCHAR* __cdecl _wcslwr(WCHAR* text) {
   for (WCHAR* at = text; *at != 0; ++at) *at = static_cast<WCHAR>(Folded(*at));
@@ -189,16 +206,18 @@ WCHAR* __cdecl _wcslwr(WCHAR* text) {
 }
 
 /// Makes a string lower case in place.
-/// IRQL: any, if the strings are resident. Differs from NT: maps every letter that Unicode maps, where the C
-/// locale of NT maps A to Z. Source: Microsoft C run-time library, wcslwr.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: maps every letter that Unicode maps, where the C locale of NT maps A to Z.
+/// Source: Microsoft C run-time library, wcslwr.
 NT_EXPORT(wcslwr, nt::AnyIrql(), Partial, "RtlWideString.Case");
 WCHAR* __cdecl wcslwr(WCHAR* text) {
   return _wcslwr(text);
 }
 
 /// Reverses a string in place.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _wcsrev.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _wcsrev.
 NT_EXPORT(_wcsrev, nt::AnyIrql(), Full, "RtlWideString.Reverse");
 WCHAR* __cdecl _wcsrev(WCHAR* text) {
   size_t length = wcslen(text);
@@ -211,8 +230,9 @@ WCHAR* __cdecl _wcsrev(WCHAR* text) {
 }
 
 /// Sets at most `count` characters of a string to one value.
-/// IRQL: any, if the strings are resident. Differs from NT: none. Source: Microsoft C run-time library,
-/// _wcsnset.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: none.
+/// Source: Microsoft C run-time library, _wcsnset.
 NT_EXPORT(_wcsnset, nt::AnyIrql(), Full, "RtlWideString.Set");
 WCHAR* __cdecl _wcsnset(WCHAR* text, WCHAR value, size_t count) {
   for (size_t i = 0; i < count && text[i] != 0; ++i) text[i] = static_cast<WCHAR>(value);
@@ -220,7 +240,8 @@ WCHAR* __cdecl _wcsnset(WCHAR* text, WCHAR value, size_t count) {
 }
 
 /// Copies a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, wcscpy_s.
 NT_EXPORT(wcscpy_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
 int __cdecl wcscpy_s(WCHAR* to, size_t size, const WCHAR* from) {
@@ -238,7 +259,8 @@ int __cdecl wcscpy_s(WCHAR* to, size_t size, const WCHAR* from) {
 }
 
 /// Appends a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called.
 /// Source: Microsoft C run-time library, wcscat_s.
 NT_EXPORT(wcscat_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
 int __cdecl wcscat_s(WCHAR* to, size_t size, const WCHAR* from) {
@@ -256,8 +278,9 @@ int __cdecl wcscat_s(WCHAR* to, size_t size, const WCHAR* from) {
 }
 
 /// Copies at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called;
-/// _TRUNCATE is not known. Source: Microsoft C run-time library, wcsncpy_s.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Source: Microsoft C run-time library, wcsncpy_s.
 NT_EXPORT(wcsncpy_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
 int __cdecl wcsncpy_s(WCHAR* to, size_t size, const WCHAR* from, size_t count) {
   if (to == nullptr || size == 0) return 22;
@@ -278,8 +301,9 @@ int __cdecl wcsncpy_s(WCHAR* to, size_t size, const WCHAR* from, size_t count) {
 }
 
 /// Appends at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
-/// IRQL: any, if the strings are resident. Differs from NT: the invalid-parameter handler is not called;
-/// _TRUNCATE is not known. Source: Microsoft C run-time library, wcsncat_s.
+/// IRQL: any, if the strings are resident.
+/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Source: Microsoft C run-time library, wcsncat_s.
 NT_EXPORT(wcsncat_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
 int __cdecl wcsncat_s(WCHAR* to, size_t size, const WCHAR* from, size_t count) {
   if (to == nullptr || size == 0) return 22;
