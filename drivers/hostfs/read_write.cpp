@@ -50,11 +50,12 @@ NTSTATUS WriteLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset
   }
   NTSTATUS status = volume.OpenFor(fcb, true);
   if (!NT_SUCCESS(status)) return status;
-  if (length <= kLargestGathered && Gather(fcb, offset, buffer, length)) {
+  const bool delay = length <= kLargestGathered && volume.HasRoom(length);
+  if (delay && Gather(fcb, offset, buffer, length)) {
     *done = length;
   } else {
     status = volume.FlushGathered(fcb);
-    if (NT_SUCCESS(status) && length <= kLargestGathered && Gather(fcb, offset, buffer, length)) {
+    if (NT_SUCCESS(status) && delay && Gather(fcb, offset, buffer, length)) {
       *done = length;
     } else if (NT_SUCCESS(status)) {
       status = volume.client().Write(fcb->fid, offset, buffer, length, done);

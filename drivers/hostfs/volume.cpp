@@ -8,7 +8,9 @@
 namespace hostfs {
 namespace {
 
-constexpr ULONG kIdleDirectories = 16;  // directories kept after their last use
+constexpr ULONG64 kPlentyOfRoom = 16 * 1024 * 1024;
+constexpr ULONG64 kRoomLife = 10000000;  // 1 s
+constexpr ULONG kIdleDirectories = 16;   // directories kept after their last use
 
 }  // namespace
 
@@ -379,6 +381,19 @@ NTSTATUS Volume::FlushAll() {
   }
   const NTSTATUS late = client_.Settle();
   return NT_SUCCESS(status) ? late : status;
+}
+
+bool Volume::HasRoom(ULONG bytes) {
+  const ULONG64 now = KeQueryInterruptTime();
+  if (room_time_ == 0 || now - room_time_ > kRoomLife) {
+    p9::Statistics statistics = {};
+    const NTSTATUS status = client_.GetStatistics(&statistics);
+    room_ = NT_SUCCESS(status) ? statistics.available * statistics.block_size : 0;
+    room_time_ = now;
+  }
+  if (room_ < kPlentyOfRoom + bytes) return false;
+  room_ -= bytes;
+  return true;
 }
 
 NTSTATUS Volume::SetSize(Fcb* fcb, ULONG64 size) {

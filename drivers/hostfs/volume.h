@@ -100,6 +100,9 @@ class Volume {
   // Writes out what was gathered; with `behind` without waiting for the host.
   NTSTATUS FlushGathered(Fcb* fcb, bool behind = false);
   NTSTATUS FlushAll();
+  // Whether the host has plenty of room, so that a write may be delayed. Near the end writes go through at
+  // once, for the writer to hear STATUS_DISK_FULL. Asks the host at most once a second.
+  bool HasRoom(ULONG bytes);
   NTSTATUS SetSize(Fcb* fcb, ULONG64 size);
   NTSTATUS IsEmpty(Fcb* directory);
 
@@ -122,6 +125,8 @@ class Volume {
   Fcb* files_ = nullptr;
   Fcb* root_ = nullptr;
   ULONG idle_directories_ = 0;
+  ULONG64 room_ = 0;       // bytes available at room_time_, less those delayed since
+  ULONG64 room_time_ = 0;  // interrupt time
 };
 
 ULONG HashName(const WCHAR* name, USHORT units);
