@@ -3,8 +3,8 @@
 //   host -> guest: the host writes one byte to COM1 (isa-serial, IRQ 4 = IOAPIC pin 4)
 // A doorbell carries no meaning: whoever hears it looks at `state` and at the rings.
 //
-// Both sides treat the other's half as untrusted: indices are taken modulo the ring's fixed size, sizes are checked
-// against what the ring holds, and a violation ends the conversation, never the checker.
+// Both sides treat the other's half as untrusted: indices are taken modulo the ring's fixed size, sizes are
+// checked against what the ring holds, and a violation ends the conversation, never the checker.
 #pragma once
 
 #include <stdint.h>
@@ -17,20 +17,20 @@ inline constexpr uint32_t kControlVersion = 1;
 
 // How far the machine is; only ever grows, except that kCrashing/kCrashed may follow any state.
 enum class MachineState : uint32_t {
-  kPrepared = 0,      // written by the host, nothing has run
-  kStubEntered = 1,   // the PVH stub runs
-  kKernelEntered = 2, // KiSystemStartup runs
-  kConsoleUp = 3,     // the console ring works
-  kProcessorsUp = 4,  // all processors run
-  kReady = 5,         // requests are served
+  kPrepared = 0,       // written by the host, nothing has run
+  kStubEntered = 1,    // the PVH stub runs
+  kKernelEntered = 2,  // KiSystemStartup runs
+  kConsoleUp = 3,      // the console ring works
+  kProcessorsUp = 4,   // all processors run
+  kReady = 5,          // requests are served
   kShuttingDown = 6,
-  kStopped = 7,       // files written out, processors halted
-  kCrashing = 8,      // KeBugCheckEx entered; contexts are being saved
-  kCrashed = 9,       // the dump description below is valid; processors are halted
+  kStopped = 7,   // files written out, processors halted
+  kCrashing = 8,  // KeBugCheckEx entered; contexts are being saved
+  kCrashed = 9,   // the dump description below is valid; processors are halted
 };
 
-// A ring of bytes. `head` counts bytes ever written, `tail` bytes ever read; only the writer stores head, only the
-// reader tail. Size is a power of two.
+// A ring of bytes. `head` counts bytes ever written, `tail` bytes ever read; only the writer stores head,
+// only the reader tail. Size is a power of two.
 struct Ring {
   uint64_t physical;
   uint32_t size;
@@ -42,7 +42,8 @@ struct Ring {
 // What the host needs for a crash dump; valid once state == kCrashed (or kLiveDump was answered).
 struct DumpDescription {
   uint64_t header_physical;  // DUMP_HEADER64, 0x2000 bytes, complete but for DumpType and RequiredDumpSpace
-  uint64_t bitmap_physical;  // physically contiguous bitmap of the pages that belong in a kernel dump, LSB first, bit n = PFN n
+  uint64_t bitmap_physical;  // physically contiguous bitmap of the pages that belong in a kernel dump, LSB
+                             // first, bit n = PFN n
   uint64_t bitmap_bits;      // a multiple of 64; 0: no bitmap
   uint64_t pages_in_bitmap;
 };
@@ -52,11 +53,11 @@ struct StopFacts {
   uint32_t code;
   uint32_t irql;
   uint64_t parameters[4];
-  uint64_t instruction;      // where it happened
-  uint64_t thread;           // ETHREAD
+  uint64_t instruction;  // where it happened
+  uint64_t thread;       // ETHREAD
   uint32_t processor;
   uint32_t reserved;
-  char driver[32];           // file name of the image at fault, "" if none is known
+  char driver[32];  // file name of the image at fault, "" if none is known
   uint64_t driver_base;
 };
 
@@ -66,52 +67,59 @@ struct ControlArea {
   uint32_t size;
   volatile MachineState state;
   volatile uint32_t processors_running;
-  volatile uint64_t boot_step;        // address of the init task that runs: names a hang before the console
-  Ring console;                       // guest -> host: text of DbgPrint and of the kernel, UTF-8
-  Ring requests;                      // host -> guest: Message + payload
-  Ring replies;                       // guest -> host: Message + payload (replies and events)
+  volatile uint64_t boot_step;  // address of the init task that runs: names a hang before the console
+  Ring console;                 // guest -> host: text of DbgPrint and of the kernel, UTF-8
+  Ring requests;                // host -> guest: Message + payload
+  Ring replies;                 // guest -> host: Message + payload (replies and events)
   volatile DumpDescription dump;
   volatile StopFacts stop;
-  volatile uint64_t driver_entry_tsc; // time stamps for the benchmark: first DriverEntry of a service started by request
+  volatile uint64_t
+      driver_entry_tsc;  // time stamps for the benchmark: first DriverEntry of a service started by request
 };
 
 // Message = header + `size` bytes of payload; the next message starts at the next multiple of 8.
 struct Message {
-  uint32_t size;      // payload bytes, at most kMaxPayload
-  uint32_t kind;      // Request or Event
-  uint32_t id;        // chosen by the host; the reply repeats it; 0 in events
-  int32_t status;     // replies: NTSTATUS
+  uint32_t size;   // payload bytes, at most kMaxPayload
+  uint32_t kind;   // Request or Event
+  uint32_t id;     // chosen by the host; the reply repeats it; 0 in events
+  int32_t status;  // replies: NTSTATUS
 };
 inline constexpr uint32_t kMaxPayload = 60 * 1024;
 inline constexpr uint32_t kRequestRingSize = 256 * 1024;
 inline constexpr uint32_t kReplyRingSize = 256 * 1024;
 inline constexpr uint32_t kConsoleRingSize = 256 * 1024;
 
-// Payloads are sequences of fields. A string field is u32 length in bytes, then UTF-8, padded to a multiple of 4.
+// Payloads are sequences of fields. A string field is u32 length in bytes, then UTF-8, padded to a multiple
+// of 4.
 enum class Request : uint32_t {
-  kPing = 1,           // -> same payload
-  kShutdown = 2,       // -> reply, then kShuttingDown .. kStopped
-  kServiceCreate = 3,  // name, image path as a Win32 or NT path, u32 type (1 kernel), u32 start, u32 error control
+  kPing = 1,      // -> same payload
+  kShutdown = 2,  // -> reply, then kShuttingDown .. kStopped
+  kServiceCreate =
+      3,  // name, image path as a Win32 or NT path, u32 type (1 kernel), u32 start, u32 error control
   kServiceDelete = 4,  // name
-  kServiceStart = 5,   // name -> status of the load; payload: detail text (missing imports, one a line; warnings)
-  kServiceStop = 6,    // name -> status; payload: LeftBehind text, one finding a line, empty when nothing is left
-  kServiceQuery = 7,   // name ("" = all) -> per service: name, image path, u32 type, u32 state (1 stopped, 4 running), u64 base, u64 size
-  kDriverQuery = 8,    // -> per loaded image: file name, u64 base, u64 size, full path, service name
-  kDirectory = 9,      // path -> per entry: name, u32 attributes, u64 size, u64 last write (FILETIME)
-  kReadFile = 10,      // path, u64 offset, u32 length -> bytes
-  kDriverActivity = 11,// name -> u32 threads of the image alive, u32 devices, u32 threads runnable or running,
-                       //         then per thread: u64 ETHREAD, u32 state, u32 wait reason, u64 context switches
-  kVerifier = 12,      // u32 flags, names... -> u32 flags in force
-  kDevices = 13,       // directory path -> per object: name, type name
-  kCrash = 14,         // manually initiated crash (0xE2)
+  kServiceStart =
+      5,  // name -> status of the load; payload: detail text (missing imports, one a line; warnings)
+  kServiceStop =
+      6,  // name -> status; payload: LeftBehind text, one finding a line, empty when nothing is left
+  kServiceQuery = 7,  // name ("" = all) -> per service: name, image path, u32 type, u32 state (1 stopped, 4
+                      // running), u64 base, u64 size
+  kDriverQuery = 8,   // -> per loaded image: file name, u64 base, u64 size, full path, service name
+  kDirectory = 9,     // path -> per entry: name, u32 attributes, u64 size, u64 last write (FILETIME)
+  kReadFile = 10,     // path, u64 offset, u32 length -> bytes
+  kDriverActivity =
+      11,          // name -> u32 threads of the image alive, u32 devices, u32 threads runnable or running,
+                   //         then per thread: u64 ETHREAD, u32 state, u32 wait reason, u64 context switches
+  kVerifier = 12,  // u32 flags, names... -> u32 flags in force
+  kDevices = 13,   // directory path -> per object: name, type name
+  kCrash = 14,     // manually initiated crash (0xE2)
 };
 
 enum class Event : uint32_t {
-  kDriverLoaded = 0x1001,   // file name, u64 base, u64 size
-  kDriverEntry = 0x1002,    // name: DriverEntry is about to be called
-  kDriverUnloaded = 0x1003, // file name
-  kWarning = 0x1004,        // text: e.g. a documented export that is bound to a trap
-  kLockHeldLong = 0x1005,   // text: a spin lock held over 25 microseconds (at most a few a second)
+  kDriverLoaded = 0x1001,    // file name, u64 base, u64 size
+  kDriverEntry = 0x1002,     // name: DriverEntry is about to be called
+  kDriverUnloaded = 0x1003,  // file name
+  kWarning = 0x1004,         // text: e.g. a documented export that is bound to a trap
+  kLockHeldLong = 0x1005,    // text: a spin lock held over 25 microseconds (at most a few a second)
 };
 
 }  // namespace boot
