@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 constexpr auto kBootLimit = std::chrono::seconds(30);
+constexpr auto kBootNmiLimit = std::chrono::seconds(3);
 constexpr auto kCrashLimit = std::chrono::seconds(20);
 constexpr auto kShutdownLimit = std::chrono::seconds(20);
 constexpr auto kReplyLimit = std::chrono::seconds(20);
@@ -78,6 +79,7 @@ class Runner {
   std::string drive_c_;
   std::unique_ptr<Machine> machine_;
   Clock::time_point launch_;
+  Clock::time_point service_begin_;
   Deadline deadline_;
 };
 
@@ -159,12 +161,16 @@ bool Runner::Launch() {
   if (machine_->interrupted()) return Fail(Outcome::kInterrupted, "interrupted");
   std::string message = fmt::format("the machine did not start: {}; its console is in {}",
                                     machine_->Whereabouts(), result_.console_path);
-  if (machine_->condition() == Condition::kCrashed) RecordCrash("");
+  // A kernel that hangs gets a dump for whoever looks into it, if it can still write one.
+  if (machine_->condition() == Condition::kCrashed || machine_->InjectNmi(Clock::now() + kBootNmiLimit)) {
+    RecordCrash("the machine started");
+  }
   return Fail(Outcome::kInternalError, std::move(message));
 }
 
 bool Runner::CreateService() {
-  deadline_ = Clock::now() + options_.timeout;
+  service_begin_ = Clock::now();
+  deadline_ = service_begin_ + options_.timeout;
   if (options_.machine.verifier_flags != 0) {
     const auto payload = FieldWriter()
                              .U32(options_.machine.verifier_flags)
@@ -307,6 +313,8 @@ void Runner::ShutDown() {
     RecordCrash("the machine shut down");
   } else if (machine_->interrupted()) {
     Fail(Outcome::kInterrupted, "interrupted");
+  } else if (machine_->condition() == Condition::kRunning) {
+    Hang("the machine shut down");
   } else {
     Fail(Outcome::kInternalError,
          fmt::format("{}; its console is in {}", done.error().message, result_.console_path));
@@ -327,8 +335,8 @@ bool Runner::GiveUp(const std::string& doing) {
 bool Runner::Hang(const std::string& doing) {
   progress_.Stage("time is up: stopping the machine by NMI");
   result_.outcome = Outcome::kHang;
-  result_.message = fmt::format("{}: no end after {:.1f} s while {}", options_.driver,
-                                options_.timeout.count() / 1000.0, doing);
+  result_.message =
+      fmt::format("{}: no end after {:.1f} s while {}", options_.driver, Since(service_begin_), doing);
   ReadThreads();
   if (!machine_->InjectNmi(Clock::now() + kCrashLimit)) {
     if (machine_->interrupted()) return Fail(Outcome::kInterrupted, "interrupted");

@@ -176,6 +176,9 @@ void Supervisor::Finish() {
   auto outcome = RpcOutcome::kAnswered;
   if (machine_->condition() == Condition::kRunning) {
     auto done = machine_->ShutDown(Clock::now() + kShutdownLimit);
+    // One that hangs gets a dump at least.
+    const bool hangs = !done && machine_->condition() == Condition::kRunning;
+    if (hangs) machine_->InjectNmi(Clock::now() + kNmiLimit);
     if (!done && machine_->condition() != Condition::kCrashed) {
       end = text = done.error().message;
       outcome = RpcOutcome::kFailed;
