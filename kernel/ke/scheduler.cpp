@@ -93,14 +93,33 @@ Candidate FindBest(PKPRCB prcb, int minimum) {
   return best;
 }
 
-void Take(const Candidate& candidate) {
-  if (candidate.owner->NextThread == candidate.thread) {
-    candidate.owner->NextThread = nullptr;
-    if (candidate.owner->CurrentThread == candidate.owner->IdleThread)
-      KiIdleSummary |= candidate.owner->SetMember;
-  } else {
-    QueuesOf(candidate.owner).Remove(&candidate.thread->WaitListEntry, candidate.thread->Priority);
+// `owner` lost its standby thread: the best of its own queue takes the place if it beats what runs there.
+// Without this a thread that the lost one had displaced would wait behind a lower one, or behind nothing at
+// all.
+void Refill(PKPRCB owner) {
+  const bool idle = owner->CurrentThread == owner->IdleThread;
+  const KAFFINITY member = owner->SetMember;
+  const auto accept = [member](LIST_ENTRY* link) { return (ThreadOf(link)->Affinity & member) != 0; };
+  const int minimum = idle ? 0 : owner->CurrentThread->Priority + 1;
+  int priority;
+  LIST_ENTRY* link = minimum < ktl::kPriorities ? QueuesOf(owner).Find(minimum, accept, &priority) : nullptr;
+  if (link != nullptr) {
+    QueuesOf(owner).Remove(link, priority);
+    MakeStandby(ThreadOf(link), owner);
+  } else if (idle) {
+    KiIdleSummary |= member;
   }
+}
+
+// `taker` is the processor that will run the thread, 0 if it is not known yet.
+void Take(const Candidate& candidate, PKPRCB taker) {
+  PKPRCB owner = candidate.owner;
+  if (owner->NextThread != candidate.thread) {
+    QueuesOf(owner).Remove(&candidate.thread->WaitListEntry, candidate.thread->Priority);
+    return;
+  }
+  owner->NextThread = nullptr;
+  if (owner != taker) Refill(owner);
 }
 
 PKTHREAD SelectNextThread(PKPRCB prcb) {
@@ -109,7 +128,7 @@ PKTHREAD SelectNextThread(PKPRCB prcb) {
     KiIdleSummary |= prcb->SetMember;
     return prcb->IdleThread;
   }
-  Take(best);
+  Take(best, prcb);
   PKTHREAD displaced = prcb->NextThread;  // a better one appeared elsewhere
   prcb->NextThread = nullptr;
   if (displaced != nullptr) QueueReady(displaced, prcb, true);
@@ -156,7 +175,7 @@ void QuantumEnd(PKPRCB prcb) {
   if (prcb->NextThread != nullptr) return;
   const Candidate best = FindBest(prcb, thread->Priority);
   if (best.thread == nullptr) return;
-  Take(best);
+  Take(best, prcb);
   best.thread->State = Standby;
   best.thread->NextProcessor = prcb->Number;
   prcb->NextThread = best.thread;
@@ -221,7 +240,7 @@ VOID KiReadyThread(PKTHREAD thread) {
 
 VOID KiRemoveReadyThread(PKTHREAD thread) {
   PKPRCB owner = KiProcessorBlock[thread->NextProcessor];
-  Take({thread, owner, thread->Priority});
+  Take({thread, owner, thread->Priority}, nullptr);
 }
 
 LONG_PTR KiSwapThread(PKTHREAD old, PKPRCB prcb) {
@@ -317,7 +336,7 @@ VOID KiSetPriority(PKTHREAD thread, KPRIORITY priority) {
   if (prcb->NextThread != nullptr) return;
   const Candidate best = FindBest(prcb, priority + 1);
   if (best.thread == nullptr) return;
-  Take(best);
+  Take(best, prcb);
   MakeStandby(best.thread, prcb);
 }
 
