@@ -231,7 +231,10 @@ VOID KiReadyThread(PKTHREAD thread) {
   if (victim != nullptr) {
     PKTHREAD displaced = victim->NextThread;
     MakeStandby(thread, victim);
-    if (displaced != nullptr) QueueReady(displaced, victim, true);
+    if (displaced != nullptr) {  // it may run where the new one may not
+      displaced->Preempted = 1;
+      KiReadyThread(displaced);
+    }
     return;
   }
   const KAFFINITY home = 1ull << thread->NextProcessor;
