@@ -19,6 +19,7 @@
 
 extern "C" {
 extern PVOID MmPfnDatabase;
+extern LIST_ENTRY KeBugCheckCallbackListHead;
 extern ULONG64 MmNumberOfPhysicalPages, MmLowestPhysicalPage, MmHighestPhysicalPage;
 VOID NTAPI Phase1Initialization(PVOID context);
 }
@@ -51,6 +52,7 @@ NTSTATUS CrashInformation(const LoaderBlock*) {
   KiCrash.update_debugger_data = kd::UpdateDebuggerData;
   kd::RegisterDebuggerVariable(0x48, &PsLoadedModuleList);
   kd::RegisterDebuggerVariable(0x50, &PsActiveProcessHead);
+  kd::RegisterDebuggerVariable(0x80, &KeBugCheckCallbackListHead);
   kd::RegisterDebuggerVariable(0x98, &ObpRootDirectoryObject);
   kd::RegisterDebuggerVariable(0xA0, &ObpTypeObjectType);
   kd::RegisterDebuggerVariable(0xC0, &MmPfnDatabase);

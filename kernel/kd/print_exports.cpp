@@ -28,10 +28,10 @@ void PrintV(const char* prefix, const char* format, va_list arguments) {
 extern "C" {
 
 /// Prints a message to the console log.
-/// IRQL: any (formats with wide strings or Unicode conversion: PASSIVE_LEVEL on NT).
+/// IRQL: <= DIRQL; works at any.
 /// Differs from NT: no filter by component: every message is printed.
 /// Source: WDK wdm/DbgPrint.
-NT_EXPORT(DbgPrint, nt::AnyIrql(), Full, "KdPrint.*");
+NT_EXPORT(DbgPrint, nt::AtMost(12), Full, "KdPrint.*");
 ULONG DbgPrint(PCSTR Format, ...) {
   va_list arguments;
   va_start(arguments, Format);
@@ -41,10 +41,10 @@ ULONG DbgPrint(PCSTR Format, ...) {
 }
 
 /// Prints a message of a component and level.
-/// IRQL: any.
+/// IRQL: <= DIRQL.
 /// Differs from NT: no filter: every component and level is printed.
 /// Source: WDK wdm/DbgPrintEx.
-NT_EXPORT(DbgPrintEx, nt::AnyIrql(), Full, "KdPrint.*");
+NT_EXPORT(DbgPrintEx, nt::AtMost(12), Full, "KdPrint.*");
 ULONG DbgPrintEx(ULONG ComponentId, ULONG Level, PCSTR Format, ...) {
   va_list arguments;
   va_start(arguments, Format);
@@ -54,20 +54,20 @@ ULONG DbgPrintEx(ULONG ComponentId, ULONG Level, PCSTR Format, ...) {
 }
 
 /// DbgPrintEx with an argument list.
-/// IRQL: any.
+/// IRQL: <= DIRQL.
 /// Differs from NT: no filter: every component and level is printed.
 /// Source: WDK wdm/vDbgPrintEx.
-NT_EXPORT(vDbgPrintEx, nt::AnyIrql(), Full, "KdPrint.*");
+NT_EXPORT(vDbgPrintEx, nt::AtMost(12), Full, "KdPrint.*");
 ULONG NTAPI vDbgPrintEx(ULONG ComponentId, ULONG Level, PCCH Format, va_list arglist) {
   PrintV(nullptr, Format, arglist);
   return STATUS_SUCCESS;
 }
 
 /// DbgPrintEx with an argument list and a prefix.
-/// IRQL: any.
+/// IRQL: <= DIRQL.
 /// Differs from NT: no filter: every component and level is printed.
 /// Source: WDK wdm/vDbgPrintExWithPrefix.
-NT_EXPORT(vDbgPrintExWithPrefix, nt::AnyIrql(), Full, "KdPrint.*");
+NT_EXPORT(vDbgPrintExWithPrefix, nt::AtMost(12), Full, "KdPrint.*");
 ULONG NTAPI vDbgPrintExWithPrefix(PCCH Prefix, ULONG ComponentId, ULONG Level, PCCH Format, va_list arglist) {
   PrintV(Prefix, Format, arglist);
   return STATUS_SUCCESS;

@@ -181,19 +181,19 @@ VOID NTAPI KeLeaveGuardedRegion() {
 }
 
 /// TRUE when normal kernel APCs cannot be delivered to the thread now.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeAreApcsDisabled.
-NT_EXPORT(KeAreApcsDisabled, nt::AnyIrql(), Full, "KeApc.*");
+NT_EXPORT(KeAreApcsDisabled, nt::AtMost(DISPATCH_LEVEL), Full, "KeApc.*");
 BOOLEAN NTAPI KeAreApcsDisabled() {
   return KeCurrentThread()->CombinedApcDisable != 0;
 }
 
 /// TRUE when no kernel APC at all can be delivered: guarded region or IRQL >= APC_LEVEL.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeAreAllApcsDisabled.
-NT_EXPORT(KeAreAllApcsDisabled, nt::AnyIrql(), Full, "KeApc.*");
+NT_EXPORT(KeAreAllApcsDisabled, nt::AtMost(DISPATCH_LEVEL), Full, "KeApc.*");
 BOOLEAN NTAPI KeAreAllApcsDisabled() {
   return KeCurrentThread()->SpecialApcDisable != 0 || KeGetCurrentIrql() >= APC_LEVEL;
 }

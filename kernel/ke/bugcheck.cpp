@@ -26,6 +26,7 @@ volatile long owner_plus_one;  // processor that crashes
 CONTEXT crash_context;
 ULONG64* dump_bitmap;
 ULONG64 dump_bitmap_bits;
+volatile bool recorded;  // the dump is described: whatever happens now is no matter
 
 bool IsKernelImage(PVOID address) {
   const auto at = reinterpret_cast<ULONG64>(address);
@@ -115,6 +116,7 @@ void DescribeDump() {
 // A second crash on the crashing processor: what exists has to do.
 [[noreturn]] void NestedCrash(ULONG code) {
   static volatile long depth;
+  if (recorded) hal::HaltForEver();  // in a driver's callback
   if (__atomic_add_fetch(&depth, 1, __ATOMIC_RELAXED) > 1) hal::HaltForEver();
   kd::Print("*** a second bug check, 0x%08X, while the first was being recorded\n", code);
   kd::Control()->dump.header_physical = PhysicalOfImage(IopDumpHeader);

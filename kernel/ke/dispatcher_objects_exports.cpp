@@ -59,10 +59,10 @@ VOID NTAPI KeClearEvent(PRKEVENT Event) {
 }
 
 /// State of an event: non-zero = signalled.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReadStateEvent.
-NT_EXPORT(KeReadStateEvent, nt::AnyIrql(), Full, "KeEvent.*");
+NT_EXPORT(KeReadStateEvent, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
 LONG NTAPI KeReadStateEvent(PRKEVENT Event) {
   return __atomic_load_n(&Event->Header.SignalState, __ATOMIC_ACQUIRE);
 }
@@ -82,10 +82,10 @@ LONG NTAPI KePulseEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
 }
 
 /// Prepares a semaphore.
-/// IRQL: any.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInitializeSemaphore.
-NT_EXPORT(KeInitializeSemaphore, nt::AnyIrql(), Full, "KeSemaphore.*");
+NT_EXPORT(KeInitializeSemaphore, nt::Exactly(PASSIVE_LEVEL), Full, "KeSemaphore.*");
 VOID NTAPI KeInitializeSemaphore(PRKSEMAPHORE Semaphore, LONG Count, LONG Limit) {
   InitializeHeader(&Semaphore->Header, kSemaphore, sizeof(KSEMAPHORE), Count);
   Semaphore->Limit = Limit;

@@ -196,10 +196,10 @@ VOID NTAPI KeFlushQueuedDpcs() {
 }
 
 /// TRUE while this processor runs a DPC.
-/// IRQL: any.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeIsExecutingDpc.
-NT_EXPORT(KeIsExecutingDpc, nt::AnyIrql(), Full, "KeDpc.*");
+NT_EXPORT(KeIsExecutingDpc, nt::Exactly(DISPATCH_LEVEL), Full, "KeDpc.*");
 LOGICAL NTAPI KeIsExecutingDpc() {
   return KeGetCurrentPrcb()->DpcRoutineActive != 0;
 }

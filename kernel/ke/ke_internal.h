@@ -103,6 +103,7 @@ VOID KiSaveSpecialRegisters(KSPECIAL_REGISTERS* special);
 const arch::Gate* KiInterruptTable();
 
 // ---- crash ----
+VOID KiRunBugCheckCallbacks();
 [[noreturn]] VOID KiFreezeSelf(PKPRCB prcb);
 VOID KiBuildDumpHeader(ULONG code, PCONTEXT context, PVOID where);
 VOID KiPushLockTrace(PKSPIN_LOCK lock, PVOID caller);

@@ -152,10 +152,10 @@ ULONG NTAPI KeGetRecommendedSharedDataAlignment() {
 }
 
 /// Binds the thread to processors of group 0.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: <= DISPATCH_LEVEL; at DISPATCH_LEVEL the thread moves when the IRQL is lowered.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeSetSystemGroupAffinityThread.
-NT_EXPORT(KeSetSystemGroupAffinityThread, nt::AtMost(APC_LEVEL), Full, "KeProcessor.*");
+NT_EXPORT(KeSetSystemGroupAffinityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeProcessor.*");
 VOID NTAPI KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY PreviousAffinity) {
   const KAFFINITY previous = Affinity->Group == 0 ? KeSetSystemAffinityThreadEx(Affinity->Mask) : 0;
   if (PreviousAffinity == nullptr) return;
@@ -164,10 +164,10 @@ VOID NTAPI KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFIN
 }
 
 /// Undoes KeSetSystemGroupAffinityThread.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: <= DISPATCH_LEVEL; at DISPATCH_LEVEL the thread moves when the IRQL is lowered.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeRevertToUserGroupAffinityThread.
-NT_EXPORT(KeRevertToUserGroupAffinityThread, nt::AtMost(APC_LEVEL), Full, "KeProcessor.*");
+NT_EXPORT(KeRevertToUserGroupAffinityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeProcessor.*");
 VOID NTAPI KeRevertToUserGroupAffinityThread(PGROUP_AFFINITY PreviousAffinity) {
   KeRevertToUserAffinityThreadEx(PreviousAffinity->Mask);
 }
@@ -185,10 +185,10 @@ UCHAR NTAPI KeSetIdealProcessorThread(PKTHREAD Thread, UCHAR Processor) {
 }
 
 /// Kernel and user time of a thread in clock ticks.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeQueryRuntimeThread.
-NT_EXPORT(KeQueryRuntimeThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeQueryRuntimeThread, nt::Exactly(PASSIVE_LEVEL), Full, "KeThread.*");
 ULONG NTAPI KeQueryRuntimeThread(PKTHREAD Thread, PULONG UserTime) {
   *UserTime = Thread->UserTime;
   return Thread->KernelTime;
@@ -226,10 +226,10 @@ NTSTATUS NTAPI KeRestoreFloatingPointState(PKFLOATING_SAVE FloatSave) {
 }
 
 /// TRUE when a DPC or thread has used its share of the processor and should give it up.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeShouldYieldProcessor.
-NT_EXPORT(KeShouldYieldProcessor, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeShouldYieldProcessor, nt::Exactly(DISPATCH_LEVEL), Full, "KeThread.*");
 LOGICAL NTAPI KeShouldYieldProcessor() {
   return KeGetCurrentPrcb()->QuantumEnd != 0;
 }

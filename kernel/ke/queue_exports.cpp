@@ -66,10 +66,10 @@ VOID KiQueueThreadWakes(PKQUEUE queue) {
 }
 
 /// Prepares a queue; Count threads may run at a time, 0 = as many as there are processors.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/KeInitializeQueue.
-NT_EXPORT(KeInitializeQueue, nt::AnyIrql(), Full, "KeQueue.*");
+NT_EXPORT(KeInitializeQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KeQueue.*");
 VOID NTAPI KeInitializeQueue(PRKQUEUE Queue, ULONG Count) {
   RtlZeroMemory(Queue, sizeof(*Queue));
   Queue->Header.Type = kQueue;
@@ -110,7 +110,7 @@ LONG NTAPI KeInsertHeadQueue(PRKQUEUE Queue, PLIST_ENTRY Entry) {
 /// Takes an entry, waiting for one if need be; the thread belongs to the queue from then on. Returns
 /// STATUS_TIMEOUT as a pointer when the time is over. IRQL: <= APC_LEVEL. Differs from NT: alerts and user
 /// APCs do not exist. Source: WDK ntifs/KeRemoveQueue.
-NT_EXPORT(KeRemoveQueue, nt::AtMost(APC_LEVEL), Partial, "KeQueue.*");
+NT_EXPORT(KeRemoveQueue, nt::AtMost(DISPATCH_LEVEL), Partial, "KeQueue.*");
 PLIST_ENTRY NTAPI KeRemoveQueue(PRKQUEUE Queue, KPROCESSOR_MODE WaitMode, PLARGE_INTEGER Timeout) {
   PKTHREAD thread = KeCurrentThread();
   for (;;) {

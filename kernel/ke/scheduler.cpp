@@ -306,10 +306,11 @@ VOID KiExitDispatcher(KIRQL old_irql) {
 // At DISPATCH_LEVEL in the dispatch interrupt, DPCs done.
 VOID KiDispatchInterrupt() {
   PKPRCB prcb = KeGetCurrentPrcb();
-  if (!prcb->QuantumEnd && prcb->NextThread == nullptr) return;
+  const bool misplaced = (prcb->CurrentThread->Affinity & prcb->SetMember) == 0;
+  if (!prcb->QuantumEnd && prcb->NextThread == nullptr && !misplaced) return;
   KiLockDispatcherAtDispatch();
   if (prcb->QuantumEnd) QuantumEnd(prcb);
-  if (prcb->NextThread != nullptr) {
+  if (prcb->NextThread != nullptr || misplaced) {
     KiPreempt(prcb);
   } else {
     KiUnlockDispatcherFromDispatch();

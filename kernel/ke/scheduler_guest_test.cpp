@@ -166,6 +166,17 @@ NT_TEST(KeProcessor, NumbersAndIndexesAgree) {
   NT_EXPECT_EQ(KeGetProcessorNumberFromIndex(count, &none), STATUS_INVALID_PARAMETER);
 }
 
+NT_TEST(KeBugCheck, CallbackIsRegisteredOnce) {
+  KBUGCHECK_CALLBACK_RECORD record;
+  KeInitializeCallbackRecord(&record);
+  const auto routine = [](PVOID, ULONG) {};
+  UCHAR component[] = "test";
+  NT_EXPECT_TRUE(!KeDeregisterBugCheckCallback(&record));
+  NT_EXPECT_TRUE(KeRegisterBugCheckCallback(&record, routine, nullptr, 0, component));
+  NT_EXPECT_TRUE(!KeRegisterBugCheckCallback(&record, routine, nullptr, 0, component));
+  NT_EXPECT_TRUE(KeDeregisterBugCheckCallback(&record));
+}
+
 NT_TEST(KdPrint, PrintsReturnSuccess) {
   UNICODE_STRING name;
   RtlInitUnicodeString(&name, L"counted");

@@ -18,10 +18,10 @@ NT_EXPORT(KeAcquireSpinLockRaiseToDpc, nt::AtMost(DISPATCH_LEVEL), Full, "KeSpin
 NT_EXPORT(KeAcquireSpinLockAtDpcLevel, nt::Between(DISPATCH_LEVEL, 15), Full, "KeSpinLock.*");
 
 /// Takes the lock if it is free; never spins. TRUE: the lock is the caller's.
-/// IRQL: >= DISPATCH_LEVEL.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none; the acquisition is recorded in the lock trace.
 /// Source: WDK wdm/KeTryToAcquireSpinLockAtDpcLevel.
-NT_EXPORT(KeTryToAcquireSpinLockAtDpcLevel, nt::Between(DISPATCH_LEVEL, 15), Full, "KeSpinLock.*");
+NT_EXPORT(KeTryToAcquireSpinLockAtDpcLevel, nt::Exactly(DISPATCH_LEVEL), Full, "KeSpinLock.*");
 
 /// Gives the lock back and sets the IRQL.
 /// IRQL: DISPATCH_LEVEL.
@@ -30,10 +30,10 @@ NT_EXPORT(KeTryToAcquireSpinLockAtDpcLevel, nt::Between(DISPATCH_LEVEL, 15), Ful
 NT_EXPORT(KeReleaseSpinLock, nt::Exactly(DISPATCH_LEVEL), Full, "KeSpinLock.*");
 
 /// Gives the lock back; the IRQL stays.
-/// IRQL: >= DISPATCH_LEVEL.
+/// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReleaseSpinLockFromDpcLevel.
-NT_EXPORT(KeReleaseSpinLockFromDpcLevel, nt::Between(DISPATCH_LEVEL, 15), Full, "KeSpinLock.*");
+NT_EXPORT(KeReleaseSpinLockFromDpcLevel, nt::Exactly(DISPATCH_LEVEL), Full, "KeSpinLock.*");
 
 /// Prepares a lock: free.
 /// IRQL: any.

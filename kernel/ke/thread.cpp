@@ -119,10 +119,10 @@ VOID KiReaperThread(PVOID) {
 }
 
 /// Sets a thread's current and base priority (1..31); returns the previous current one.
-/// IRQL: PASSIVE_LEVEL (or DISPATCH_LEVEL, as NT tolerates).
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeSetPriorityThread.
-NT_EXPORT(KeSetPriorityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeSetPriorityThread, nt::Exactly(PASSIVE_LEVEL), Full, "KeThread.*");
 KPRIORITY NTAPI KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority) {
   if (Priority < LOW_PRIORITY + 1) Priority = LOW_PRIORITY + 1;
   if (Priority > HIGH_PRIORITY) Priority = HIGH_PRIORITY;
@@ -134,10 +134,10 @@ KPRIORITY NTAPI KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority) {
 }
 
 /// A thread's current priority.
-/// IRQL: <= DISPATCH_LEVEL.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeQueryPriorityThread.
-NT_EXPORT(KeQueryPriorityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeQueryPriorityThread, nt::Exactly(PASSIVE_LEVEL), Full, "KeThread.*");
 KPRIORITY NTAPI KeQueryPriorityThread(PKTHREAD Thread) {
   return Thread->Priority;
 }
@@ -146,7 +146,7 @@ KPRIORITY NTAPI KeQueryPriorityThread(PKTHREAD Thread) {
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeSetBasePriorityThread.
-NT_EXPORT(KeSetBasePriorityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeSetBasePriorityThread, nt::Exactly(PASSIVE_LEVEL), Full, "KeThread.*");
 LONG NTAPI KeSetBasePriorityThread(PKTHREAD Thread, LONG Increment) {
   DispatcherGuard guard;
   const LONG previous = Thread->BasePriority - Thread->Process->BasePriority;
@@ -170,7 +170,7 @@ PKTHREAD NTAPI KeGetCurrentThread() {
 /// Binds the thread to the given processors; returns when it runs on one of them. The previous set, 0 if it
 /// was the thread's own, is for KeRevertToUserAffinityThreadEx. IRQL: <= APC_LEVEL. Differs from NT: none.
 /// Source: WDK wdm/KeSetSystemAffinityThreadEx.
-NT_EXPORT(KeSetSystemAffinityThreadEx, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeSetSystemAffinityThreadEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
 KAFFINITY NTAPI KeSetSystemAffinityThreadEx(KAFFINITY Affinity) {
   PKTHREAD thread = KeCurrentThread();
   const KAFFINITY usable = Affinity & KeActiveProcessors;
@@ -180,7 +180,8 @@ KAFFINITY NTAPI KeSetSystemAffinityThreadEx(KAFFINITY Affinity) {
   KiLockDispatcherAtDispatch();
   PKPRCB prcb = KeGetCurrentPrcb();
   thread->Affinity = usable;
-  if (usable & prcb->SetMember) {
+  if ((usable & prcb->SetMember) != 0 || irql >= DISPATCH_LEVEL) {
+    if ((usable & prcb->SetMember) == 0) KiRequestDispatchInterrupt(prcb);
     KiExitDispatcher(irql);
     return previous;
   }
@@ -193,19 +194,19 @@ KAFFINITY NTAPI KeSetSystemAffinityThreadEx(KAFFINITY Affinity) {
 }
 
 /// Binds the thread to the given processors.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: <= DISPATCH_LEVEL; at DISPATCH_LEVEL the thread moves when the IRQL is lowered.
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeSetSystemAffinityThread.
-NT_EXPORT(KeSetSystemAffinityThread, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeSetSystemAffinityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
 VOID NTAPI KeSetSystemAffinityThread(KAFFINITY Affinity) {
   KeSetSystemAffinityThreadEx(Affinity);
 }
 
 /// Undoes KeSetSystemAffinityThreadEx: the argument is what that returned.
-/// IRQL: <= APC_LEVEL.
+/// IRQL: <= DISPATCH_LEVEL; at DISPATCH_LEVEL the thread moves when the IRQL is lowered.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeRevertToUserAffinityThreadEx.
-NT_EXPORT(KeRevertToUserAffinityThreadEx, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
+NT_EXPORT(KeRevertToUserAffinityThreadEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
 VOID NTAPI KeRevertToUserAffinityThreadEx(KAFFINITY Affinity) {
   KeSetSystemAffinityThreadEx(Affinity != 0 ? Affinity : KeCurrentThread()->UserAffinity);
   if (Affinity == 0) KeCurrentThread()->Affinity = KeCurrentThread()->UserAffinity;

@@ -89,7 +89,7 @@ VOID KiTimerExpiration() {
 
 /// Prepares a timer: NotificationTimer stays signalled, SynchronizationTimer releases one waiter and clears
 /// itself. IRQL: any. Differs from NT: none. Source: WDK wdm/KeInitializeTimerEx.
-NT_EXPORT(KeInitializeTimerEx, nt::AnyIrql(), Full, "KeTimer.*");
+NT_EXPORT(KeInitializeTimerEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
 VOID NTAPI KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
   RtlZeroMemory(Timer, sizeof(*Timer));
   Timer->Header.Type = static_cast<UCHAR>(kTimerNotification + static_cast<UCHAR>(Type));
@@ -98,10 +98,10 @@ VOID NTAPI KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
 }
 
 /// Prepares a notification timer.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInitializeTimer.
-NT_EXPORT(KeInitializeTimer, nt::AnyIrql(), Full, "KeTimer.*");
+NT_EXPORT(KeInitializeTimer, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
 VOID NTAPI KeInitializeTimer(PKTIMER Timer) {
   KeInitializeTimerEx(Timer, NotificationTimer);
 }
@@ -159,10 +159,10 @@ BOOLEAN NTAPI KeCancelTimer(PKTIMER Timer) {
 }
 
 /// TRUE when the timer is signalled.
-/// IRQL: any.
+/// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReadStateTimer.
-NT_EXPORT(KeReadStateTimer, nt::AnyIrql(), Full, "KeTimer.*");
+NT_EXPORT(KeReadStateTimer, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
 BOOLEAN NTAPI KeReadStateTimer(PKTIMER Timer) {
   return Timer->Header.SignalState > 0;
 }
