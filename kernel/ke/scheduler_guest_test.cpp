@@ -168,7 +168,8 @@ NT_TEST(KeProcessor, NumbersAndIndexesAgree) {
 
 NT_TEST(KeBugCheck, CallbackIsRegisteredOnce) {
   KBUGCHECK_CALLBACK_RECORD record;
-  KeInitializeCallbackRecord(&record);
+  PKBUGCHECK_CALLBACK_RECORD pointer = &record;
+  KeInitializeCallbackRecord(pointer);
   const auto routine = [](PVOID, ULONG) {};
   UCHAR component[] = "test";
   NT_EXPECT_TRUE(!KeDeregisterBugCheckCallback(&record));
