@@ -42,9 +42,9 @@ constexpr USHORT kNext = 1;
 constexpr USHORT kDeviceWrites = 2;
 constexpr USHORT kNoInterrupt = 1;
 
-// How long a reply is looked for by spinning: most come within 100 us. How long a wait for the interrupt
-// lasts before the next look all the same, and when the host counts as gone.
-constexpr LONGLONG kSpinMicroseconds = 150;
+// How long a reply is looked for by spinning; longer costs more processor time than it saves. How long a wait
+// for the interrupt lasts before the next look all the same, and when the host counts as gone.
+constexpr LONGLONG kSpinMicroseconds = 40;
 constexpr LONGLONG kLookAgain = -20 * 10000;  // 20 ms, relative
 constexpr LONGLONG kGiveUpMicroseconds = 60000000;
 
