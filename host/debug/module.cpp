@@ -169,7 +169,10 @@ base::Result<SymbolPath::Found> SymbolPath::FindInFolder(const std::string& fold
   for (const Candidate& candidate : candidates) {
     if (!candidate.path) continue;
     auto found = OpenChecked(*candidate.path, id, candidate.is_isf);
-    if (found) return found;
+    if (found) {
+      found->refused = refused;
+      return found;
+    }
     refused += (refused.empty() ? "" : "; ") + found.error().message;
   }
   return base::Fail("not in " + folder);
@@ -208,7 +211,10 @@ base::Result<SymbolPath::Found> SymbolPath::Find(std::string_view name, const fo
   std::string tried;
   for (const Element& element : elements_) {
     if (!element.folder.empty()) {
-      if (auto found = FindInFolder(element.folder, name, id, refused)) return found;
+      if (auto found = FindInFolder(element.folder, name, id, refused)) {
+        found->refused = refused;
+        return found;
+      }
       tried += (tried.empty() ? "" : ", ") + element.folder;
     }
     if (element.kind != Element::Kind::kServer) continue;
@@ -218,7 +224,10 @@ base::Result<SymbolPath::Found> SymbolPath::Find(std::string_view name, const fo
       continue;
     }
     auto found = OpenChecked(*path, id, false);
-    if (found) return found;
+    if (found) {
+      found->refused = refused;
+      return found;
+    }
     refused += (refused.empty() ? "" : "; ") + found.error().message;
   }
   if (!refused.empty()) return base::Fail(refused);

@@ -58,6 +58,7 @@ class SymbolPath {
     std::string path;
     bool is_isf = false;
     std::shared_ptr<symbols::Source> source;
+    std::string refused;  // files of that name with another GUID or age that were met first, "" = none
   };
 
   SymbolPath() = default;

@@ -73,6 +73,8 @@ base::Result<void> Session::FindKernel() {
   if (symbols_->Load(*module);
       module->symbol_state != SymbolState::kPdb && module->symbol_state != SymbolState::kIsf) {
     warnings_.push_back("no symbols for nt: " + module->symbol_message);
+  } else if (module->symbol_message.find("MISMATCH") != std::string::npos) {
+    warnings_.push_back("symbols for nt: " + module->symbol_message);
   }
   if (facts_.kdbg.empty() && !DecodeDebuggerData()) warnings_.push_back("KDDEBUGGER_DATA64 was not found");
   return {};

@@ -132,7 +132,8 @@ const symbols::Source* Symbols::Load(Module& module) const {
     if (found) {
       module.symbol_state = found->is_isf ? SymbolState::kIsf : SymbolState::kPdb;
       module.symbols = std::move(found->source);
-      module.symbol_message = found->path;
+      module.symbol_message =
+          found->refused.empty() ? found->path : found->path + " (" + found->refused + ")";
       return module.symbols.get();
     }
     module.symbol_message = found.error().message;
