@@ -11,7 +11,9 @@ extern "C" KAFFINITY KiIdleSummary = 0;
 namespace {
 
 volatile long dispatcher_lock;
-PKTHREAD reaper_list;  // threads off their stacks, linked by KTHREAD.Win32Thread
+KAFFINITY
+    interrupts_wanted;  // processors to interrupt when the lock is released: sooner they would spin for it
+PKTHREAD reaper_list;   // threads off their stacks, linked by KTHREAD.Win32Thread
 KEVENT reaper_event;
 
 using Queues = ktl::ReadyQueues<LIST_ENTRY>;
@@ -39,7 +41,7 @@ void MakeStandby(PKTHREAD thread, PKPRCB prcb) {
   thread->NextProcessor = prcb->Number;
   prcb->NextThread = thread;
   KiIdleSummary &= ~prcb->SetMember;
-  if (prcb != KeGetCurrentPrcb()) KiRequestDispatchInterrupt(prcb);
+  if (prcb != KeGetCurrentPrcb()) interrupts_wanted |= prcb->SetMember;
 }
 
 PKPRCB FirstProcessorOf(KAFFINITY set) {
@@ -191,7 +193,10 @@ void KiLockDispatcherAtDispatch() {
   }
 }
 void KiUnlockDispatcherFromDispatch() {
+  KAFFINITY wanted = interrupts_wanted;
+  interrupts_wanted = 0;
   __atomic_store_n(&dispatcher_lock, 0, __ATOMIC_RELEASE);
+  for (; wanted != 0; wanted &= wanted - 1) KiRequestDispatchInterrupt(FirstProcessorOf(wanted));
 }
 
 DispatcherGuard::DispatcherGuard()
