@@ -106,6 +106,10 @@ const arch::Gate* KiInterruptTable();
 VOID KiRunBugCheckCallbacks();
 [[noreturn]] VOID KiFreezeSelf(PKPRCB prcb);
 VOID KiBuildDumpHeader(ULONG code, PCONTEXT context, PVOID where);
+// ---- long_holds.cpp: any IRQL ----
+VOID KiInitializeLongHolds();
+VOID KiReportLongHold(PVOID lock, PVOID holder, ULONG processor, ULONG64 held, PVOID waiter);
+
 VOID KiPushLockTrace(PKSPIN_LOCK lock, PVOID caller);
 VOID KiCaptureContext(PCONTEXT context);
 VOID KiSwapContext(PVOID* old_stack, PVOID new_stack);

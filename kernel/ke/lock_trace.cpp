@@ -26,6 +26,29 @@ KLOCK_TRACE_ENTRY* FindFree(PKPRCB prcb) {
   return nullptr;
 }
 
+struct Holder {
+  PVOID caller;  // 0: not found
+  ULONG processor;
+};
+
+// Who holds the lock, as far as the traces tell while it changes.
+Holder FindHolder(PKSPIN_LOCK lock) {
+  for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
+    PKPRCB prcb = KiProcessorBlock[i];
+    const ULONG depth = prcb != nullptr ? prcb->LockStackIndex / 2 : 0;
+    for (ULONG k = 0; k < depth && k < KLOCK_STACK_ENTRIES / 2; ++k) {
+      if (prcb->LockStack[k].Lock == lock) return {prcb->LockStack[k].CallerAddress, i};
+    }
+  }
+  return {};
+}
+
+void ReportIfLong(PKSPIN_LOCK lock, const Holder& holder, ULONG64 waited, PVOID caller) {
+  if (waited <= kLimit || holder.caller == nullptr) return;
+  ++KiProcessorBlock[holder.processor]->LongHolds;
+  KiReportLongHold(lock, holder.caller, holder.processor, waited, caller);
+}
+
 }  // namespace
 
 extern "C" {
@@ -50,7 +73,10 @@ VOID KiResolveLockTrace(PKPRCB prcb) {
     entry->Irql = DISPATCH_LEVEL;
     entry->Lock = lock;
     entry->Kind = LockTraceHeld;
-    if (hal::TscToPerformance(now) - entry->StartTime > kLimit) ++prcb->LongHolds;
+    const ULONG64 duration = hal::TscToPerformance(now) - entry->StartTime;
+    if (duration <= kLimit || KiBugCheckActive != 0) continue;
+    ++prcb->LongHolds;
+    KiReportLongHold(lock, entry->CallerAddress, prcb->Number, duration, nullptr);
   }
 }
 
@@ -65,6 +91,8 @@ VOID KxWaitForSpinLockAndAcquire(PKSPIN_LOCK lock, PVOID caller, ULONG old_irql)
     entry->Lock = lock;
     entry->Kind = LockTraceSpinning;
   }
+  const ULONG64 start = hal::PerformanceNow();
+  const Holder holder = FindHolder(lock);
   do {
     // Plain reads first: under TCG a pause takes a global lock and leaves the processor's loop.
     for (ULONG reads = 0; (__atomic_load_n(lock, __ATOMIC_RELAXED) & 1) != 0; ++reads) {
@@ -76,6 +104,7 @@ VOID KxWaitForSpinLockAndAcquire(PKSPIN_LOCK lock, PVOID caller, ULONG old_irql)
     entry->Lock = nullptr;
   }
   KiPushLockTrace(lock, caller);
+  ReportIfLong(lock, holder, hal::PerformanceNow() - start, caller);
 }
 
 }  // extern "C"

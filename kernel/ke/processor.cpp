@@ -151,6 +151,7 @@ VOID KeInitializePhase0(boot::LoaderBlock* block) {
   KeLoaderBlock = block;
   KiInitializeTimers();
   KiInitializeScheduler();
+  KiInitializeLongHolds();
   ReserveLowMemory(block);
   areas[0] = &boot_area;
   InitializePcr(&boot_area, 0, 0);
