@@ -27,7 +27,12 @@ std::string UnicodeGlobal(Kernel& kernel, std::string_view symbol) {
 
 std::string ComputerName(Kernel& kernel) {
   const std::string name = UnicodeGlobal(kernel, "nt!CmpComputerName");
-  return name.empty() ? "Not Found" : name;
+  if (!name.empty()) return name;
+  // Our kernel: what its loader was told.
+  const auto loader = kernel.symbols().Global("nt!KeLoaderBlock");
+  const auto block = loader ? loader->Deref() : loader;
+  const auto given = block ? block->CharArray("machine_name") : base::Result<std::string>(std::string());
+  return given && !given->empty() ? *given : "Not Found";
 }
 
 std::string VersionLine(Kernel& kernel) {
