@@ -12,8 +12,8 @@ namespace {
 
 volatile long dispatcher_lock;
 KAFFINITY
-    interrupts_wanted;  // processors to interrupt when the lock is released: sooner they would spin for it
-PKTHREAD reaper_list;   // threads off their stacks, linked by KTHREAD.Win32Thread
+interrupts_wanted;     // processors to interrupt when the lock is released: sooner they would spin for it
+PKTHREAD reaper_list;  // threads off their stacks, linked by KTHREAD.Win32Thread
 KEVENT reaper_event;
 
 using Queues = ktl::ReadyQueues<LIST_ENTRY>;
@@ -349,10 +349,22 @@ VOID KiSetPriority(PKTHREAD thread, KPRIORITY priority) {
   MakeStandby(best.thread, prcb);
 }
 
+// With -icount the virtual clock jumps to the next timer when all processors halt, so a time-out of minutes
+// can pass before the host has answered a request. The last processor to become idle therefore lets some
+// instructions, that is some of the host's time, pass first.
+static VOID KiGiveHostTime(PKPRCB prcb) {
+  constexpr ULONG kInstructions = 2'000'000;
+  const ULONG switches = prcb->KeContextSwitches;
+  for (volatile ULONG i = 0; i < kInstructions / 8; i = i + 1) {
+    if (KiIdleSummary != KeActiveProcessors || prcb->KeContextSwitches != switches) return;
+  }
+}
+
 // Nothing to run: every reason to leave comes as an interrupt, whose tail switches.
 [[noreturn]] VOID KiIdleLoop() {
   KeLowerIrql(PASSIVE_LEVEL);
   for (;;) {
+    if (KeLoaderBlock->accelerator == boot::Accelerator::kTcgIcount) KiGiveHostTime(KeGetCurrentPrcb());
     arch::DisableInterrupts();
     arch::EnableInterruptsAndHalt();
   }
