@@ -1,5 +1,5 @@
 # The table of exports: made after the kernel is linked, checked against its sources (tools/exports.py).
-option(BUGCHECK_STRICT_EXPORTS "A disagreement in the table of exports fails the build" OFF)
+option(BUGCHECK_STRICT_EXPORTS "A disagreement in the table of exports fails the build" ON)
 set(BUGCHECK_EXPORTS_JSON ${BUGCHECK_GUEST_DIR}/exports.json)
 if(TARGET ntoskrnl)
   get_target_property(image ntoskrnl BUGCHECK_IMAGE)

@@ -124,20 +124,10 @@ def read_pages(source):
 
 
 def parse_page(lines):
-    summary, headings, current = [], {}, None
-    for line in lines:
-        # A page may put several headings on one line.
-        for part in re.split(r"(?=(?:^|(?<=\s))(?:IRQL|Differs from NT|Source|Parameters|Returns):)", line):
-            match = re.match(r"(IRQL|Differs from NT|Source|Parameters|Returns):\s*(.*)", part.strip())
-            if match:
-                current = match.group(1) + ":"
-                headings[current] = match.group(2).strip()
-            elif part.strip():
-                if current is None:
-                    summary.append(part.strip())
-                else:
-                    headings[current] += " " + part.strip()
-    return " ".join(summary), headings
+    """(summary, {heading: text}). Headings may stand anywhere, several on one line or broken across two."""
+    parts = re.split(r"(?:^|(?<=\s))(IRQL|Differs from NT|Source|Parameters|Returns):", " ".join(lines))
+    headings = {f"{name}:": text.strip() for name, text in zip(parts[1::2], parts[2::2])}
+    return parts[0].strip(), headings
 
 
 TEST = re.compile(r"^\s*(?:TEST|TEST_F|TEST_P|NT_TEST)\(\s*(\w+)\s*,\s*(\w+)", re.MULTILINE)
@@ -148,6 +138,14 @@ def read_tests(source):
     for folder in ("kernel", "drivers", "tests"):
         for path in source.glob(f"{folder}/**/*_test.cpp"):
             tests.update(f"{suite}.{name}" for suite, name in TEST.findall(path.read_text(encoding="utf-8")))
+    for path in source.glob("tests/system/*_test.py"):
+        suite = None
+        for line in path.read_text(encoding="utf-8").splitlines():
+            match = re.match(r"class (\w+)\(|    def (test_\w+)\(", line)
+            if match and match.group(1):
+                suite = match.group(1)
+            elif match and suite:
+                tests.add(f"{suite}.{match.group(2)}")
     return tests
 
 

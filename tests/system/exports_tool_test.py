@@ -29,6 +29,7 @@ class ExportsTool(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.root)
         (self.root / "kernel").mkdir()
         shutil.copytree(harness.SOURCE / "data", self.root / "data")
+        (self.root / "data/irql_overrides.tsv").write_text("name\tirql_min\tirql_max\treason\n")
         (self.root / "kernel/event_guest_test.cpp").write_text(TESTS)
 
     def check(self, source, replace=()):
@@ -69,6 +70,11 @@ class ExportsTool(unittest.TestCase):
 
     def test_an_irql_that_is_not_the_documented_one(self):
         self.assert_found(self.check(GOOD, [("AtMost(2)", "AnyIrql()")]), "but the documentation says <= DISPATCH_LEVEL")
+
+    def test_a_reviewed_override_is_taken(self):
+        (self.root / "data/irql_overrides.tsv").write_text("KeReadStateEvent\t0\t15\tonly reads a field\n")
+        result = self.check(GOOD, [("AtMost(2)", "AnyIrql()")])
+        self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_a_missing_heading(self):
         self.assert_found(self.check(GOOD, [("/// Source: WDK wdm/KeReadStateEvent.\n", "")]), "manual page without 'Source:'")
