@@ -1,4 +1,5 @@
-// _EPROCESS, _ETHREAD, loader entries. Owner: io (ps), mm (KLDR_DATA_TABLE_ENTRY). Ours in layout, Windows's names.
+// _EPROCESS, _ETHREAD, loader entries. Owner: io (ps), mm (KLDR_DATA_TABLE_ENTRY). Ours in layout, Windows's
+// names.
 #pragma once
 
 #include "nt/kthread.h"

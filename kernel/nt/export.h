@@ -1,8 +1,9 @@
-// NT_EXPORT: makes a function (or datum) an export of ntoskrnl.exe and records what it promises. The record is a
-// 128-byte constant in the image's .ntexp section; a post-link step joins records, export directory, manual pages and
-// tests (tools/exports.py) and fails the build where they disagree.
+// NT_EXPORT: makes a function (or datum) an export of ntoskrnl.exe and records what it promises. The record
+// is a 128-byte constant in the image's .ntexp section; a post-link step joins records, export directory,
+// manual pages and tests (tools/exports.py) and fails the build where they disagree.
 //
-//   /// Signals an event: releases one waiter (synchronization) or all (notification). Returns the previous state.
+//   /// Signals an event: releases one waiter (synchronization) or all (notification). Returns the previous
+//   state.
 //   /// IRQL: <= DISPATCH_LEVEL; with Wait TRUE <= APC_LEVEL.
 //   /// Differs from NT: none.
 //   /// Source: WDK wdm/KeSetEvent.
@@ -19,10 +20,18 @@ struct IrqlRange {
   unsigned char min;
   unsigned char max;
 };
-constexpr IrqlRange AtMost(unsigned char irql) { return {0, irql}; }
-constexpr IrqlRange Exactly(unsigned char irql) { return {irql, irql}; }
-constexpr IrqlRange Between(unsigned char low, unsigned char high) { return {low, high}; }
-constexpr IrqlRange AnyIrql() { return {0, 15}; }
+constexpr IrqlRange AtMost(unsigned char irql) {
+  return {0, irql};
+}
+constexpr IrqlRange Exactly(unsigned char irql) {
+  return {irql, irql};
+}
+constexpr IrqlRange Between(unsigned char low, unsigned char high) {
+  return {low, high};
+}
+constexpr IrqlRange AnyIrql() {
+  return {0, 15};
+}
 
 enum class Fidelity : unsigned char { Full = 0, Partial = 1, Stub = 2 };
 
@@ -37,15 +46,14 @@ static_assert(sizeof(ExportRecord) == 128);
 
 }  // namespace nt
 
-#define NT_EXPORT_RECORD(Name, Irql, Level, Tests)                                   \
-  extern "C" __attribute__((section(".ntexp"), used)) const nt::ExportRecord         \
-      NtExportRecord_##Name = {#Name, Irql, nt::Fidelity::Level, 0, Tests}
+#define NT_EXPORT_RECORD(Name, Irql, Level, Tests)    \
+  extern "C" __attribute__((section(".ntexp"), used)) \
+  const nt::ExportRecord NtExportRecord_##Name = {#Name, Irql, nt::Fidelity::Level, 0, Tests}
 
-#define NT_EXPORT(Name, Irql, Level, Tests)               \
-  __pragma(comment(linker, "/export:" #Name))             \
-  NT_EXPORT_RECORD(Name, Irql, Level, Tests)
+#define NT_EXPORT(Name, Irql, Level, Tests) \
+  __pragma(comment(linker, "/export:" #Name)) NT_EXPORT_RECORD(Name, Irql, Level, Tests)
 
-// A datum: a driver reads it by __imp_Name (dllimport) or, as with the WDK, by Name, which is then the import slot.
-#define NT_EXPORT_DATA(Name, Level, Tests)                \
-  __pragma(comment(linker, "/export:" #Name ",CONSTANT"))     \
-  NT_EXPORT_RECORD(Name, nt::AnyIrql(), Level, Tests)
+// A datum: a driver reads it by __imp_Name (dllimport) or, as with the WDK, by Name, which is then the import
+// slot.
+#define NT_EXPORT_DATA(Name, Level, Tests) \
+  __pragma(comment(linker, "/export:" #Name ",CONSTANT")) NT_EXPORT_RECORD(Name, nt::AnyIrql(), Level, Tests)

@@ -1,5 +1,5 @@
-// _KTHREAD, _KPROCESS and what they contain. Owner: ke. Ours in layout, Windows's names: the debugger reads these types
-// from our PDB. Driver-visible offsets: none (opaque to drivers).
+// _KTHREAD, _KPROCESS and what they contain. Owner: ke. Ours in layout, Windows's names: the debugger reads
+// these types from our PDB. Driver-visible offsets: none (opaque to drivers).
 #pragma once
 
 #include "nt/ntos.h"
@@ -49,12 +49,12 @@ typedef struct _KTHREAD {
   PVOID StackBase;     // highest address + 1
   KSPIN_LOCK ThreadLock;
   volatile ULONG64 CycleTime;
-  PVOID KernelStack;   // switched out: KSWITCH_FRAME
+  PVOID KernelStack;  // switched out: KSWITCH_FRAME
   volatile UCHAR Running;
   BOOLEAN Alerted[2];
   UCHAR Alertable;
   ULONG SystemCallNumber;
-  ULONG ReadyTime;     // tick count when it became ready
+  ULONG ReadyTime;  // tick count when it became ready
   PKTRAP_FRAME TrapFrame;
   KAPC_STATE ApcState;
   SCHAR Priority;
@@ -72,8 +72,8 @@ typedef struct _KTHREAD {
   volatile UCHAR State;  // _KTHREAD_STATE
   UCHAR WaitIrql;
   CHAR WaitMode;
-  UCHAR WaitReason;      // KWAIT_REASON
-  ULONG WaitTime;        // tick count at the start of the last wait
+  UCHAR WaitReason;  // KWAIT_REASON
+  ULONG WaitTime;    // tick count at the start of the last wait
   UCHAR WaitBlockCount;
   union {
     struct {
@@ -96,7 +96,7 @@ typedef struct _KTHREAD {
   ULONG KernelTime;  // ticks
   ULONG UserTime;    // ticks
   ULONG WaitPrcb;
-  PVOID StateSaveArea;  // XSAVE area or FXSAVE area
+  PVOID StateSaveArea;         // XSAVE area or FXSAVE area
   LIST_ENTRY ThreadListEntry;  // KPROCESS.ThreadListHead
   LIST_ENTRY MutantListHead;
   KLOCK_ENTRY* LockEntries;

@@ -1,9 +1,10 @@
-// The one way by which kernel code includes NT's ABI: mingw-w64's <ntifs.h> under our overlay, with the names that the
-// public headers give a wrong layout, or an inline body that the kernel itself must export, moved out of the way.
+// The one way by which kernel code includes NT's ABI: mingw-w64's <ntifs.h> under our overlay, with the names
+// that the public headers give a wrong layout, or an inline body that the kernel itself must export, moved
+// out of the way.
 #pragma once
 
-// The public _KPCR ends before the PRCB, and the public _KWAIT_BLOCK has Windows 7's layout: ours are in kpcr.h and
-// kthread.h. PKWAIT_BLOCK in the DDI prototypes stays the public, opaque pointer.
+// The public _KPCR ends before the PRCB, and the public _KWAIT_BLOCK has Windows 7's layout: ours are in
+// kpcr.h and kthread.h. PKWAIT_BLOCK in the DDI prototypes stays the public, opaque pointer.
 #define _KPCR _KPCR_PUBLIC
 #define KPCR KPCR_PUBLIC
 #define PKPCR PKPCR_PUBLIC

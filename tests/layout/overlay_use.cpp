@@ -12,7 +12,7 @@ _IRQL_requires_max_(APC_LEVEL) static NTSTATUS Guarded(PEX_PUSH_LOCK lock, PEX_S
   ExReleaseSpinLockExclusive(spin, irql);
   __try {
     ProbeForRead(user, 16, 1);
-    if (*(volatile char *)user == 0) __leave;
+    if (*(volatile char*)user == 0) __leave;
   } __except (EXCEPTION_EXECUTE_HANDLER) {
     status = GetExceptionCode();
   }
@@ -35,7 +35,8 @@ NTSTATUS DriverEntry(_In_ PDRIVER_OBJECT DriverObject, _In_ PUNICODE_STRING Regi
   if (block != NULL) ExFreePoolWithTag(block, 'tseT');
   KeQuerySystemTimePrecise(&now);
   RtlUnicodeStringPrintf(&name, L"%wZ %d", RegistryPath, 5);
-  if (NT_SUCCESS(ObReferenceObjectByHandle(NULL, 0, *IoFileObjectType, KernelMode, &file, NULL))) ObDereferenceObject(file);
+  if (NT_SUCCESS(ObReferenceObjectByHandle(NULL, 0, *IoFileObjectType, KernelMode, &file, NULL)))
+    ObDereferenceObject(file);
   if (DriverObject->DeviceObject != NULL) IoDeleteDevice(DriverObject->DeviceObject);
   return Guarded(&push, &spin, text);
 }
