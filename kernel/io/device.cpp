@@ -250,7 +250,7 @@ extern "C" PDEVICE_OBJECT NTAPI IoGetAttachedDeviceReference(PDEVICE_OBJECT Devi
 /// Source: WDK ntifs/IoGetAttachedDevice.
 NT_EXPORT(IoGetAttachedDevice, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PDEVICE_OBJECT NTAPI IoGetAttachedDevice(PDEVICE_OBJECT DeviceObject) {
-  ob::SpinGuard guard(&g_device_lock);
+  ob::ShortGuard guard(&g_device_lock);
   return TopOf(DeviceObject);
 }
 

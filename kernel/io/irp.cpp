@@ -6,6 +6,35 @@ namespace {
 
 KSPIN_LOCK g_cancel_lock;
 
+// Freed IRPs of the two usual sizes, linked by ThreadListEntry.Flink, so that most requests need no pool.
+constexpr CCHAR kSmallStack = 1;
+constexpr CCHAR kLargeStack = 8;
+constexpr ULONG kKeptIrps = 32;
+struct IrpList {
+  KSPIN_LOCK lock;
+  PIRP first;
+  ULONG count;
+};
+IrpList g_small_irps, g_large_irps;
+
+PIRP TakeKept(IrpList& list) {
+  ob::ShortGuard guard(&list.lock);
+  PIRP irp = list.first;
+  if (irp == nullptr) return nullptr;
+  list.first = reinterpret_cast<PIRP>(irp->ThreadListEntry.Flink);
+  --list.count;
+  return irp;
+}
+
+bool Keep(IrpList& list, PIRP irp) {
+  ob::ShortGuard guard(&list.lock);
+  if (list.count >= kKeptIrps) return false;
+  irp->ThreadListEntry.Flink = reinterpret_cast<PLIST_ENTRY>(list.first);
+  list.first = irp;
+  ++list.count;
+  return true;
+}
+
 }  // namespace
 
 /// Prepares memory for an IRP with StackSize stack locations.
@@ -30,9 +59,16 @@ extern "C" VOID NTAPI IoInitializeIrp(PIRP Irp, USHORT PacketSize, CCHAR StackSi
 /// Source: WDK wdm/IoAllocateIrp.
 NT_EXPORT(IoAllocateIrp, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelIo.*");
 extern "C" PIRP NTAPI IoAllocateIrp(CCHAR StackSize, BOOLEAN) {
-  const USHORT size = IoSizeOfIrp(StackSize);
-  auto* irp = static_cast<PIRP>(ExAllocatePoolWithTag(NonPagedPoolNx, size, kIrpTag));
-  if (irp != nullptr) IoInitializeIrp(irp, size, StackSize);
+  const bool usual = StackSize <= kLargeStack;
+  const bool small = StackSize <= kSmallStack;
+  PIRP irp = usual ? TakeKept(small ? g_small_irps : g_large_irps) : nullptr;
+  if (irp == nullptr) {
+    const CCHAR room = !usual ? StackSize : small ? kSmallStack : kLargeStack;
+    irp = static_cast<PIRP>(ExAllocatePoolWithTag(NonPagedPoolNx, IoSizeOfIrp(room), kIrpTag));
+    if (irp == nullptr) return nullptr;
+  }
+  IoInitializeIrp(irp, IoSizeOfIrp(StackSize), StackSize);
+  if (usual) irp->AllocationFlags = small ? IRP_LOOKASIDE_ALLOCATION : IRP_ALLOCATED_FIXED_SIZE;
   return irp;
 }
 
@@ -46,6 +82,8 @@ extern "C" VOID NTAPI IoFreeIrp(PIRP Irp) {
     KeBugCheckEx(MULTIPLE_IRP_COMPLETE_REQUESTS, reinterpret_cast<ULONG_PTR>(Irp), __LINE__, 0, 0);
   }
   Irp->Type = 0;
+  if ((Irp->AllocationFlags & IRP_LOOKASIDE_ALLOCATION) != 0 && Keep(g_small_irps, Irp)) return;
+  if ((Irp->AllocationFlags & IRP_ALLOCATED_FIXED_SIZE) != 0 && Keep(g_large_irps, Irp)) return;
   ExFreePoolWithTag(Irp, kIrpTag);
 }
 
@@ -112,13 +150,13 @@ extern "C" BOOLEAN NTAPI IoCancelIrp(PIRP Irp) {
 
 extern "C" VOID IopQueueThreadIrp(PIRP Irp) {
   PETHREAD thread = Irp->Tail.Overlay.Thread;
-  ob::SpinGuard guard(&thread->IrpListLock);
+  ob::ShortGuard guard(&thread->IrpListLock);
   InsertHeadList(&thread->IrpList, &Irp->ThreadListEntry);
 }
 
 extern "C" VOID IopDequeueThreadIrp(PIRP Irp) {
   PETHREAD thread = Irp->Tail.Overlay.Thread;
-  ob::SpinGuard guard(&thread->IrpListLock);
+  ob::ShortGuard guard(&thread->IrpListLock);
   RemoveEntryList(&Irp->ThreadListEntry);
   InitializeListHead(&Irp->ThreadListEntry);
 }

@@ -13,6 +13,23 @@ void InitializeHeader(DISPATCHER_HEADER* header, UCHAR type, SIZE_T size, LONG s
   InitializeListHead(&header->WaitListHead);
 }
 
+// Signals an event for which nobody waits: that concerns no thread, so a moment with interrupts off will do,
+// which is cheaper than raising the IRQL. False: somebody waits, or the dispatcher is busy.
+bool SetWithoutWaiters(PRKEVENT event, LONG* previous) {
+  const bool enabled = arch::DisableInterruptsAndTell();
+  bool done = false;
+  if (KiTryLockDispatcher()) {
+    done = IsListEmpty(&event->Header.WaitListHead);
+    if (done) {
+      *previous = event->Header.SignalState;
+      event->Header.SignalState = 1;
+    }
+    KiUnlockDispatcherFromDispatch();
+  }
+  arch::RestoreInterrupts(enabled);
+  return done;
+}
+
 }  // namespace
 
 extern "C" {
@@ -30,8 +47,10 @@ VOID NTAPI KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {
 /// preempted. Source: WDK wdm/KeSetEvent.
 NT_EXPORT(KeSetEvent, nt::AtMost(DISPATCH_LEVEL), Partial, "KeEvent.*");
 LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
+  LONG previous;
+  if (SetWithoutWaiters(Event, &previous)) return previous;
   DispatcherGuard guard;
-  const LONG previous = Event->Header.SignalState;
+  previous = Event->Header.SignalState;
   Event->Header.SignalState = 1;
   KiSignalObject(&Event->Header, Increment);
   return previous;

@@ -35,6 +35,7 @@ enum KiObjectType : UCHAR {
 // ---- The dispatcher lock: guards threads' states, ready queues, wait lists, timers and APC queues. Taken at
 // DISPATCH_LEVEL and held across a context switch: the thread that is switched to releases it. ----
 void KiLockDispatcherAtDispatch();
+bool KiTryLockDispatcher();  // also with interrupts off below DISPATCH_LEVEL
 void KiUnlockDispatcherFromDispatch();
 class DispatcherGuard {  // raises to DISPATCH_LEVEL, locks; readied threads get their processor on the way
                          // out

@@ -192,6 +192,9 @@ void KiLockDispatcherAtDispatch() {
     if (dispatcher_lock != 0) arch::Pause();
   }
 }
+bool KiTryLockDispatcher() {
+  return __atomic_exchange_n(&dispatcher_lock, 1, __ATOMIC_ACQUIRE) == 0;
+}
 void KiUnlockDispatcherFromDispatch() {
   KAFFINITY wanted = interrupts_wanted;
   interrupts_wanted = 0;

@@ -99,7 +99,7 @@ PVOID LookupHandle(HANDLE handle, HANDLE_TABLE_ENTRY* result) {
   }
   ULONG index;
   if (!DecodeHandle(handle, &index)) return nullptr;
-  SpinGuard guard(&ObpKernelHandleTable->Lock);
+  ShortGuard guard(&ObpKernelHandleTable->Lock);
   HANDLE_TABLE_ENTRY* entry = EntryLocked(ObpKernelHandleTable, index);
   if (entry == nullptr || entry->Object == nullptr) return nullptr;
   PVOID object = &static_cast<POBJECT_HEADER>(entry->Object)->Body;

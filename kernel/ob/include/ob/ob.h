@@ -1,6 +1,7 @@
 // The object manager's interface to the other modules, beside the NT functions of the public headers.
 #pragma once
 
+#include "arch/cpu.h"
 #include "nt/objects.h"
 
 extern "C" {
@@ -105,6 +106,30 @@ class SpinGuard {
  private:
   KSPIN_LOCK* lock_;
   KIRQL irql_;
+};
+
+// Takes the same locks for a handful of instructions that neither wait nor signal: with interrupts off
+// instead of CR8 raised, which costs a virtual machine far less. While it has to wait, interrupts are as they
+// were.
+class ShortGuard {
+ public:
+  explicit ShortGuard(KSPIN_LOCK* lock) : lock_(lock), enabled_(arch::DisableInterruptsAndTell()) {
+    while ((__atomic_fetch_or(lock_, KSPIN_LOCK{1}, __ATOMIC_ACQUIRE) & 1) != 0) {
+      arch::RestoreInterrupts(enabled_);
+      arch::Pause();
+      arch::DisableInterrupts();
+    }
+  }
+  ~ShortGuard() {
+    __atomic_store_n(lock_, 0, __ATOMIC_RELEASE);
+    arch::RestoreInterrupts(enabled_);
+  }
+  ShortGuard(const ShortGuard&) = delete;
+  ShortGuard& operator=(const ShortGuard&) = delete;
+
+ private:
+  KSPIN_LOCK* lock_;
+  bool enabled_;
 };
 
 }  // namespace ob
