@@ -47,6 +47,11 @@ TEST(Isf, WritesWhatItReads) {
   EXPECT_EQ(document["metadata"]["windows"]["pdb"]["GUID"], (*pdb)->id().guid.ToString());
   EXPECT_EQ(document["metadata"]["windows"]["pdb"]["database"], "debug_sample.pdb");
   EXPECT_EQ(document["base_types"]["pointer"]["size"], 8);
+  // Readers make objects of these by name, and want these types in a kernel's symbols.
+  for (const char* name : {"int", "unsigned int", "unsigned short", "unsigned long long", "wchar", "void"})
+    EXPECT_TRUE(document["base_types"].contains(name)) << name;
+  for (const char* name : {"_EX_FAST_REF", "_TOKEN", "_MMVAD", "_CMHIVE", "_VACB", "_IMAGE_DOS_HEADER"})
+    EXPECT_TRUE(document["user_types"].contains(name)) << name;
   EXPECT_EQ(document["user_types"]["_LIST_ENTRY"]["fields"]["Blink"]["offset"], 8);
   EXPECT_EQ(document["enums"]["_KTHREAD_STATE"]["constants"]["Broken"], -1);
   // Every type that is referred to exists.

@@ -47,6 +47,8 @@ class Writer {
   void AddUserType(const std::string& name, TypeId id, const Type& type);
   void AddEnum(const std::string& name, TypeId id, const Type& type);
   void AddPending();
+  void AddStandardBaseTypes();
+  void AddTypesReadersName();
   std::string Symbols() const;
 
   const Source& source_;
@@ -191,6 +193,58 @@ void Writer::AddPending() {
   }
 }
 
+// Readers make objects of these by name ("unsigned int" for KeNumberProcessors), used here or not.
+void Writer::AddStandardBaseTypes() {
+  const auto add = [&](const char* name, const char* kind, bool is_signed, int size) {
+    base_types_.try_emplace(name, std::string("{\"endian\":\"little\",\"kind\":\"") + kind +
+                                      "\",\"signed\":" + (is_signed ? "true" : "false") +
+                                      ",\"size\":" + std::to_string(size) + "}");
+  };
+  add("pointer", "int", false, 8);
+  add("void", "void", true, 0);
+  add("char", "char", true, 1);
+  add("unsigned char", "char", false, 1);
+  add("wchar", "int", true, 2);
+  add("double", "float", true, 8);
+  struct Integer {
+    const char* name;
+    int size;
+  };
+  for (const Integer& type : {Integer{"short", 2}, {"int", 4}, {"long", 4}, {"long long", 8}}) {
+    add(type.name, "int", true, type.size);
+    add((std::string("unsigned ") + type.name).c_str(), "int", false, type.size);
+  }
+}
+
+// volatility3 gives these types of every Windows kernel behaviour of its own, by name, and refuses symbols
+// that lack one of them. Those that this kernel does not have are stated as empty.
+void Writer::AddTypesReadersName() {
+  static constexpr const char* kNames[] = {"_CMHIVE",
+                                           "_CM_KEY_BODY",
+                                           "_CM_KEY_NODE",
+                                           "_CM_KEY_VALUE",
+                                           "_CONTROL_AREA",
+                                           "_DEVICE_OBJECT",
+                                           "_DRIVER_OBJECT",
+                                           "_EX_FAST_REF",
+                                           "_FILE_OBJECT",
+                                           "_HMAP_ENTRY",
+                                           "_IMAGE_DOS_HEADER",
+                                           "_KMUTANT",
+                                           "_KSYSTEM_TIME",
+                                           "_KTIMER",
+                                           "_MMVAD",
+                                           "_MMVAD_SHORT",
+                                           "_OBJECT_HEADER",
+                                           "_OBJECT_SYMBOLIC_LINK",
+                                           "_POOL_TRACKER_BIG_PAGES",
+                                           "_SHARED_CACHE_MAP",
+                                           "_TOKEN",
+                                           "_VACB"};
+  if (!user_types_.contains("_EPROCESS")) return;
+  for (const char* name : kNames) user_types_.try_emplace(name, R"({"fields":{},"kind":"struct","size":0})");
+}
+
 std::string Writer::Symbols() const {
   std::string out = "{";
   std::set<std::string_view> seen;
@@ -204,7 +258,7 @@ std::string Writer::Symbols() const {
 }
 
 std::string Writer::Write(const std::string& database) {
-  base_types_["pointer"] = R"({"endian":"little","kind":"int","signed":false,"size":8})";
+  AddStandardBaseTypes();
   source_.ForEachType([&](TypeId id, const Type& type) {
     if (!IsUnnamed(type.name)) pending_.try_emplace(std::string(type.name), id);
     return true;
@@ -212,6 +266,7 @@ std::string Writer::Write(const std::string& database) {
   // Types reached only through others join the list while it is worked off. References may bring back a name
   // that was written; AddPending drops it.
   AddPending();
+  AddTypesReadersName();
   const formats::DebugId id = source_.id();
   std::string out =
       "{\"base_types\":" + Join(base_types_) + ",\"enums\":" + Join(enums_) +
