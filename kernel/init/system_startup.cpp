@@ -20,6 +20,8 @@
 extern "C" {
 extern PVOID MmPfnDatabase;
 extern LIST_ENTRY KeBugCheckCallbackListHead;
+extern volatile ULONG64 MmAvailablePages;
+extern struct _POOL_TRACKER_TABLE* PoolTrackTable;
 extern ULONG64 MmNumberOfPhysicalPages, MmLowestPhysicalPage, MmHighestPhysicalPage;
 VOID NTAPI Phase1Initialization(PVOID context);
 }
@@ -59,6 +61,11 @@ NTSTATUS CrashInformation(const LoaderBlock*) {
   kd::RegisterDebuggerVariable(0xE8, &MmLowestPhysicalPage);
   kd::RegisterDebuggerVariable(0xF0, &MmHighestPhysicalPage);
   kd::RegisterDebuggerVariable(0xF8, &MmNumberOfPhysicalPages);
+  kd::RegisterDebuggerVariable(0x1A8, const_cast<ULONG64*>(&MmAvailablePages));
+  kd::RegisterDebuggerVariable(0x1B8, &PoolTrackTable);
+  kd::RegisterDebuggerVariable(0x1C8, &MmHighestUserAddress);
+  kd::RegisterDebuggerVariable(0x1D0, &MmSystemRangeStart);
+  kd::RegisterDebuggerVariable(0x1D8, &MmUserProbeAddress);
   kd::RegisterDebuggerVariable(0x220, &MmUnloadedDrivers);
   kd::RegisterDebuggerVariable(0x228, &MmLastUnloadedDriver);
   kd::UpdateDebuggerData();

@@ -5,7 +5,7 @@
 
 extern "C" {
 alignas(16) UCHAR KdDebuggerDataBlock[0x380] = {};
-alignas(16) UCHAR KdVersionBlock[0x28] = {};
+alignas(16) DBGKD_GET_VERSION64 KdVersionBlock = {};
 CHAR NtBuildLab[] = "22621.1.bugcheck.amd64fre";
 extern ULONG_PTR KiBugCheckData[5];
 }
@@ -86,17 +86,15 @@ void FillProcessorOffsets() {
 }
 
 void FillVersionBlock() {
-  auto* version = reinterpret_cast<USHORT*>(KdVersionBlock);  // DBGKD_GET_VERSION64
-  version[0] = 15;
-  version[1] = static_cast<USHORT>(KeLoaderBlock->build_number);
-  KdVersionBlock[4] = 6;
-  KdVersionBlock[5] = 2;
-  version[3] = 0x0047;  // data block follows, 64-bit pointers, MP
-  version[4] = 0x8664;
-  auto* addresses = reinterpret_cast<ULONG64*>(KdVersionBlock + 0x10);
-  addresses[0] = KeLoaderBlock->kernel_base;
-  addresses[1] = *reinterpret_cast<ULONG64*>(KdDebuggerDataBlock + 0x48);
-  addresses[2] = reinterpret_cast<ULONG64>(KdDebuggerDataBlock);
+  KdVersionBlock.MajorVersion = 15;
+  KdVersionBlock.MinorVersion = static_cast<USHORT>(KeLoaderBlock->build_number);
+  KdVersionBlock.ProtocolVersion = 6;
+  KdVersionBlock.KdSecondaryVersion = 2;
+  KdVersionBlock.Flags = 0x0047;  // data block follows, 64-bit pointers, MP
+  KdVersionBlock.MachineType = 0x8664;
+  KdVersionBlock.KernBase = KeLoaderBlock->kernel_base;
+  KdVersionBlock.PsLoadedModuleList = *reinterpret_cast<ULONG64*>(KdDebuggerDataBlock + 0x48);
+  KdVersionBlock.DebuggerDataList = reinterpret_cast<ULONG64>(KdDebuggerDataBlock);
 }
 
 }  // namespace
@@ -125,7 +123,7 @@ void UpdateDebuggerData() {
   for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
     if (KiProcessorBlock[i] == nullptr) continue;
     PKPCR pcr = CONTAINING_RECORD(KiProcessorBlock[i], KPCR, Prcb);
-    pcr->KdVersionBlock = KdVersionBlock;
+    pcr->KdVersionBlock = &KdVersionBlock;
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "boot/control.h"
 #include "boot/loader_block.h"
+#include "nt/kd_types.h"
 #include "nt/kpcr.h"
 
 namespace kd {
@@ -29,6 +30,6 @@ void RegisterDebuggerVariable(USHORT offset, PVOID address);
 
 extern "C" {
 extern UCHAR KdDebuggerDataBlock[0x380];
-extern UCHAR KdVersionBlock[0x28];
+extern DBGKD_GET_VERSION64 KdVersionBlock;
 extern CHAR NtBuildLab[];
 }
