@@ -17,7 +17,7 @@ base::Result<void> Run(Context& context, const Call& call) {
   }
   const auto& header = context.session.header();
   const auto& p = header.BugCheckParameter;
-  context.out.Line("Bugcheck code {:08X} ({})", header.BugCheckCode, BugcheckTitle(header.BugCheckCode));
+  context.out.Line("Bugcheck code {:08X} {}", header.BugCheckCode, BugcheckTitle(header.BugCheckCode));
   context.out.Line("Arguments {} {} {} {}", debug::FormatAddress(p[0]), debug::FormatAddress(p[1]),
                    debug::FormatAddress(p[2]), debug::FormatAddress(p[3]));
   context.out.Fact("code", UpperHex(header.BugCheckCode));

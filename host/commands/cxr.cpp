@@ -7,7 +7,7 @@ namespace commands {
 namespace {
 
 base::Result<void> Run(Context& context, const Call& call) {
-  if (call.arguments.empty()) {
+  if (call.arguments.empty() || call.arguments == "0") {
     context.session.ResetSelection();
     context.out.Line("Resetting default scope");
     return {};
@@ -23,7 +23,7 @@ const Registration kRegistration({
     {".cxr"},
     ".cxr [ADDRESS]",
     "take the registers from a context record (_CONTEXT)",
-    "k, r and @rip then speak of that context. Without ADDRESS: back to the crash.",
+    "k, r and @rip then speak of that context. Without ADDRESS, or with 0: back to the crash.",
     {".cxr"},
     Run,
 });

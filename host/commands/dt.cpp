@@ -75,8 +75,14 @@ base::Result<void> Run(Context& context, const Call& call) {
     if (options.field.empty()) options.field = request.address;
   } else if (!request.address.empty()) {
     const auto value = debug::Evaluate(context.session, request.address);
+    const auto second =
+        value || request.field.empty() ? value : debug::Evaluate(context.session, request.field);
     if (value) {
       address = *value;
+      options.with_values = true;
+    } else if (second) {
+      options.field = request.address;  // dt nt!_KTHREAD State ADDRESS
+      address = *second;
       options.with_values = true;
     } else if (request.field.empty()) {
       options.field = request.address;  // dt nt!_KTHREAD State
@@ -104,7 +110,7 @@ base::Result<void> Run(Context& context, const Call& call) {
 
 const Registration kRegistration({
     {"dt"},
-    "dt [MODULE!]TYPE [ADDRESS] [FIELD] [-r[DEPTH]]",
+    "dt [MODULE!]TYPE [FIELD] [ADDRESS] [FIELD] [-r[DEPTH]]",
     "a type's members, or a structure in memory",
     "Without ADDRESS: offsets and types. With it: values. A name of a global variable shows that variable.\n"
     "  FIELD      only members whose names begin so\n"

@@ -51,7 +51,8 @@ Call SplitCall(std::string_view text) {
 const Command* FindGlued(Call& call) {
   for (size_t length = call.name.size() - 1; length > 0; --length) {
     const unsigned char next = call.name[length];
-    if (next != '@' && !(std::isdigit(next) && call.name[0] == 'k') && next != '"') continue;
+    const bool pattern = EqualsNoCase(call.name.substr(0, length), "lmDvm");  // as WinDbg's links write it
+    if (next != '@' && !pattern && !(std::isdigit(next) && call.name[0] == 'k') && next != '"') continue;
     if (const Command* command = FindCommand(call.name.substr(0, length))) {
       const char* end = call.arguments.empty() ? call.name.data() + call.name.size()
                                                : call.arguments.data() + call.arguments.size();

@@ -12,7 +12,7 @@ base::Result<void> Run(Context& context, const Call& call) {
     return base::Fail("the machine is running: its IRQL changes all the time");
   const uint64_t number = TRY(AddressOr(context, call.arguments, context.session.current_processor()));
   const auto irql = nt::ProcessorIrql(context.kernel, static_cast<uint32_t>(number));
-  if (!irql) return base::Fail(fmt::format("the IRQL of processor {} was not saved", number));
+  if (!irql) return base::Fail(fmt::format("the IRQL of processor 0x{:x} was not saved", number));
   context.out.Line("Debugger saved IRQL for processor 0x{:x} -- {} ({})", number, *irql, IrqlName(*irql));
   return {};
 }

@@ -43,20 +43,30 @@ base::Result<void> Run(Context& context, const Call& call) {
   if (!registers) return tl::make_unexpected(registers.error());
   stack = context.session.unwinder().Walk(*registers, limit);
 
-  const bool numbers = call.name != "k", arguments = call.name == "kv" || call.name == "kb",
-             parameters = call.name == "kP" || call.name == "kp";
+  const auto has = [&](char letter) { return call.name.find(letter) != std::string_view::npos; };
+  const bool numbers = call.name.size() > 1, arguments = has('v') || has('b'),
+             parameters = has('P') || has('p'), lines = !has('L'), stack_pointers = !has('b'),
+             only_names = has('c');
   Output& out = context.out;
-  out.Line("{}Child-SP          RetAddr           {}Call Site", numbers ? " # " : "",
-           arguments ? ": Args to Child                                                           : " : "");
+  if (only_names) {
+    out.Line(" # Call Site");
+  } else {
+    out.Line("{}{}RetAddr           {}Call Site", numbers ? " # " : "",
+             stack_pointers ? "Child-SP          " : "",
+             arguments ? ": Args to Child                                                           : " : "");
+  }
   TableData data{{"frame", "child_sp", "return", "call_site", "source"}, {}};
   for (size_t i = 0; i < stack.frames.size(); ++i) {
     const debug::Frame& frame = stack.frames[i];
     const std::string name = FrameName(context.session.symbols(), frame),
                       source = FrameSource(context.session.symbols(), frame);
-    out.Line("{}{} {} {}{}{}{}", numbers ? fmt::format("{:02x} ", i) : "",
-             debug::FormatAddress(frame.child_sp), debug::FormatAddress(frame.return_address),
-             arguments ? ": " + HomeArea(context, frame) + " : " : "", name,
-             source.empty() ? "" : " [" + source + "]", arguments ? TrapNote(context, frame) : "");
+    std::string line = numbers ? fmt::format("{:02x} ", i) : "";
+    if (!only_names && stack_pointers) line += debug::FormatAddress(frame.child_sp) + " ";
+    if (!only_names) line += debug::FormatAddress(frame.return_address) + " ";
+    if (arguments) line += ": " + HomeArea(context, frame) + " : ";
+    line += name;
+    if (lines && !only_names && !source.empty()) line += " [" + source + "]";
+    out.WriteLine(line + (has('v') ? TrapNote(context, frame) : ""));
     if (parameters) PrintParameters(context, frame);
     data.rows.push_back({Hex(i), Hex16(frame.child_sp), Hex16(frame.return_address), name, source});
   }
@@ -67,14 +77,18 @@ base::Result<void> Run(Context& context, const Call& call) {
 }
 
 const Registration kRegistration({
-    {"k", "kn", "kv", "kb", "kP", "kp"},
-    "k [COUNT] | kn | kv | kP",
+    {"k", "kL", "kn", "knL", "kv", "kvL", "kvn", "kb", "kbL", "kbn", "kP", "kPL", "kPn", "kp", "kpL", "kpn",
+     "kc"},
+    "k [COUNT] | kn | kv | kb | kP | kc, with L",
     "the stack of the current context",
     "Frames from the innermost outward, by unwind data alone. The context is the selected thread's or "
     "processor's, or\n"
     "what .trap or .cxr chose.\n"
     "  kn  with frame numbers\n"
     "  kv  also the four words in which x64 code may have saved its register arguments, and trap frames\n"
+    "  kb  the same without stack pointers and trap frames\n"
+    "  kc  only the names\n"
+    "  L   behind any of these: without source lines (kL, knL)\n"
     "  kP  also parameters with types and values, where the symbols have them at that instruction",
     {"k", "kn 5", "kv", "kP"},
     Run,

@@ -73,7 +73,7 @@ base::Result<void> Run(Context& context, const Call& call) {
 }
 
 const Registration kRegistration({
-    {"lm", "lmv", "lmvm", "lmm", "lmn", "lmt", "lmk"},
+    {"lm", "lmv", "lmvm", "lmDvm", "lmD", "lmm", "lmn", "lmt", "lmk"},
     "lm [v] [m PATTERN] | lmvm NAME",
     "loaded modules, and where their symbols come from",
     "(deferred): symbols not looked for yet. v opens them and shows path, time stamp, checksum, and for "

@@ -10,7 +10,7 @@ namespace {
 base::Result<void> Run(Context& context, const Call& call) {
   const uint64_t number = TRY(AddressOr(context, call.arguments, context.session.current_processor()));
   if (number >= context.session.processor_count())
-    return base::Fail(fmt::format("there is no processor {}", number));
+    return base::Fail(fmt::format("there is no processor 0x{:x}", number));
   const auto processor = TRY(context.session.GetProcessor(static_cast<uint32_t>(number)));
   const auto prcb_offset = context.kernel.type("_KPCR").OffsetOf("Prcb");
   Output& out = context.out;

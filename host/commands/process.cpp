@@ -14,7 +14,7 @@ constexpr uint64_t kShowThreads = 2, kShowStacks = 4;
 void PrintProcess(Context& context, const nt::Process& process, uint64_t flags) {
   Output& out = context.out;
   out.Line("PROCESS {}", Hex16(process.address));
-  out.Line("    SessionId: none  Cid: {:04x}    Peb: {:x}  ParentCid: {:04x}", process.pid, process.peb,
+  out.Line("    SessionId: none  Cid: {:04x}    Peb: {:08x}  ParentCid: {:04x}", process.pid, process.peb,
            process.parent_pid);
   out.Line("    DirBase: {:08x}  ObjectTable: {}", process.directory_table_base, Hex16(process.object_table));
   out.Line("    Image: {}", process.DisplayName());
@@ -38,7 +38,10 @@ base::Result<void> Run(Context& context, const Call& call) {
   if (which == "0") {
     if (words.size() < 2) flags = 0;
     context.out.Line("**** NT ACTIVE PROCESS DUMP ****");
-    for (const nt::Process* process : FilterProcesses(context, name)) PrintProcess(context, *process, flags);
+    for (const nt::Process* process : FilterProcesses(context, name)) {
+      // The idle process is not in the list of active processes.
+      if (process->pid != 0 || !name.empty()) PrintProcess(context, *process, flags);
+    }
     PrintDamage(context);
     return {};
   }

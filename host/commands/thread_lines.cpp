@@ -10,6 +10,16 @@ namespace commands {
 
 namespace {
 
+// 00:00:00.015, as WinDbg writes processor times; TickDuration 0:00:00:00.015, with days in front.
+std::string ClockDuration(uint64_t units) {
+  const uint64_t ms = units / kUnitsPerMs;
+  return fmt::format("{:02}:{:02}:{:02}.{:03}", ms / 3'600'000, ms / 60'000 % 60, ms / 1000 % 60, ms % 1000);
+}
+std::string TickDuration(uint64_t units) {
+  const uint64_t days = units / kUnitsPerSecond / 86400;
+  return fmt::format("{}:{}", days, ClockDuration(units - days * 86400 * kUnitsPerSecond));
+}
+
 void PrintWait(Context& context, const nt::Thread& thread, const std::string& indent) {
   for (const nt::WaitObject& object : nt::WaitObjects(context.kernel, thread)) {
     context.out.Line("{}    {}  {}{}", indent, Hex16(object.object), object.type_name,
@@ -36,12 +46,13 @@ void PrintThread(Context& context, const nt::Thread& thread, bool stack, const s
   if (thread.state == nt::ThreadState::kWaiting) PrintWait(context, thread, indent);
   out.Line("{}Owning Process            {}       Image:         {}", indent, Hex16(thread.process),
            ProcessNameOf(context.kernel, thread));
-  out.Line("{}Wait Start TickCount      {}", indent,
-           static_cast<uint32_t>(context.kernel.TickCount() - thread.time / increment));
+  const uint64_t ticks = thread.time / increment;
+  out.Line("{}Wait Start TickCount      {:<14} Ticks: {} ({})", indent,
+           static_cast<uint32_t>(context.kernel.TickCount() - ticks), ticks, TickDuration(ticks * increment));
   out.Line("{}Context Switch Count      {}            IdealProcessor: {}", indent, thread.context_switches,
            thread.ideal_processor);
-  out.Line("{}UserTime                  {}", indent, DurationRounded(thread.user_time));
-  out.Line("{}KernelTime                {}", indent, DurationRounded(thread.kernel_time));
+  out.Line("{}UserTime                  {}", indent, ClockDuration(thread.user_time));
+  out.Line("{}KernelTime                {}", indent, ClockDuration(thread.kernel_time));
   out.Line("{}Start Address {} ({})", indent, context.session.symbols().Describe(thread.start_address),
            Hex16(thread.start_address));
   out.Line("{}Stack Init {} Current {}", indent, Hex16(thread.initial_stack), Hex16(thread.kernel_stack));

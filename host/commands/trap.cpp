@@ -7,7 +7,7 @@ namespace commands {
 namespace {
 
 base::Result<void> Run(Context& context, const Call& call) {
-  if (call.arguments.empty()) {
+  if (call.arguments.empty() || call.arguments == "0") {
     context.session.ResetSelection();
     PrintRegisters(context, TRY(context.session.CurrentRegisters()));
     return {};
@@ -23,7 +23,8 @@ const Registration kRegistration({
     {".trap"},
     ".trap [ADDRESS]",
     "take the registers from a trap frame (_KTRAP_FRAME)",
-    "k, r and @rip then speak of the interrupted code. kv shows where trap frames are. Without ADDRESS: back "
+    "k, r and @rip then speak of the interrupted code. kv shows where trap frames are. Without ADDRESS, or "
+    "with 0: back "
     "to the\n"
     "crash.",
     {".trap"},

@@ -35,7 +35,7 @@ std::string IntegerText(const symbols::Type& info, uint64_t raw) {
   if (info.kind == TypeKind::kBool) return raw != 0 ? "true" : "false";
   if (info.size == 1)
     return fmt::format("0x{:x} '{}'", raw,
-                       raw == 0 ? std::string() : std::string(1, Printable(static_cast<uint8_t>(raw))));
+                       raw >= 0x20 && raw < 0x7f ? std::string(1, static_cast<char>(raw)) : std::string());
   if (!info.is_signed || bits == 0) return fmt::format("0x{:x}", raw);
   const uint64_t sign = uint64_t{1} << (bits - 1);
   return fmt::format("0n{}",
@@ -100,7 +100,7 @@ std::string ValueText(const debug::Object& object) {
   if (info.kind == TypeKind::kArray) {
     const debug::Type element = object.type().target();
     if (element.info().kind == TypeKind::kChar && element.info().size == 1) {
-      return TypeText(object.type()) + " \"" +
+      return fmt::format("[{}]  \"", info.count) +
              object.memory().ReadCString(object.address(), std::min<uint64_t>(info.count, 256)) + "\"";
     }
     return TypeText(object.type());

@@ -265,7 +265,7 @@ std::string Disassembler::FormatLine(const Instruction& instruction) {
     std::snprintf(text, sizeof text, "%02x", byte);
     bytes += text;
   }
-  if (bytes.size() < 16) bytes.resize(16, ' ');
+  bytes.resize(std::max<size_t>(bytes.size() + 1, 16), ' ');
   line += bytes + instruction.mnemonic;
   if (instruction.operands.empty()) return line;
   line.append(instruction.mnemonic.size() < 8 ? 8 - instruction.mnemonic.size() : 1, ' ');

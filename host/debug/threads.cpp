@@ -87,6 +87,7 @@ base::Result<Registers> Session::ProcessorRegisters(uint32_t number) const {
 }
 
 uint32_t Session::FindCrashProcessor() const {
+  constexpr uint32_t kOffsetKThreadStackLimit = 0x340, kOffsetKThreadStackBase = 0x344;
   const kdump::ContextX64& context = header().Context;
   for (uint32_t i = 0; i < processor_count(); ++i) {
     const auto saved = SavedProcessorRegisters(i);
@@ -96,9 +97,14 @@ uint32_t Session::FindCrashProcessor() const {
     const auto processor = GetProcessor(i);
     if (!processor) continue;
     const auto thread = symbols_->ObjectAt("nt!_KTHREAD", processor->current_thread);
-    if (!thread) continue;
-    const auto limit = thread->U64("StackLimit");
-    const auto top = thread->U64("StackBase");
+    const auto field = [&](const char* name, uint32_t kdbg_offset) -> base::Result<uint64_t> {
+      if (thread) return thread->U64(name);
+      const auto offset = facts_.KdbgU16(kdbg_offset);
+      if (!offset || *offset == 0) return base::Fail(std::string("_KTHREAD.") + name + " is not known");
+      return memory_.Get<uint64_t>(processor->current_thread + *offset);
+    };
+    const auto limit = field("StackLimit", kOffsetKThreadStackLimit);
+    const auto top = field("StackBase", kOffsetKThreadStackBase);
     if (limit && top && context.Rsp >= *limit && context.Rsp < *top) return i;
   }
   return 0;
