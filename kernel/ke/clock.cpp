@@ -87,13 +87,16 @@ void Tick(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now) {
     prcb->QuantumEnd = TRUE;
     KiRequestDispatchInterrupt(prcb);
   }
-  if (idle && prcb->Number != 0) {
-    prcb->ClockDeadline = 0;  // whoever gives it work, or a timer, arms it again
-    return;
-  }
+  const ULONG64 timer = KiWatchesTimers(prcb) ? KiNextTimerDue() : ~0ull;
   ULONG64 due = now + kTickUnits;
-  const ULONG64 timer = KiNextTimerDue();
-  if (prcb->Number == 0 && timer < due && timer > now) due = timer;
+  if (idle && prcb->Number != 0) {
+    if (timer == ~0ull) {
+      prcb->ClockDeadline = 0;  // whoever gives it work, or a timer, arms it again
+      return;
+    }
+    due = timer > due ? timer : due;
+  }
+  if (timer < due && timer > now) due = timer;
   Arm(prcb, due);
 }
 

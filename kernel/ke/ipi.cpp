@@ -36,9 +36,22 @@ void Send(KAFFINITY targets, VOID (*routine)(PVOID), PVOID context) {
   }
 }
 
+// A processor that takes no interrupts for this long never will. Long: with few host processors an answer can
+// take half a second, and a busy host multiplies that.
+constexpr ULONG kClockWatchdogTimeout = 0x101;
+constexpr ULONG64 kGiveUp = 20 * hal::kPerformanceFrequency;
+
 void WaitForTargets() {
-  for (ULONG i = 1; __atomic_load_n(&request.pending, __ATOMIC_ACQUIRE) != 0 && !Frozen(); ++i) {
-    if (i % 256 == 0) arch::Pause();
+  const ULONG64 start = hal::PerformanceNow();
+  for (ULONG i = 1;; ++i) {
+    const KAFFINITY pending = __atomic_load_n(&request.pending, __ATOMIC_ACQUIRE);
+    if (pending == 0 || Frozen()) return;
+    if (i % 256 != 0) continue;
+    arch::Pause();
+    if (i % 65536 != 0 || hal::PerformanceNow() - start < kGiveUp) continue;
+    const ULONG hung = static_cast<ULONG>(__builtin_ctzll(pending));
+    KeBugCheckEx(kClockWatchdogTimeout, kGiveUp / kTickUnits, 0,
+                 reinterpret_cast<ULONG_PTR>(KiProcessorBlock[hung]), hung);
   }
 }
 

@@ -79,6 +79,7 @@ VOID KiInitializeTimers();
 BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due);  // lock held; FALSE: already expired
 BOOLEAN KiRemoveTimer(PKTIMER timer);                     // lock held; TRUE: it was inserted
 ULONG64 KiNextTimerDue();
+BOOLEAN KiWatchesTimers(PKPRCB prcb);
 VOID KiTimerExpiration();
 
 // ---- clock.cpp ----

@@ -7,6 +7,9 @@
 namespace {
 
 LIST_ENTRY timer_list;
+// The processor whose clock is armed for the first timer, beside processor 0: the timers go on if either is
+// stuck.
+volatile ULONG timer_owner = 0;
 volatile ULONG64 next_due = ~0ull;  // due time of the first; read without the lock by the clock
 
 PKTIMER TimerOf(LIST_ENTRY* link) {
@@ -25,6 +28,13 @@ void InsertSorted(PKTIMER timer) {
   InsertHeadList(before, &timer->TimerListEntry);
   timer->Header.Inserted = 1;
   UpdateNextDue();
+}
+
+void WatchFirst() {
+  if (next_due == ~0ull) return;
+  PKPRCB prcb = KeGetCurrentPrcb();
+  timer_owner = prcb->Number;
+  KiEnsureClock(prcb, next_due);
 }
 
 void Signal(PKTIMER timer) {
@@ -46,6 +56,9 @@ VOID KiInitializeTimers() {
 ULONG64 KiNextTimerDue() {
   return next_due;
 }
+BOOLEAN KiWatchesTimers(PKPRCB prcb) {
+  return prcb->Number == 0 || prcb->Number == timer_owner;
+}
 
 BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due) {
   const LONGLONG now = static_cast<LONGLONG>(hal::PerformanceNow());
@@ -54,7 +67,7 @@ BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due) {
   timer->DueTime.QuadPart = when < 0 ? 0 : static_cast<ULONGLONG>(when);
   if (when <= now) return FALSE;
   InsertSorted(timer);
-  KiEnsureClock(KeGetCurrentPrcb(), timer->DueTime.QuadPart);
+  WatchFirst();
   return TRUE;
 }
 
@@ -83,7 +96,7 @@ VOID KiTimerExpiration() {
     Signal(timer);
     if (dpc != nullptr) KeInsertQueueDpc(dpc, nullptr, nullptr);
   }
-  if (next_due != ~0ull) KiEnsureClock(KeGetCurrentPrcb(), next_due);
+  WatchFirst();
   KiUnlockDispatcherFromDispatch();
 }
 
@@ -121,7 +134,7 @@ BOOLEAN NTAPI KeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PK
     if (Timer->Period != 0) {
       Timer->DueTime.QuadPart = hal::PerformanceNow() + ULONGLONG{Timer->Period} * 10'000;
       InsertSorted(Timer);
-      KiEnsureClock(KeGetCurrentPrcb(), Timer->DueTime.QuadPart);
+      WatchFirst();
     }
     Signal(Timer);
     if (Dpc != nullptr) KeInsertQueueDpc(Dpc, nullptr, nullptr);
