@@ -27,11 +27,9 @@ NTSTATUS ReadLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset,
 }
 
 // Puts bytes where the gathered ones are or end. False: they do not fit there.
-bool Gather(Fcb* fcb, ULONG64 offset, const void* bytes, ULONG length) {
-  if (fcb->gather == nullptr) {
-    fcb->gather = static_cast<PUCHAR>(ExAllocatePoolWithTag(PagedPool, kGatherSize, kTag));
-    if (fcb->gather == nullptr) return false;
-  }
+bool Gather(Volume& volume, Fcb* fcb, ULONG64 offset, const void* bytes, ULONG length) {
+  if (fcb->gather == nullptr) fcb->gather = volume.TakeGatherBuffer();
+  if (fcb->gather == nullptr) return false;
   if (fcb->gather_length == 0) fcb->gather_offset = offset;
   if (offset < fcb->gather_offset || offset > fcb->gather_offset + fcb->gather_length) return false;
   const ULONG64 at = offset - fcb->gather_offset;
@@ -51,11 +49,11 @@ NTSTATUS WriteLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset
   NTSTATUS status = volume.OpenFor(fcb, true);
   if (!NT_SUCCESS(status)) return status;
   const bool delay = length <= kLargestGathered && volume.HasRoom(length);
-  if (delay && Gather(fcb, offset, buffer, length)) {
+  if (delay && Gather(volume, fcb, offset, buffer, length)) {
     *done = length;
   } else {
     status = volume.FlushGathered(fcb);
-    if (NT_SUCCESS(status) && delay && Gather(fcb, offset, buffer, length)) {
+    if (NT_SUCCESS(status) && delay && Gather(volume, fcb, offset, buffer, length)) {
       *done = length;
     } else if (NT_SUCCESS(status)) {
       status = volume.client().Write(fcb->fid, offset, buffer, length, done);

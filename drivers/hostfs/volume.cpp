@@ -48,6 +48,8 @@ void Volume::Dismount() {
     DeleteFcb(root_);
     root_ = nullptr;
   }
+  if (spare_gather_ != nullptr) ExFreePoolWithTag(spare_gather_, kTag);
+  spare_gather_ = nullptr;
   client_.Disconnect();
   Unlock();
 }
@@ -80,7 +82,7 @@ void Volume::DeleteFcb(Fcb* fcb) {
   }
   if (fcb->fid != kRootFid) client_.Clunk(fcb->fid);
   FreeListing(fcb->listing);
-  if (fcb->gather != nullptr) ExFreePoolWithTag(fcb->gather, kTag);
+  if (fcb->gather != nullptr) GiveGatherBuffer(fcb->gather);
   Fcb* parent = fcb->parent;
   ExFreePoolWithTag(fcb, kTag);
   if (parent != nullptr) Release(parent);
@@ -350,6 +352,22 @@ NTSTATUS Volume::OpenFor(Fcb* fcb, bool write) {
   fcb->fid = fid;
   fcb->mode = OpenMode::kReadWrite;
   return STATUS_SUCCESS;
+}
+
+PUCHAR Volume::TakeGatherBuffer() {
+  if (spare_gather_ == nullptr)
+    return static_cast<PUCHAR>(ExAllocatePoolWithTag(PagedPool, kGatherSize, kTag));
+  PUCHAR buffer = spare_gather_;
+  spare_gather_ = nullptr;
+  return buffer;
+}
+
+void Volume::GiveGatherBuffer(PUCHAR buffer) {
+  if (spare_gather_ != nullptr) {
+    ExFreePoolWithTag(buffer, kTag);
+  } else {
+    spare_gather_ = buffer;
+  }
 }
 
 NTSTATUS Volume::FlushGathered(Fcb* fcb, bool behind) {

@@ -100,6 +100,10 @@ class Volume {
   // Writes out what was gathered; with `behind` without waiting for the host.
   NTSTATUS FlushGathered(Fcb* fcb, bool behind = false);
   NTSTATUS FlushAll();
+  // A buffer of kGatherSize; 0 without memory. The one given back last is kept, so that a series of small
+  // files shares one.
+  PUCHAR TakeGatherBuffer();
+  void GiveGatherBuffer(PUCHAR buffer);
   // Whether the host has plenty of room, so that a write may be delayed. Near the end writes go through at
   // once, for the writer to hear STATUS_DISK_FULL. Asks the host at most once a second.
   bool HasRoom(ULONG bytes);
@@ -124,6 +128,7 @@ class Volume {
   Client client_;
   Fcb* files_ = nullptr;
   Fcb* root_ = nullptr;
+  PUCHAR spare_gather_ = nullptr;
   ULONG idle_directories_ = 0;
   ULONG64 room_ = 0;       // bytes available at room_time_, less those delayed since
   ULONG64 room_time_ = 0;  // interrupt time
