@@ -11,8 +11,8 @@ extern "C" KAFFINITY KiIdleSummary = 0;
 namespace {
 
 volatile long dispatcher_lock;
-KAFFINITY
-interrupts_wanted;     // processors to interrupt when the lock is released: sooner they would spin for it
+// Processors to interrupt when the lock is released: sooner they would spin for it.
+KAFFINITY interrupts_wanted;
 PKTHREAD reaper_list;  // threads off their stacks, linked by KTHREAD.Win32Thread
 KEVENT reaper_event;
 
