@@ -38,4 +38,13 @@ ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp) {
   return now;
 }
 
+/// Time since boot in 100 ns, not counting sleep (there is none), with the performance counter's value.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeQueryUnbiasedInterruptTimePrecise.
+NT_EXPORT(KeQueryUnbiasedInterruptTimePrecise, nt::AnyIrql(), Full, "KeTime.*");
+ULONG64 NTAPI KeQueryUnbiasedInterruptTimePrecise(PULONG64 QpcTimeStamp) {
+  return KeQueryInterruptTimePrecise(QpcTimeStamp);
+}
+
 }  // extern "C"

@@ -98,4 +98,21 @@ BOOLEAN NTAPI KdRefreshDebuggerNotPresent() {
   return TRUE;
 }
 
+#undef KdDebuggerEnabled
+#undef KdDebuggerNotPresent
+BOOLEAN KdDebuggerEnabled = FALSE;
+BOOLEAN KdDebuggerNotPresent = TRUE;
+
+/// FALSE: there is no kernel debugger protocol.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm header.
+NT_EXPORT_DATA(KdDebuggerEnabled, Full, "KdPrint.*");
+
+/// TRUE: no kernel debugger is attached.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm header.
+NT_EXPORT_DATA(KdDebuggerNotPresent, Full, "KdPrint.*");
+
 }  // extern "C"

@@ -234,4 +234,19 @@ LOGICAL NTAPI KeShouldYieldProcessor() {
   return KeGetCurrentPrcb()->QuantumEnd != 0;
 }
 
+/// Writes back and drops the caches of all processors.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/KeInvalidateAllCaches.
+NT_EXPORT(KeInvalidateAllCaches, nt::AtMost(DISPATCH_LEVEL), Full, "KeProcessor.*");
+BOOLEAN NTAPI KeInvalidateAllCaches() {
+  KeIpiGenericCall(
+      [](ULONG_PTR) -> ULONG_PTR {
+        __asm__ volatile("wbinvd" ::: "memory");
+        return 0;
+      },
+      0);
+  return TRUE;
+}
+
 }  // extern "C"

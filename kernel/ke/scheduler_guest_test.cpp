@@ -10,6 +10,9 @@ using nt_test::Thread;
 extern "C" {
 NTKERNELAPI VOID NTAPI KeInitializeApc(PRKAPC, PRKTHREAD, ULONG, PKKERNEL_ROUTINE, PKRUNDOWN_ROUTINE,
                                        PKNORMAL_ROUTINE, KPROCESSOR_MODE, PVOID);
+NTKERNELAPI VOID NTAPI KeGenericCallDpc(PKDEFERRED_ROUTINE, PVOID);
+NTKERNELAPI VOID NTAPI KeSignalCallDpcDone(PVOID);
+NTKERNELAPI LOGICAL NTAPI KeSignalCallDpcSynchronize(PVOID);
 NTKERNELAPI BOOLEAN NTAPI KeInsertQueueApc(PRKAPC, PVOID, PVOID, KPRIORITY);
 }
 
@@ -55,6 +58,20 @@ ULONG_PTR NTAPI CountProcessor(ULONG_PTR context) {
   auto* mask = reinterpret_cast<volatile LONG64*>(context);
   InterlockedOr64(mask, 1ll << KeGetCurrentProcessorNumberEx(nullptr));
   return KeGetCurrentIrql();
+}
+
+struct GenericState {
+  volatile LONG64 mask;
+  volatile LONG arrived, last, early;
+};
+VOID NTAPI GenericRoutine(PKDPC, PVOID context, PVOID argument1, PVOID argument2) {
+  auto* state = static_cast<GenericState*>(context);
+  InterlockedOr64(&state->mask, 1ll << KeGetCurrentProcessorNumberEx(nullptr));
+  InterlockedIncrement(&state->arrived);
+  if (KeSignalCallDpcSynchronize(argument2)) InterlockedIncrement(&state->last);
+  if (state->arrived != static_cast<LONG>(KeQueryActiveProcessorCount(nullptr)))
+    InterlockedIncrement(&state->early);
+  KeSignalCallDpcDone(argument1);
 }
 
 VOID NTAPI Spin(PVOID context) {
@@ -164,6 +181,29 @@ NT_TEST(KeProcessor, NumbersAndIndexesAgree) {
   }
   PROCESSOR_NUMBER none;
   NT_EXPECT_EQ(KeGetProcessorNumberFromIndex(count, &none), STATUS_INVALID_PARAMETER);
+}
+
+NT_TEST(KeAttach, AttachAndDetachNest) {
+  KAPC_STATE outer, inner;
+  const PEPROCESS own = IoGetCurrentProcess();
+  KeStackAttachProcess(reinterpret_cast<PKPROCESS>(PsInitialSystemProcess), &outer);
+  KeStackAttachProcess(reinterpret_cast<PKPROCESS>(PsInitialSystemProcess), &inner);
+  NT_EXPECT_TRUE(IoGetCurrentProcess() == PsInitialSystemProcess);
+  KeUnstackDetachProcess(&inner);
+  KeUnstackDetachProcess(&outer);
+  NT_EXPECT_TRUE(IoGetCurrentProcess() == own);
+}
+
+NT_TEST(KeGenericDpc, RunsOnEveryProcessorWithABarrier) {
+  GenericState state = {};
+  KeGenericCallDpc(GenericRoutine, &state);
+  NT_EXPECT_EQ(state.mask, static_cast<LONG64>(KeQueryActiveProcessors()));
+  NT_EXPECT_EQ(state.last, 1);
+  NT_EXPECT_EQ(state.early, 0);
+}
+
+NT_TEST(KeProcessor, CachesCanBeInvalidated) {
+  NT_EXPECT_TRUE(KeInvalidateAllCaches());
 }
 
 NT_TEST(KeBugCheck, CallbackIsRegisteredOnce) {
