@@ -11,6 +11,7 @@
 #define FILE_COUNT 1000
 #define LINES_PER_FILE 100
 #define RIVAL_PATIENCE 200000 /* pauses; about 40 ms */
+#define FIGHT_SLICES 400      /* stalls of 50 us: the rival gets 20 ms to begin to spin */
 
 typedef struct _WORKSHOP {
     KSPIN_LOCK Lock;
@@ -51,6 +52,8 @@ static void ReporterThread(PVOID Context)
     /* Lets the collector come for the lock too, so that there is a fight to look at; on one processor it cannot. */
     for (ULONG Pause = 0; Pause < RIVAL_PATIENCE && Shop->Asked == Shop->Served; ++Pause)
         YieldProcessor();
+    for (ULONG Slice = 0; Slice < FIGHT_SLICES && Shop->Asked != Shop->Served; ++Slice)
+        KeStallExecutionProcessor(50);
     for (ULONG Number = 0; Number < FILE_COUNT; ++Number)
         WriteReport(Shop, Number);
     KeReleaseSpinLock(&Shop->Lock, OldIrql);
