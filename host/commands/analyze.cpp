@@ -134,6 +134,7 @@ void PrintBlame(Context& context, const Analysis& a) {
     Key(context, "FAULTING_SOURCE_LINE", line->file);
     Key(context, "FAULTING_SOURCE_LINE_NUMBER", std::to_string(line->line));
   }
+  if (context.session.target().is_live() && !HasBugcheck(context)) return;  // nothing failed, as far as known
   const auto symbol = symbols.At(address);
   Key(context, "FAILURE_BUCKET_ID",
       BucketPrefix(a) + (symbol && symbol->module == module ? symbol->FullName() : name));

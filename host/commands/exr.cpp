@@ -3,6 +3,7 @@
 
 #include "commands/bugcheck_info.h"
 #include "commands/command.h"
+#include "commands/system_lines.h"
 #include "commands/text.h"
 
 namespace commands {
@@ -11,6 +12,9 @@ namespace {
 
 base::Result<void> Run(Context& context, const Call& call) {
   kdump::ExceptionRecord64 record = context.session.header().Exception;
+  const bool from_header = call.arguments.empty() || call.arguments == "-1";
+  if (from_header && context.session.target().is_live() && !HasBugcheck(context))
+    return base::Fail("the machine runs: it has stopped with no exception");
   if (!call.arguments.empty() && call.arguments != "-1") {
     const uint64_t address = TRY(AddressOr(context, call.arguments, 0));
     const auto read = context.session.memory().Get<kdump::ExceptionRecord64>(address);

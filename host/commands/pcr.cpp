@@ -30,6 +30,7 @@ base::Result<void> Run(Context& context, const Call& call) {
   show("ReadySummary", "ReadySummary");
   show("ContextSwitches", "KeContextSwitches");
   show("InterruptCount", "InterruptCount");
+  if (context.session.target().is_live()) return {};  // saved only when the machine stops
   for (const char* name : {"Cr0", "Cr2", "Cr3", "Cr4", "Cr8"}) {
     show(name, (std::string("ProcessorState.SpecialRegisters.") + name).c_str());
   }

@@ -103,6 +103,10 @@ std::string ValueText(const debug::Object& object) {
       return fmt::format("[{}]  \"", info.count) +
              object.memory().ReadCString(object.address(), std::min<uint64_t>(info.count, 256)) + "\"";
     }
+    if (element.info().kind == TypeKind::kChar && element.info().size == 2) {
+      auto text = object.memory().ReadUtf16(object.address(), std::min<uint64_t>(info.count, 1024) * 2);
+      if (text) return fmt::format("[{}]  \"{}\"", info.count, text->substr(0, text->find('\0')));
+    }
     return TypeText(object.type());
   }
   const auto value = object.U64();

@@ -251,6 +251,9 @@ TEST_F(DebugTest, SymbolStoreLayout) {
   const auto found = path.Find("debug_sample.pdb", view.id);
   ASSERT_TRUE(found) << found.error().message;
   EXPECT_EQ(found->path, (store / "debug_sample.pdb").string());
+  const SymbolPath behind_cache =
+      *SymbolPath::Parse("srv*" + machine_.folder() + "/cache*" + machine_.folder() + "/store");
+  EXPECT_TRUE(behind_cache.Find("debug_sample.pdb", view.id));
   EXPECT_FALSE(path.Find("../debug_sample.pdb", view.id));
   EXPECT_FALSE(SymbolPath::Parse("ftp*x"));
 }

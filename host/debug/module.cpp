@@ -126,17 +126,23 @@ base::Result<SymbolPath> SymbolPath::Parse(std::string_view text) {
     if (kind != "srv" && kind != "symsrv")
       return base::Fail("symbol path: '" + part + "' is neither a folder nor srv*...");
     Element element;
+    std::vector<std::string> further_stores;
     for (size_t i = 1; i < fields.size(); ++i) {
       if (IsUrl(fields[i])) {
         element.kind = Element::Kind::kServer;
         element.url = fields[i];
-      } else if (element.folder.empty() && fields[i] != "symsrv.dll") {
+      } else if (fields[i].empty() || fields[i] == "symsrv.dll") {
+        continue;
+      } else if (element.folder.empty()) {
         element.folder = fields[i];
+      } else {
+        further_stores.push_back(fields[i]);  // srv*CACHE*STORE: the store is read where it is
       }
     }
     if (element.url.empty() && element.folder.empty())
       return base::Fail("symbol path: '" + part + "' names no store");
     path.elements_.push_back(element);
+    for (std::string& store : further_stores) path.AddFolder(std::move(store));
   }
   return path;
 }
