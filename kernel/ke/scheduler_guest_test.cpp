@@ -74,6 +74,31 @@ VOID NTAPI GenericRoutine(PKDPC, PVOID context, PVOID argument1, PVOID argument2
   KeSignalCallDpcDone(argument1);
 }
 
+struct XmmState {
+  ULONG64 pattern;
+  volatile LONG* wrong;
+};
+
+// Keeps a pattern in volatile and nonvolatile registers while interrupts and other threads come and go.
+VOID NTAPI HoldXmm(PVOID context) {
+  auto* state = static_cast<XmmState*>(context);
+  for (int round = 0; round < 40; ++round) {
+    ULONG64 out[4];
+    ULONG64 count = 2'000'000;
+    __asm__ volatile(
+        "movq %[in], %%xmm0\n\tmovq %[in], %%xmm5\n\tmovq %[in], %%xmm6\n\tmovq %[in], %%xmm15\n"
+        "1:\n\tdecq %[count]\n\tjnz 1b\n\t"
+        "movq %%xmm0, %[a]\n\tmovq %%xmm5, %[b]\n\tmovq %%xmm6, %[c]\n\tmovq %%xmm15, %[d]"
+        : [a] "=&r"(out[0]), [b] "=&r"(out[1]), [c] "=&r"(out[2]), [d] "=&r"(out[3]), [count] "+r"(count)
+        : [in] "r"(state->pattern)
+        : "xmm0", "xmm5", "xmm6", "xmm15", "cc");
+    for (ULONG64 value : out) {
+      if (value != state->pattern) InterlockedIncrement(state->wrong);
+    }
+    if (round % 8 == 0) Sleep(1);
+  }
+}
+
 VOID NTAPI Spin(PVOID context) {
   while (*static_cast<volatile LONG*>(context) == 0) {
   }
@@ -169,6 +194,17 @@ NT_TEST(KeThread, HigherPriorityIsNotStarvedBySpinners) {
     ObDereferenceObject(spinners[i]);
   }
   KeSetPriorityThread(KeGetCurrentThread(), before);
+}
+
+NT_TEST(KeThread, FloatingRegistersBelongToTheThread) {
+  volatile LONG wrong = 0;
+  XmmState states[3] = {
+      {0x1111111111111111, &wrong}, {0x2222222222222222, &wrong}, {0x3333333333333333, &wrong}};
+  {
+    Thread first(HoldXmm, &states[0]), second(HoldXmm, &states[1]), third(HoldXmm, &states[2]);
+    NT_EXPECT_TRUE(first.started() && second.started() && third.started());
+  }
+  NT_EXPECT_EQ(wrong, 0);
 }
 
 NT_TEST(KeProcessor, NumbersAndIndexesAgree) {
