@@ -5,13 +5,15 @@ the dump, in the way they check it (public behaviour of their releases of 2024-2
 (type 5) dump. Not met, and therefore not checked: MemProcFS wants more than ten processes, smss.exe with a PEB among them;
 this machine runs Idle and System only.
 """
+import json
 import struct
+import subprocess
 import sys
 import unittest
 import pathlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
-from harness import GUEST, EXIT_BUGCHECK, Sandbox, skip  # noqa: E402
+from harness import GUEST, EXIT_BUGCHECK, PROGRAM, Sandbox, skip  # noqa: E402
 
 PAGE = 4096
 SELF_MAP_INDEX = 0x1ED
@@ -93,6 +95,34 @@ def sections(dump, base):
     optional = struct.unpack("<H", dump.read(header + 20, 2))[0]
     table = dump.read(header + 24 + optional, 40 * count)
     return [table[40 * i:40 * i + 8].rstrip(b"\0") for i in range(count)]
+
+
+class SymbolsForVolatility(unittest.TestCase):
+    """What `bugcheck symbols --isf` must say of our kernel for windows.info, pslist, modules and threads."""
+
+    def test_isf(self):
+        output = subprocess.run([PROGRAM, "symbols", "--isf", GUEST / "ntkrnlmp.pdb"], capture_output=True, check=True).stdout
+        isf = json.loads(output)
+        self.assertEqual(isf["metadata"]["windows"]["pdb"]["database"], "ntkrnlmp.pdb")
+        for name in ("PsActiveProcessHead", "PsLoadedModuleList", "KdDebuggerDataBlock", "KdVersionBlock",
+                     "KeNumberProcessors", "NtBuildLab"):
+            self.assertGreater(isf["symbols"][name]["address"], 0, name)
+        # Made into objects by these names.
+        for name in ("pointer", "unsigned int", "unsigned long long", "unsigned short", "char"):
+            self.assertIn(name, isf["base_types"])
+        # Given behaviour by name when the table is loaded: one that is missing makes it refuse the table.
+        for name in ("_ETHREAD", "_KTHREAD", "_LIST_ENTRY", "_EPROCESS", "_UNICODE_STRING", "_EX_FAST_REF", "_TOKEN",
+                     "_OBJECT_HEADER", "_FILE_OBJECT", "_DEVICE_OBJECT", "_CM_KEY_BODY", "_CMHIVE", "_CM_KEY_NODE",
+                     "_CM_KEY_VALUE", "_HMAP_ENTRY", "_MMVAD_SHORT", "_MMVAD", "_KSYSTEM_TIME", "_KMUTANT",
+                     "_DRIVER_OBJECT", "_OBJECT_SYMBOLIC_LINK", "_CONTROL_AREA", "_SHARED_CACHE_MAP", "_VACB",
+                     "_POOL_TRACKER_BIG_PAGES", "_IMAGE_DOS_HEADER", "_KTIMER"):
+            self.assertIn(name, isf["user_types"])
+        types = isf["user_types"]
+        shared = types["_KUSER_SHARED_DATA"]["fields"]
+        self.assertEqual([shared[f]["offset"] for f in ("SystemTime", "NtSystemRoot", "NtProductType", "NtMajorVersion")],
+                         [0x14, 0x30, 0x264, 0x26C])
+        self.assertEqual(types["_DBGKD_GET_VERSION64"]["fields"]["MachineType"]["offset"], 8)
+        self.assertIn("InLoadOrderLinks", types["_KLDR_DATA_TABLE_ENTRY"]["fields"])
 
 
 class Needs:
