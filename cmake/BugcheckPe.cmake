@@ -66,7 +66,7 @@ function(bugcheck_compile_pe OUT_VAR NAME)
     endforeach()
     list(APPEND flags ${A_OPTIONS} -isystem ${BUGCHECK_OVERLAY_INCLUDE}
          -isystem ${BUGCHECK_MINGW_INCLUDE} -isystem ${BUGCHECK_MINGW_INCLUDE}/ddk
-         -fdebug-compilation-dir=. -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+         -fdebug-compilation-dir=. ${BUGCHECK_PE_PATH_OPTIONS})
     file(MAKE_DIRECTORY ${directory})
     # An entry for a compilation database, for the linter (clang's own -MJ would defeat a compiler cache).
     string(REPLACE "\"" "\\\"" quoted "${flags}")
