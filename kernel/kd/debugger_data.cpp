@@ -6,6 +6,7 @@
 extern "C" {
 alignas(16) UCHAR KdDebuggerDataBlock[0x380] = {};
 alignas(16) DBGKD_GET_VERSION64 KdVersionBlock = {};
+ULONG CmNtCSDVersion;  // no service pack; other tools read it through KDBG
 CHAR NtBuildLab[] = "22621.1.bugcheck.amd64fre";
 extern ULONG_PTR KiBugCheckData[5];
 }
@@ -112,6 +113,7 @@ void UpdateDebuggerData() {
   Set16(0x36, 1);  // PAE
   SetAddress(0x88, KiBugCheckData);
   SetAddress(0x208, NtBuildLab);
+  SetAddress(0x268, &CmNtCSDVersion);
   SetAddress(0x218, KiProcessorBlock);
   Set64(0x138, PAGE_SIZE);
   SetAddress(0x2D8, &KeLoaderBlock);

@@ -167,6 +167,9 @@ class Needs:
         self.assertEqual(self.dump.read(block + 0x10, 4), b"KDBG")
         base = self.dump.read_u64(block + 0x18)
         self.assertEqual(self.dump.read(base, 2), b"MZ")
+        # windows.info follows both without asking whether they are there: NtBuildLab and CmNtCSDVersion.
+        for offset in (0x208, 0x268):
+            self.assertIsNotNone(self.dump.read(self.dump.read_u64(block + offset), 4), hex(offset))
 
     def test_kernel_names_its_symbols(self):
         base = self.dump.read_u64(self.dump.u64(0x80) + 0x18)
