@@ -12,7 +12,8 @@
 namespace base {
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Not blocking: a named pipe is refused below, not waited for.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return FailErrno(path, errno);
   return FromFd(fd.get(), Access::kReadOnly, path);
 }
