@@ -5,7 +5,7 @@
 #include "nt/ntos.h"
 #undef _KUSER_SHARED_DATA
 
-struct _KUSER_SHARED_DATA {
+struct _KUSER_SHARED_DATA {  // NOLINT(readability-identifier-naming): NT's name
   ULONG TickCountLowDeprecated;
   ULONG TickCountMultiplier;
   KSYSTEM_TIME InterruptTime;
