@@ -58,6 +58,26 @@ void RunPiped(Interpreter& interpreter) {
   }
 }
 
+volatile std::sig_atomic_t g_interrupted = 0;
+
+// Ctrl-C at the prompt drops the line that was being typed; while a command runs it ends the debugger.
+int DropLineWhenInterrupted() {
+  if (g_interrupted == 0) return 0;
+  g_interrupted = 0;
+  rl_replace_line("", 0);
+  rl_crlf();
+  rl_on_new_line();
+  rl_redisplay();
+  return 0;
+}
+
+char* ReadLine(const std::string& prompt) {
+  const auto previous = std::signal(SIGINT, [](int) { g_interrupted = 1; });
+  char* line = readline(prompt.c_str());
+  std::signal(SIGINT, previous);
+  return line;
+}
+
 }  // namespace
 
 void RunPrompt(Interpreter& interpreter) {
@@ -66,11 +86,12 @@ void RunPrompt(Interpreter& interpreter) {
   rl_readline_name = "bugcheck";
   rl_attempted_completion_function = CompleteWord;
   rl_completer_word_break_characters = " \t\n\"';()+-*/@";
+  rl_signal_event_hook = DropLineWhenInterrupted;
   using_history();
   const std::string history = HistoryFile();
   if (!history.empty()) read_history(history.c_str());
   for (;;) {
-    char* line = readline(interpreter.Prompt().c_str());
+    char* line = ReadLine(interpreter.Prompt());
     if (line == nullptr) {
       Print("\n");
       break;
