@@ -45,6 +45,7 @@ constexpr USHORT kNoInterrupt = 1;
 // How long a reply is looked for by spinning; longer costs more processor time than it saves. How long a wait
 // for the interrupt lasts before the next look all the same, and when the host counts as gone.
 constexpr LONGLONG kSpinMicroseconds = 40;
+constexpr int kLooksPerPause = 4000;          // a pause takes the emulator's lock, which the reply needs too
 constexpr LONGLONG kLookAgain = -20 * 10000;  // 20 ms, relative
 constexpr LONGLONG kGiveUpMicroseconds = 60000000;
 
@@ -357,7 +358,7 @@ NTSTATUS Transport::WaitFor(USHORT slot) {
   LARGE_INTEGER frequency;
   const LONGLONG start = KeQueryPerformanceCounter(&frequency).QuadPart;
   for (;;) {
-    for (int looks = 0; looks < 500; ++looks) {
+    for (int looks = 0; looks < kLooksPerPause; ++looks) {
       if (last_used_ != shared_->used.index) Reap();
       if (!busy_[slot]) return STATUS_SUCCESS;
     }
