@@ -149,7 +149,7 @@ void FindDriverInParameters(Context& context, Analysis& a) {
 // How much a thread tells about a hang: a driver's code in it, and what it does there; 0 = nothing.
 int HangWeight(Context& context, const Analysis& a, const nt::Thread& thread) {
   if (thread.is_idle || thread.state == nt::ThreadState::kTerminated) return 0;
-  const auto stack = FullStack(context.session, thread.address);
+  const auto stack = context.session.ThreadStack(thread.address);
   if (!stack) return 0;
   const bool driver = std::any_of(stack->frames.begin(), stack->frames.end(), [&](const debug::Frame& frame) {
     const debug::Module* module = context.session.symbols().ModuleAt(frame.ip);
@@ -183,7 +183,7 @@ void ChooseHangThread(Context& context, Analysis& a) {
   } else {
     a.irql.reset();
   }
-  if (auto stack = FullStack(context.session, a.thread->address)) a.stack = std::move(*stack);
+  if (auto stack = context.session.ThreadStack(a.thread->address)) a.stack = std::move(*stack);
 }
 
 bool LooksLikeHang(Context& context, const Analysis& a) {
@@ -207,7 +207,7 @@ base::Result<Analysis> Analyze(Context& context) {
     a.thread = *thread;
     a.process_name = ProcessNameOf(context.kernel, *thread);
   }
-  if (auto stack = FullStack(context.session, processor.current_thread)) a.stack = std::move(*stack);
+  if (auto stack = context.session.ThreadStack(processor.current_thread)) a.stack = std::move(*stack);
   a.locks = nt::LockTrace(context.kernel);
   a.is_hang = LooksLikeHang(context, a);
   if (a.is_hang && a.code != 0xE2) ChooseHangThread(context, a);

@@ -72,7 +72,7 @@ void AddSpinningStacks(Context& context, const Analysis& a, std::vector<std::str
     const bool told = std::any_of(a.locks.begin(), a.locks.end(), [&](const nt::LockTraceEntry& entry) {
       return entry.spinning && entry.thread == processor->current_thread;
     });
-    const auto stack = FullStack(context.session, processor->current_thread);
+    const auto stack = context.session.ThreadStack(processor->current_thread);
     if (told || !stack || stack->frames.empty()) continue;
     const std::string function = SymbolOf(symbols, stack->frames[0]).function;
     const bool spins = nt::IsSpinWait(function);
@@ -235,7 +235,7 @@ void AddDriverThreads(Context& context, std::vector<std::string>& words) {
   for (const nt::Process& process : context.kernel.Processes()) {
     for (const nt::Thread& thread : process.threads) {
       if (thread.is_idle || thread.state == nt::ThreadState::kTerminated || told >= kMaxTold) continue;
-      const auto stack = FullStack(context.session, thread.address);
+      const auto stack = context.session.ThreadStack(thread.address);
       if (!stack) continue;
       const auto frame = std::find_if(stack->frames.begin(), stack->frames.end(), [&](const debug::Frame& f) {
         const debug::Module* module = context.session.symbols().ModuleAt(f.ip);

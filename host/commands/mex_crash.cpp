@@ -34,7 +34,7 @@ base::Result<void> Run(Context& context, const Call& call) {
   out.Blank();
   Section(out, "Crashing Stack");
   const auto processor = TRY(context.session.GetProcessor(context.session.crash_processor()));
-  PrintMexStack(out, context.session.symbols(), TRY(FullStack(context.session, processor.current_thread)));
+  PrintMexStack(out, context.session.symbols(), TRY(context.session.ThreadStack(processor.current_thread)));
   return {};
 }
 

@@ -94,7 +94,7 @@ base::Result<void> Run(Context& context, const Call& call) {
                      Hex16(thread.initial_stack));
   }
   context.out.Blank();
-  const debug::StackTrace stack = TRY(FullStack(context.session, address));
+  const debug::StackTrace stack = TRY(context.session.ThreadStack(address));
   PrintMexStack(context.out, context.session.symbols(), stack);
   return {};
 }

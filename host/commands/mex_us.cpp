@@ -32,7 +32,7 @@ struct Stacks {
 void AddThread(Context& context, const Options& options, const nt::Thread& thread, Stacks& stacks) {
   ++stacks.total;
   if (!options.filter.Accepts(context.kernel, thread)) return;
-  const auto stack = FullStack(context.session, thread.address);
+  const auto stack = context.session.ThreadStack(thread.address);
   Group group;
   std::string key;
   bool matches = options.text.empty();

@@ -31,26 +31,6 @@ std::string FrameSource(const debug::Symbols& symbols, const debug::Frame& frame
   return line ? fmt::format("{} @ {}", line->file, line->line) : "";
 }
 
-base::Result<debug::StackTrace> FullStack(debug::Session& session, uint64_t thread) {
-  const auto processor = session.RunningOn(thread);
-  if (!processor || *processor != session.crash_processor()) return session.ThreadStack(thread);
-  // The header's context is where it happened; the PRCB's, where there is one, is KeBugCheckEx's.
-  const auto prcb = session.GetProcessor(*processor);
-  const auto state = prcb ? session.symbols().ObjectAt("nt!_KPRCB", prcb->prcb)
-                          : base::Result<debug::Object>(tl::unexpected(prcb.error()));
-  const auto context = state ? state->At("ProcessorState.ContextFrame") : state;
-  if (context) {
-    if (const auto registers = session.ContextRegisters(context->address())) {
-      debug::StackTrace full = session.unwinder().Walk(*registers);
-      const bool crash = std::any_of(full.frames.begin(), full.frames.end(), [&](const debug::Frame& frame) {
-        return SymbolOf(session.symbols(), frame).function == "KeBugCheckEx";
-      });
-      if (crash) return full;
-    }
-  }
-  return session.ThreadStack(thread);
-}
-
 void PrintMexStack(Output& out, const debug::Symbols& symbols, const debug::StackTrace& stack) {
   std::vector<std::string> names, sources;
   size_t name_width = 9;

@@ -22,10 +22,6 @@ struct FrameSymbol {
 };
 FrameSymbol SymbolOf(const debug::Symbols& symbols, const debug::Frame& frame);
 
-// A thread's stack in full, as the crash left it: for the thread that crashed from KeBugCheckEx on where the
-// PRCB has that context, else from where it runs or waits.
-base::Result<debug::StackTrace> FullStack(debug::Session& session, uint64_t thread);
-
 // MEX's layout: "# Child-SP Return Call Site [Source]".
 void PrintMexStack(Output& out, const debug::Symbols& symbols, const debug::StackTrace& stack);
 

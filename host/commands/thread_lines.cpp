@@ -60,7 +60,7 @@ void PrintThread(Context& context, const nt::Thread& thread, bool stack, const s
   out.Line("{}Priority {}  BasePriority {}  PriorityDecrement {}", indent, thread.priority,
            thread.base_priority, thread.priority_decrement);
   if (stack) {
-    if (const auto frames = FullStack(context.session, thread.address)) {
+    if (const auto frames = context.session.ThreadStack(thread.address)) {
       out.Line("{}Child-SP          RetAddr           Call Site", indent);
       for (const debug::Frame& frame : frames->frames) {
         out.Line("{}{} {} {}", indent, debug::FormatAddress(frame.child_sp),

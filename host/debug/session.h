@@ -69,7 +69,8 @@ class Session {
   // ---- Processors ----
   uint32_t processor_count() const;
   base::Result<Processor> GetProcessor(uint32_t number) const;
-  // As saved when the processor was frozen or crashed; processor that crashed: the header's context.
+  // As saved when the processor was frozen or crashed; of the one that crashed, the header's context where
+  // none was saved.
   base::Result<Registers> ProcessorRegisters(uint32_t number) const;
   // The processor that brought the machine down (0 when that is not known).
   uint32_t crash_processor() const { return crash_processor_; }

@@ -82,8 +82,13 @@ base::Result<Registers> Session::ProcessorRegisters(uint32_t number) const {
   if (target_->is_live()) {
     return base::Fail("processor " + std::to_string(number) + " is running: its registers are not known");
   }
-  if (number == crash_processor_ && header().Context.Rip != 0) return FromContext(header().Context);
-  return SavedProcessorRegisters(number);
+  // As WinDbg: the processor that crashed stands in nt!KeBugCheckEx; the dump's header says where it came
+  // from.
+  auto saved = SavedProcessorRegisters(number);
+  if (!saved && number == crash_processor_ && header().Context.Rip != 0) {
+    return FromContext(header().Context);
+  }
+  return saved;
 }
 
 uint32_t Session::FindCrashProcessor() const {

@@ -105,6 +105,9 @@ FUNCTION KeBugCheckEx
   mov rcx, gs:[PCR_CURRENT_PRCB]
   add rcx, PCR_CONTEXT_FRAME - 0x180
   call KiCaptureContext
+  mov rcx, gs:[PCR_CURRENT_PRCB]
+  mov rax, [rsp + 0x40]
+  mov [rcx + PCR_CONTEXT_FRAME - 0x180 + CX_RAX + 0x08], rax
 1:
   mov rax, [rsp + 0x60]
   mov [rsp + 0x20], rax
