@@ -48,7 +48,9 @@ void MachineArguments::AddTo(CLI::App& app) {
   app.add_option("--accel", accelerator, "auto (measured once per boot of the host), tcg, kvm or icount");
   app.add_option("--kernel", kernel, "another kernel image than ours");
   app.add_option("--boot-options", boot_options, "options for the kernel: name=value name=value");
-  app.add_option("--verifier", verifier, "Driver Verifier: standard, a number, or names joined by commas");
+  app.add_option(
+      "--verifier", verifier,
+      "Driver Verifier: standard, a number, or names joined by commas (refused: this kernel has none yet)");
   app.add_option("--build", build_number, "the build number that RtlGetVersion reports (default 22621)");
 }
 

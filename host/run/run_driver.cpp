@@ -180,7 +180,7 @@ bool Runner::CreateService() {
     if (!reply) return GiveUp("the verifier was set up");
     if (!Succeeded(reply->status)) {
       return Fail(Outcome::kInternalError,
-                  "cannot turn on the verifier: the kernel says " + StatusText(reply->status));
+                  "cannot turn on Driver Verifier: this kernel has none (" + StatusText(reply->status) + ")");
     }
   }
   progress_.Stage(fmt::format("sc create {0}, sc start {0}", ServiceName()));

@@ -121,7 +121,9 @@ std::string ReportText(const RunOptions& options, const RunResult& result) {
     text += fmt::format("left behind: {}\n", Clean(finding));
   for (const std::string& name : result.missing_imports)
     text += fmt::format("missing import: {}\n", Clean(name));
-  for (const ThreadFact& thread : result.threads) {
+  // The notes, where the dump could be read, say the same and where the threads are.
+  const bool plain = result.thread_notes.empty();
+  for (const ThreadFact& thread : plain ? result.threads : std::vector<ThreadFact>{}) {
     const bool waits = thread.state == 5;
     text += fmt::format("thread {}: {}{}{}\n", Address(thread.thread), ThreadStateName(thread.state),
                         waits ? ", " : "", waits ? WaitReasonName(thread.wait_reason) : "");
