@@ -14,6 +14,8 @@ import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 
+GUEST_TARGET = "--target=x86_64-pc-windows-msvc"
+
 
 def tracked(*patterns):
     out = subprocess.run(["git", "-C", str(SOURCE), "ls-files", *patterns], capture_output=True, text=True, check=True)
@@ -115,16 +117,22 @@ def check_tidy(build):
 
 
 def check_headers(build):
-    """Each header compiles alone, included twice, with the flags of a source of the same folder."""
-    table = commands(build)
+    """Each header compiles alone, included twice, with the flags of a source of the same folder: of its own one, else of
+    its module, the flags of the side (guest or host) that the module is for before those of its tests."""
     by_folder = {}
-    for source, arguments in table.items():
+
+    def foreign(item):
+        return (GUEST_TARGET in item[1]) == item[0].startswith(str(SOURCE / "host"))
+
+    for source, arguments in sorted(commands(build).items(), key=foreign):
         if source.endswith(".cpp") and source.startswith(str(SOURCE)):
-            by_folder.setdefault(pathlib.Path(source).relative_to(SOURCE).parts[:2], arguments)
+            parts = pathlib.Path(source).relative_to(SOURCE).parts
+            by_folder.setdefault(parts[:-1], arguments)
+            by_folder.setdefault(parts[:2], arguments)
 
     def one(name):
         parts = pathlib.Path(name).parts
-        candidates = [by_folder[key] for key in by_folder if key == parts[:2]] or \
+        candidates = [by_folder[key] for key in (parts[:-1], parts[:2]) if key in by_folder] or \
                      [by_folder[key] for key in by_folder if key[0] == parts[0]]
         if not candidates:
             return ""
