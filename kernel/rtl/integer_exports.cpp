@@ -93,7 +93,7 @@ Ch* PutNumber(ULONGLONG value, bool negative, Ch* buffer, size_t size, int base,
   const int count =
       Digits(value, static_cast<unsigned>(base), "0123456789abcdefghijklmnopqrstuvwxyz", digits);
   *error = 34;
-  if (static_cast<size_t>(count + negative + 1) > size) return buffer;
+  if (static_cast<size_t>(count) + negative + 1 > size) return buffer;
   Ch* at = buffer;
   if (negative) *at++ = '-';
   for (int i = count; i > 0; --i) *at++ = static_cast<Ch>(digits[i - 1]);

@@ -15,7 +15,6 @@ using symbols::Enumerator;
 using symbols::kNoType;
 using symbols::Member;
 using symbols::Symbol;
-using symbols::SymbolKind;
 using symbols::Type;
 using symbols::TypeId;
 using symbols::TypeKind;

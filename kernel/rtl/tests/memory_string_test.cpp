@@ -25,8 +25,9 @@ TEST(RtlMemory, MoveOverlappingBothWays) {
     std::string text(160, ' ');
     for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>('!' + i % 90);
     std::string expected = text;
-    expected.replace(static_cast<size_t>(50 + shift), 60, text.substr(50, 60));
-    memmove(&text[static_cast<size_t>(50 + shift)], &text[50], 60);
+    const int target = 50 + shift;
+    expected.replace(static_cast<size_t>(target), 60, text.substr(50, 60));
+    memmove(&text[static_cast<size_t>(target)], &text[50], 60);
     ASSERT_EQ(text, expected) << shift;
   }
 }
