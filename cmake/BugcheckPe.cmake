@@ -3,8 +3,9 @@
 # and guest code live in one build graph. The flags and their reasons: docs/hacking.md.
 #
 #   bugcheck_add_driver(NAME SOURCES a.c b.cpp [INCLUDES dir...] [DEFINES X=1...] [OPTIONS flag...] [LINK_OPTIONS flag...]
-#                       [LIBRARIES file.lib...])
+#                       [LIBRARIES file.lib...] [MINGW_HEADERS_ONLY])
 #
+# (MINGW_HEADERS_ONLY: without our overlay, for sources that shall build for a real Windows as they are)
 # makes the target NAME: ${BUGCHECK_GUEST_DIR}/NAME.sys and NAME.pdb beside it, bound to ntoskrnl.exe through
 # BUGCHECK_DRIVER_LIB, which has every name that a Windows kernel exports (data/nt_exports.tsv), so a driver links before our
 # kernel has them all. Names of our kernel alone need LIBRARIES ${BUGCHECK_NTOSKRNL_LIB} as well.
@@ -43,7 +44,11 @@ set(BUGCHECK_PE_LINK_OPTIONS
 
 # Internal: compiles SOURCES for the guest; the objects' paths go to OUT_VAR.
 function(bugcheck_compile_pe OUT_VAR NAME)
-  cmake_parse_arguments(A "" "" "SOURCES;INCLUDES;DEFINES;OPTIONS;DEPENDS" ${ARGN})
+  cmake_parse_arguments(A "MINGW_HEADERS_ONLY" "" "SOURCES;INCLUDES;DEFINES;OPTIONS;DEPENDS" ${ARGN})
+  set(overlay -isystem ${BUGCHECK_OVERLAY_INCLUDE})
+  if(A_MINGW_HEADERS_ONLY)
+    set(overlay "")
+  endif()
   set(objects "")
   foreach(source IN LISTS A_SOURCES)
     cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE OUTPUT_VARIABLE path)
@@ -64,8 +69,7 @@ function(bugcheck_compile_pe OUT_VAR NAME)
     foreach(include IN LISTS A_INCLUDES)
       list(APPEND flags -I${include})
     endforeach()
-    list(APPEND flags ${A_OPTIONS} -isystem ${BUGCHECK_OVERLAY_INCLUDE}
-         -isystem ${BUGCHECK_MINGW_INCLUDE} -isystem ${BUGCHECK_MINGW_INCLUDE}/ddk
+    list(APPEND flags ${A_OPTIONS} ${overlay} -isystem ${BUGCHECK_MINGW_INCLUDE} -isystem ${BUGCHECK_MINGW_INCLUDE}/ddk
          -fdebug-compilation-dir=. ${BUGCHECK_PE_PATH_OPTIONS})
     file(MAKE_DIRECTORY ${directory})
     # An entry for a compilation database, for the linter (clang's own -MJ would defeat a compiler cache).
@@ -100,11 +104,15 @@ function(bugcheck_link_pe TARGET IMAGE)
 endfunction()
 
 function(bugcheck_add_driver NAME)
-  cmake_parse_arguments(A "" "" "SOURCES;INCLUDES;DEFINES;OPTIONS;LINK_OPTIONS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(A "MINGW_HEADERS_ONLY" "" "SOURCES;INCLUDES;DEFINES;OPTIONS;LINK_OPTIONS;LIBRARIES" ${ARGN})
   if(NOT A_SOURCES)
     message(FATAL_ERROR "bugcheck_add_driver(${NAME}): SOURCES is empty")
   endif()
-  bugcheck_compile_pe(objects ${NAME} SOURCES ${A_SOURCES} INCLUDES ${A_INCLUDES} DEFINES ${A_DEFINES} OPTIONS ${A_OPTIONS})
+  set(headers "")
+  if(A_MINGW_HEADERS_ONLY)
+    set(headers MINGW_HEADERS_ONLY)
+  endif()
+  bugcheck_compile_pe(objects ${NAME} ${headers} SOURCES ${A_SOURCES} INCLUDES ${A_INCLUDES} DEFINES ${A_DEFINES} OPTIONS ${A_OPTIONS})
   bugcheck_link_pe(${NAME} ${NAME}.sys PDB ${NAME}.pdb ENTRY DriverEntry OBJECTS ${objects}
                    LIBRARIES ${BUGCHECK_DRIVER_LIB} ${A_LIBRARIES} LINK_OPTIONS ${A_LINK_OPTIONS})
   if(TARGET bugcheck_driver_lib)

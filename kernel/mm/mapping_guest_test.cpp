@@ -2,8 +2,6 @@
 // real NT.
 #include "nt_test.h"
 
-extern "C" NTKERNELAPI PVOID NTAPI MmMapIoSpaceEx(PHYSICAL_ADDRESS, SIZE_T, ULONG);
-
 namespace {
 
 constexpr ULONG kTag = 'tsTM';

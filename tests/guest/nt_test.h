@@ -11,7 +11,11 @@
 // when a test failed or left the IRQL raised.
 #pragma once
 
+#ifdef NT_TEST_WITH_OVERLAY
 #include <ntifs.h>
+#else
+#include "ddi.h"
+#endif
 
 namespace nt_test {
 
@@ -20,6 +24,8 @@ struct Case {
   const char* name;
   void (*run)();
 };
+
+extern ULONG64 case_start;  // interrupt time at which the running test began
 
 // Marks the running test as failed and prints where and what; any IRQL.
 void Fail(const char* file, int line, const char* expression, unsigned long long actual,

@@ -11,6 +11,7 @@ volatile LONG failures_of_case;
 
 void RunCase(const nt_test::Case& test, ULONG* passed, ULONG* failed) {
   failures_of_case = 0;
+  nt_test::case_start = KeQueryInterruptTime();
   test.run();
   const KIRQL irql = KeGetCurrentIrql();
   if (irql != PASSIVE_LEVEL) {
@@ -23,6 +24,8 @@ void RunCase(const nt_test::Case& test, ULONG* passed, ULONG* failed) {
 }
 
 }  // namespace
+
+ULONG64 nt_test::case_start;
 
 void nt_test::Fail(const char* file, int line, const char* expression, unsigned long long actual,
                    unsigned long long expected) {

@@ -12,18 +12,22 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
 import harness  # noqa: E402
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cpus", default="2")
-    parser.add_argument("driver")
-    options = parser.parse_args()
-    if not pathlib.Path(options.driver).exists():
-        sys.exit(f"{options.driver} has not been built")
+def run(driver, cpus, files=None, timeout=60):
+    """One boot with these files (name: text) in C:; exits with a message unless every test passed. timeout: seconds."""
+    if not pathlib.Path(driver).exists():
+        sys.exit(f"{driver} has not been built")
     sandbox = harness.Sandbox()
     try:
         log = sandbox.root / "console.log"
-        result = sandbox.run("run", "--cpus", options.cpus, "--timeout", "60s", "--console", log, "--dump",
-                             sandbox.root / "memory.dmp", options.driver, timeout=120)
+        drive_c = []
+        if files:
+            folder = sandbox.root / "C"
+            folder.mkdir()
+            for name, text in files.items():
+                (folder / name).write_text(text)
+            drive_c = ["--drive-c", folder]
+        result = sandbox.run("run", "--cpus", cpus, "--timeout", f"{timeout}s", "--console", log, "--dump",
+                             sandbox.root / "memory.dmp", *drive_c, driver, timeout=timeout + 60)
         console = log.read_text(errors="replace") if log.exists() else ""
         lines = [line[line.index("[test]"):] for line in console.splitlines() if "[test]" in line]
         print("\n".join(lines))
@@ -33,6 +37,14 @@ def main():
             sys.exit("the tests failed" if done else "the tests came to no end")
     finally:
         sandbox.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cpus", default="2")
+    parser.add_argument("driver")
+    options = parser.parse_args()
+    run(options.driver, options.cpus)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 // A system thread for a test, joined when it goes out of scope.
 #pragma once
 
-#include <ntifs.h>
+#include "ddi.h"
 
 namespace nt_test {
 

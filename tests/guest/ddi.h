@@ -1,0 +1,120 @@
+// What the guest tests include of the DDK: mingw-w64's <ntifs.h> as Debian ships it, nothing of the project's
+// overlay, and declarations of documented routines that those headers lack or declare wrongly. Source: the
+// WDK page of each name. A test binary built from this could run on Windows unchanged.
+#pragma once
+
+// mingw-w64 marks these variables dllimport, which adds a level: the WDK's PsThreadType is the import slot
+// itself.
+#define CmKeyObjectType DdiHidden_CmKeyObjectType
+#define ExEventObjectType DdiHidden_ExEventObjectType
+#define ExSemaphoreObjectType DdiHidden_ExSemaphoreObjectType
+#define IoFileObjectType DdiHidden_IoFileObjectType
+#define PsProcessType DdiHidden_PsProcessType
+#define PsThreadType DdiHidden_PsThreadType
+#define SeTokenObjectType DdiHidden_SeTokenObjectType
+#include <ntifs.h>
+#undef CmKeyObjectType
+#undef ExEventObjectType
+#undef ExSemaphoreObjectType
+#undef IoFileObjectType
+#undef PsProcessType
+#undef PsThreadType
+#undef SeTokenObjectType
+
+extern "C" {
+
+extern POBJECT_TYPE* CmKeyObjectType;
+extern POBJECT_TYPE* ExEventObjectType;
+extern POBJECT_TYPE* ExSemaphoreObjectType;
+extern POBJECT_TYPE* IoFileObjectType;
+extern POBJECT_TYPE* PsProcessType;
+extern POBJECT_TYPE* PsThreadType;
+extern POBJECT_TYPE* SeTokenObjectType;
+
+// ---- Pool ----
+typedef ULONG64 POOL_FLAGS;
+#define POOL_FLAG_USE_QUOTA 0x1ULL
+#define POOL_FLAG_UNINITIALIZED 0x2ULL
+#define POOL_FLAG_SESSION 0x4ULL
+#define POOL_FLAG_CACHE_ALIGNED 0x8ULL
+#define POOL_FLAG_RAISE_ON_FAILURE 0x20ULL
+#define POOL_FLAG_NON_PAGED 0x40ULL
+#define POOL_FLAG_NON_PAGED_EXECUTE 0x80ULL
+#define POOL_FLAG_PAGED 0x100ULL
+#define POOL_FLAG_SPECIAL_POOL 0x100000000ULL
+typedef enum _POOL_EXTENDED_PARAMETER_TYPE {
+  PoolExtendedParameterInvalidType = 0,
+  PoolExtendedParameterPriority,
+  PoolExtendedParameterSecurePool,
+  PoolExtendedParameterNumaNode,
+  PoolExtendedParameterMax
+} POOL_EXTENDED_PARAMETER_TYPE;
+typedef struct _POOL_EXTENDED_PARAMETER {
+  struct {
+    ULONG64 Type : 8;
+    ULONG64 Optional : 1;
+    ULONG64 Reserved : 55;
+  };
+  union {
+    ULONG64 Reserved2;
+    PVOID Reserved3;
+    EX_POOL_PRIORITY Priority;
+    PVOID SecurePoolParams;
+    ULONG PreferredNode;
+  };
+} POOL_EXTENDED_PARAMETER, *PPOOL_EXTENDED_PARAMETER;
+typedef const POOL_EXTENDED_PARAMETER* PCPOOL_EXTENDED_PARAMETER;
+PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
+PVOID NTAPI ExAllocatePool3(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag,
+                            PCPOOL_EXTENDED_PARAMETER ExtendedParameters, ULONG ExtendedParametersCount);
+VOID NTAPI ExFreePool2(PVOID P, ULONG Tag, PCPOOL_EXTENDED_PARAMETER ExtendedParameters,
+                       ULONG ExtendedParametersCount);
+
+// ---- Memory ----
+typedef struct _MM_COPY_ADDRESS {
+  union {
+    PVOID VirtualAddress;
+    PHYSICAL_ADDRESS PhysicalAddress;
+  };
+} MM_COPY_ADDRESS, *PMMCOPY_ADDRESS;
+#define MM_COPY_MEMORY_PHYSICAL 0x1
+#define MM_COPY_MEMORY_VIRTUAL 0x2
+NTSTATUS NTAPI MmCopyMemory(PVOID TargetAddress, MM_COPY_ADDRESS SourceAddress, SIZE_T NumberOfBytes,
+                            ULONG Flags, PSIZE_T NumberOfBytesTransferred);
+PVOID NTAPI MmMapIoSpaceEx(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, ULONG Protect);
+
+// ---- Spin locks ----
+typedef volatile LONG EX_SPIN_LOCK, *PEX_SPIN_LOCK;
+KIRQL NTAPI ExAcquireSpinLockShared(PEX_SPIN_LOCK SpinLock);
+VOID NTAPI ExAcquireSpinLockSharedAtDpcLevel(PEX_SPIN_LOCK SpinLock);
+VOID NTAPI ExReleaseSpinLockShared(PEX_SPIN_LOCK SpinLock, KIRQL OldIrql);
+VOID NTAPI ExReleaseSpinLockSharedFromDpcLevel(PEX_SPIN_LOCK SpinLock);
+KIRQL NTAPI ExAcquireSpinLockExclusive(PEX_SPIN_LOCK SpinLock);
+VOID NTAPI ExAcquireSpinLockExclusiveAtDpcLevel(PEX_SPIN_LOCK SpinLock);
+VOID NTAPI ExReleaseSpinLockExclusive(PEX_SPIN_LOCK SpinLock, KIRQL OldIrql);
+VOID NTAPI ExReleaseSpinLockExclusiveFromDpcLevel(PEX_SPIN_LOCK SpinLock);
+LOGICAL NTAPI ExTryConvertSharedSpinLockExclusive(PEX_SPIN_LOCK SpinLock);
+
+// ---- Push locks ----
+#ifndef EX_DEFAULT_PUSH_LOCK_FLAGS
+#define EX_DEFAULT_PUSH_LOCK_FLAGS 0
+#endif
+VOID FASTCALL ExAcquirePushLockExclusiveEx(PULONG_PTR PushLock, ULONG Flags);
+VOID FASTCALL ExAcquirePushLockSharedEx(PULONG_PTR PushLock, ULONG Flags);
+VOID FASTCALL ExReleasePushLockExclusiveEx(PULONG_PTR PushLock, ULONG Flags);
+VOID FASTCALL ExReleasePushLockSharedEx(PULONG_PTR PushLock, ULONG Flags);
+VOID FASTCALL ExReleasePushLockEx(PULONG_PTR PushLock, ULONG Flags);
+
+// ---- Time ----
+VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);
+ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp);
+ULONG64 NTAPI KeQueryUnbiasedInterruptTimePrecise(PULONG64 QpcTimeStamp);
+LOGICAL NTAPI KeShouldYieldProcessor(VOID);
+
+// ---- Registry ----
+#ifndef RTL_QUERY_REGISTRY_TYPECHECK
+#define RTL_QUERY_REGISTRY_TYPECHECK 0x00000100
+#define RTL_QUERY_REGISTRY_TYPECHECK_SHIFT 24
+#endif
+
+}  // extern "C"
