@@ -47,6 +47,32 @@ class DispatcherGuard {  // raises to DISPATCH_LEVEL, locks; readied threads get
   KIRQL old_irql_;
 };
 
+// ---- The order of locks, all at DISPATCH_LEVEL: an object's lock (bit 7 of DISPATCHER_HEADER.Lock; several
+// only in ascending address order), the timer table's, a thread's (KTHREAD.ThreadLock), a processor's
+// (KPRCB.PrcbLock). Until the global lock is gone these are it. ----
+inline constexpr UCHAR kObjectLockBit = 0x80;
+FORCEINLINE UCHAR KiTypeOf(const DISPATCHER_HEADER* object) {  // the lock bit may be set at any time
+  return object->Type & static_cast<UCHAR>(~kObjectLockBit);
+}
+FORCEINLINE void KiAcquireObjectLock(DISPATCHER_HEADER*) {
+  KiLockDispatcherAtDispatch();
+}
+FORCEINLINE bool KiTryAcquireObjectLock(DISPATCHER_HEADER*) {
+  return KiTryLockDispatcher();
+}
+FORCEINLINE void KiReleaseObjectLock(DISPATCHER_HEADER*) {
+  KiUnlockDispatcherFromDispatch();
+}
+// Raises to DISPATCH_LEVEL and locks the object; at the end it unlocks it and gives readied threads their
+// processors.
+class ObjectGuard {
+ public:
+  explicit ObjectGuard(DISPATCHER_HEADER*) {}
+
+ private:
+  DispatcherGuard guard_;
+};
+
 extern "C" {
 // ---- scheduler.cpp ----
 extern KAFFINITY KiIdleSummary;
