@@ -1,18 +1,64 @@
 #!/usr/bin/env python3
-"""Boots the whole guest suite again and again, each time with a random number of processors; prints its seed.
+"""Boots a machine with a random number of processors and runs the whole guest suite in it, one driver after the other in a
+random order, so that what one leaves behind meets the next. Prints its seed.
 
 usage: random_boots.py --boots N [--cpus-at-most M] [--seed S]
 """
 import argparse
 import pathlib
 import random
-import subprocess
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
 import harness  # noqa: E402
 
-RUNNER = pathlib.Path(__file__).with_name("run_guest_tests.py")
+
+class Boot:
+    def __init__(self, cpus):
+        self.sandbox = harness.Sandbox()
+        self.machine = self.sandbox.root / "state/bugcheck/machines/default"
+        self.trouble = []
+        self.expect("up", "--cpus", cpus)
+
+    def expect(self, *arguments):
+        """One command of the program; a failure is kept. Returns whether it succeeded."""
+        result = self.sandbox.run(*arguments, timeout=300)
+        if result.returncode != 0:
+            self.trouble.append(f"bugcheck {' '.join(map(str, arguments))}: exit status {result.returncode}\n"
+                                f"{result.stdout}{result.stderr}")
+        return result.returncode == 0
+
+    def run_driver(self, driver):
+        name = driver.stem
+        if self.expect("sc", "create", name, "type=", "kernel", "binPath=", driver) and self.expect("sc", "start", name):
+            self.expect("sc", "stop", name)
+            self.expect("sc", "delete", name)
+        return not self.trouble
+
+    def close(self):
+        """Stops the machine; returns its console."""
+        status = self.sandbox.run("status")
+        self.sandbox.run("down")
+        logs = sorted(self.machine.rglob("console*"))
+        text = "".join(log.read_text(errors="replace") for log in logs)
+        if self.trouble:
+            self.trouble.append(f"status: {status.stdout}{status.stderr}\n{text[-6000:]}")
+        self.sandbox.close()
+        return text
+
+
+def one_boot(cpus, drivers):
+    """(trouble, tests that passed)"""
+    boot = Boot(cpus)
+    for driver in drivers:
+        if boot.trouble or not boot.run_driver(driver):
+            break
+    console = boot.close()
+    passed = re.findall(r"\[test\] done: (\d+) passed, (\d+) failed", console)
+    if not boot.trouble and len(passed) != len(drivers):
+        boot.trouble.append(f"{len(drivers)} drivers ran, {len(passed)} told a result\n{console[-3000:]}")
+    return boot.trouble, sum(int(count) for count, _ in passed)
 
 
 def main():
@@ -24,16 +70,17 @@ def main():
     drivers = sorted(harness.GUEST.glob("*_guest_tests.sys"))
     if not drivers:
         sys.exit(f"no guest tests in {harness.GUEST}")
-    print(f"seed {options.seed}")
+    print(f"seed {options.seed}, {len(drivers)} drivers")
     chance = random.Random(options.seed)
     failures = 0
     for boot in range(options.boots):
-        cpus, driver = chance.randint(1, options.cpus_at_most), chance.choice(drivers)
-        result = subprocess.run([sys.executable, "-B", RUNNER, "--cpus", str(cpus), driver], capture_output=True, text=True)
-        print(f"boot {boot}: {cpus} processors, {driver.stem}: {'passed' if result.returncode == 0 else 'FAILED'}", flush=True)
-        if result.returncode != 0:
+        cpus = chance.randint(1, options.cpus_at_most)
+        order = chance.sample(drivers, len(drivers))
+        trouble, passed = one_boot(cpus, order)
+        print(f"boot {boot}: {cpus} processors: {passed} tests passed{', FAILED' if trouble else ''}", flush=True)
+        if trouble:
             failures += 1
-            print(result.stdout[-6000:], result.stderr, sep="\n", flush=True)
+            print("order: " + " ".join(driver.stem for driver in order), *trouble, sep="\n", flush=True)
     print(f"{options.boots} boots, {failures} failed")
     sys.exit(1 if failures else 0)
 
