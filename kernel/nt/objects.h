@@ -96,6 +96,7 @@ typedef struct _OBJECT_TYPE_INITIALIZER {
       UCHAR SecurityRequired : 1;
       UCHAR MaintainHandleCount : 1;
       UCHAR MaintainTypeList : 1;
+      UCHAR SupportsObjectCallbacks : 1;
     };
   };
   ULONG ObjectTypeCode;

@@ -1,5 +1,6 @@
 // The kernel's handle table. Entries are 4 apart; kernel handles carry the high bits of kKernelHandleBase. A
 // spin lock guards the table, so that no handle operation ever blocks.
+#include "callbacks.h"
 #include "ob_internal.h"
 #include "nt/export.h"
 
@@ -135,34 +136,57 @@ void EnumerateHandles(void (*visit)(HANDLE, PVOID, PVOID, PVOID), PVOID context)
 
 }  // namespace ob
 
-extern "C" NTSTATUS NTAPI ObpCreateHandle(PVOID Object, ACCESS_MASK GrantedAccess, ULONG Attributes,
-                                          PVOID Creator, PHANDLE Handle) {
+namespace ob {
+namespace {
+
+// The rights that a request asks for, without generic ones and MAXIMUM_ALLOWED.
+ACCESS_MASK SpecificAccess(POBJECT_TYPE type, ACCESS_MASK access) {
+  RtlMapGenericMask(&access, &type->TypeInfo.GenericMapping);
+  if (access & MAXIMUM_ALLOWED) access = (access & ~MAXIMUM_ALLOWED) | type->TypeInfo.ValidAccessMask;
+  return access & (type->TypeInfo.ValidAccessMask | ACCESS_SYSTEM_SECURITY);
+}
+
+// Enters `value` in the table; the table's reference to the object is the caller's already.
+NTSTATUS EnterHandle(const HANDLE_TABLE_ENTRY& value, ULONG* index) {
+  NTSTATUS status = STATUS_SUCCESS;
+  while ((*index = TakeEntry(ObpKernelHandleTable, value)) == 0 && NT_SUCCESS(status))
+    status = Grow(ObpKernelHandleTable);
+  return status;
+}
+
+}  // namespace
+
+NTSTATUS CreateHandle(OB_OPERATION operation, PVOID object, ACCESS_MASK access, ULONG attributes,
+                      PVOID creator, HANDLE* handle) {
   if (PVOID caller = reinterpret_cast<PETHREAD>(KeGetCurrentThread())->ServiceCaller; caller != nullptr)
-    Creator = caller;
-  POBJECT_HEADER header = ObjectToHeader(Object);
-  POBJECT_TYPE type = ObGetObjectType(Object);
-  RtlMapGenericMask(&GrantedAccess, &type->TypeInfo.GenericMapping);
-  if (GrantedAccess & MAXIMUM_ALLOWED)
-    GrantedAccess = (GrantedAccess & ~MAXIMUM_ALLOWED) | type->TypeInfo.ValidAccessMask;
-  GrantedAccess &= type->TypeInfo.ValidAccessMask | ACCESS_SYSTEM_SECURITY;
-  ObfReferenceObject(Object);
+    creator = caller;
+  POBJECT_HEADER header = ObjectToHeader(object);
+  POBJECT_TYPE type = ObGetObjectType(object);
+  HandleOperation callbacks(type, object, operation, (attributes & OBJ_KERNEL_HANDLE) != 0);
+  access = callbacks.Restrict(SpecificAccess(type, access));
+  ObfReferenceObject(object);
   InterlockedIncrement64(&header->HandleCount);
   InterlockedIncrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
-  const HANDLE_TABLE_ENTRY value = {
-      header, {.GrantedAccessBits = GrantedAccess}, Attributes & OBJ_INHERIT, Creator};
-  NTSTATUS status = STATUS_SUCCESS;
   ULONG index;
-  while ((index = ob::TakeEntry(ObpKernelHandleTable, value)) == 0 && NT_SUCCESS(status))
-    status = ob::Grow(ObpKernelHandleTable);
-  if (index == 0) {
+  const NTSTATUS status =
+      EnterHandle({header, {.GrantedAccessBits = access}, attributes & OBJ_INHERIT, creator}, &index);
+  if (NT_SUCCESS(status)) {
+    const ULONG_PTR base = (attributes & OBJ_KERNEL_HANDLE) ? kKernelHandleBase : 0;
+    *handle = reinterpret_cast<HANDLE>(base | (static_cast<ULONG_PTR>(index) << 2));
+  } else {
     InterlockedDecrement64(&header->HandleCount);
     InterlockedDecrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
-    ObfDereferenceObject(Object);
-    return status;
+    ObfDereferenceObject(object);
   }
-  const ULONG_PTR base = (Attributes & OBJ_KERNEL_HANDLE) ? ob::kKernelHandleBase : 0;
-  *Handle = reinterpret_cast<HANDLE>(base | (static_cast<ULONG_PTR>(index) << 2));
-  return STATUS_SUCCESS;
+  callbacks.Complete(status, access);
+  return status;
+}
+
+}  // namespace ob
+
+extern "C" NTSTATUS NTAPI ObpCreateHandle(PVOID Object, ACCESS_MASK GrantedAccess, ULONG Attributes,
+                                          PVOID Creator, PHANDLE Handle) {
+  return ob::CreateHandle(OB_OPERATION_HANDLE_CREATE, Object, GrantedAccess, Attributes, Creator, Handle);
 }
 
 /// Closes a handle: the last one of a temporary named object takes its name away.

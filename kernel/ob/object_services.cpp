@@ -211,7 +211,8 @@ extern "C" NTSTATUS NTAPI ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE S
   if (!NT_SUCCESS(status)) return status;
   if (TargetHandle != nullptr) {
     const ACCESS_MASK access = (Options & 2 /* DUPLICATE_SAME_ACCESS */) ? granted : DesiredAccess;
-    status = ObpCreateHandle(object, access, HandleAttributes, __builtin_return_address(0), TargetHandle);
+    status = ob::CreateHandle(OB_OPERATION_HANDLE_DUPLICATE, object, access, HandleAttributes,
+                              __builtin_return_address(0), TargetHandle);
   }
   if (Options & 1 /* DUPLICATE_CLOSE_SOURCE */) ObCloseHandle(SourceHandle, KernelMode);
   ObfDereferenceObject(object);

@@ -88,6 +88,8 @@ extern "C" NTSTATUS PsInitSystem() {
   NTSTATUS status = ob::CreateType(process, &PsProcessType);
   if (NT_SUCCESS(status)) status = ps::InitThreadType();
   if (!NT_SUCCESS(status)) return status;
+  PsProcessType->TypeInfo.SupportsObjectCallbacks = 1;
+  PsThreadType->TypeInfo.SupportsObjectCallbacks = 1;
   ps::AdoptIdleProcess();
   KeSetThreadReaper(ps::ReapThread);
   return ps::CreateSystemProcess();

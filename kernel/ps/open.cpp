@@ -1,0 +1,82 @@
+// Handles to processes and threads by their ids.
+#include "ps_internal.h"
+
+#include "nt/export.h"
+
+namespace {
+
+// Exactly one of a name and a client id: and names are for no process or thread.
+NTSTATUS CheckIdentification(const OBJECT_ATTRIBUTES* attributes, const CLIENT_ID* client_id) {
+  const bool named = attributes->ObjectName != nullptr;
+  if (named == (client_id != nullptr)) return STATUS_INVALID_PARAMETER_MIX;
+  return named ? STATUS_OBJECT_NAME_NOT_FOUND : STATUS_SUCCESS;
+}
+
+NTSTATUS LookupThread(const CLIENT_ID& client_id, PETHREAD* thread) {
+  const NTSTATUS status = PsLookupThreadByThreadId(client_id.UniqueThread, thread);
+  if (!NT_SUCCESS(status)) return status;
+  if (client_id.UniqueProcess == nullptr || (*thread)->Cid.UniqueProcess == client_id.UniqueProcess)
+    return status;
+  ObfDereferenceObject(*thread);
+  return STATUS_INVALID_CID;
+}
+
+}  // namespace
+
+/// Opens a handle to the process with an id (or whose thread has the id in ClientId->UniqueThread).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: WDK ntddk/NtOpenProcess.
+NT_EXPORT(NtOpenProcess, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
+                                                          POBJECT_ATTRIBUTES ObjectAttributes,
+                                                          PCLIENT_ID ClientId) {
+  NTSTATUS status = CheckIdentification(ObjectAttributes, ClientId);
+  if (!NT_SUCCESS(status)) return status;
+  PEPROCESS process;
+  if (ClientId->UniqueThread != nullptr) {
+    PETHREAD thread;
+    status = LookupThread(*ClientId, &thread);
+    if (!NT_SUCCESS(status)) return status;
+    process = IoThreadToProcess(thread);
+    ObfReferenceObject(process);
+    ObfDereferenceObject(thread);
+  } else {
+    status = PsLookupProcessByProcessId(ClientId->UniqueProcess, &process);
+    if (!NT_SUCCESS(status)) return status;
+  }
+  status = ObOpenObjectByPointer(process, ObjectAttributes->Attributes, nullptr, DesiredAccess, PsProcessType,
+                                 KernelMode, ProcessHandle);
+  ObfDereferenceObject(process);
+  return status;
+}
+
+/// Opens a handle to the process with an id.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: WDK ntddk/ZwOpenProcess.
+NT_EXPORT(ZwOpenProcess, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
+extern "C" NTSTATUS NTAPI ZwOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
+                                        POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId) {
+  ob::KernelServiceScope scope;
+  return NtOpenProcess(ProcessHandle, DesiredAccess, ObjectAttributes, ClientId);
+}
+
+/// Opens a handle to the thread with an id.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: not documented for drivers; the API OpenThread.
+NT_EXPORT(ZwOpenThread, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
+extern "C" NTSTATUS NTAPI ZwOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess,
+                                       POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId) {
+  ob::KernelServiceScope scope;
+  NTSTATUS status = CheckIdentification(ObjectAttributes, ClientId);
+  if (!NT_SUCCESS(status)) return status;
+  PETHREAD thread;
+  status = LookupThread(*ClientId, &thread);
+  if (!NT_SUCCESS(status)) return status;
+  status = ObOpenObjectByPointer(thread, ObjectAttributes->Attributes, nullptr, DesiredAccess, PsThreadType,
+                                 KernelMode, ThreadHandle);
+  ObfDereferenceObject(thread);
+  return status;
+}
