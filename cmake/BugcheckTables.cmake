@@ -1,5 +1,6 @@
 # Tables that code is generated from, made while configuring, so that every compile step finds them:
 #   build/generated/bugcheck_names.inc      BUGCHECK_CODE(code, "NAME", "p1", "p2", "p3", "p4"), ascending by code
+#   build/generated/bugcheck_texts.inc, bugcheck_kinds.inc, bugcheck_raised.inc, bugcheck_codes.h: see tools/bugchecks.py
 #   build/generated/documented_exports.inc  NT_DOCUMENTED_EXPORT("Name"), ascending: what a Windows kernel exports
 #   build/generated/ddi_irql.inc            NT_DDI_IRQL("Name", min, max), ascending: the IRQLs at which a call is allowed
 #   build/guest/ntoskrnl_import.lib         import library with all those names: BUGCHECK_DRIVER_LIB
@@ -17,7 +18,12 @@ function(bugcheck_generate TOOL TABLE OPTION FILE)
   file(COPY_FILE ${BUGCHECK_GENERATED_DIR}/${FILE}.new ${BUGCHECK_GENERATED_DIR}/${FILE} ONLY_IF_DIFFERENT)
 endfunction()
 
+set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/data/bugcheck_kinds.tsv)
 bugcheck_generate(bugchecks.py bugchecks.tsv --inc bugcheck_names.inc)
+bugcheck_generate(bugchecks.py bugchecks.tsv --texts bugcheck_texts.inc)
+bugcheck_generate(bugchecks.py bugchecks.tsv --kinds bugcheck_kinds.inc)
+bugcheck_generate(bugchecks.py bugchecks.tsv --names bugcheck_raised.inc)
+bugcheck_generate(bugchecks.py bugchecks.tsv --header bugcheck_codes.h)
 bugcheck_generate(nt_exports.py nt_exports.tsv --inc documented_exports.inc)
 bugcheck_generate(nt_exports.py nt_exports.tsv --irql ddi_irql.inc)
 bugcheck_generate(nt_exports.py nt_exports.tsv --def ntoskrnl_import.def)

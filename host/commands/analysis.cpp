@@ -44,6 +44,11 @@ std::string_view OperationOf(const Analysis& a) {
   }
 }
 
+const debug::Module* OwnerOf(const debug::Symbols& symbols, uint64_t address) {
+  const debug::Module* module = symbols.ModuleAt(address);
+  return module != nullptr ? module : symbols.UnloadedModuleAt(address);
+}
+
 bool IsKernelModule(const debug::Module* module) {
   return module != nullptr && (EqualsNoCase(module->name, "nt") || EqualsNoCase(module->name, "hal"));
 }
@@ -56,7 +61,7 @@ std::optional<size_t> Analysis::BlameFrame() const {
 }
 
 const debug::Module* Analysis::DriverOffStack(const debug::Symbols& symbols) const {
-  return driver_address != 0 ? symbols.ModuleAt(driver_address) : nullptr;
+  return driver_address != 0 ? OwnerOf(symbols, driver_address) : nullptr;
 }
 
 namespace {
@@ -85,7 +90,7 @@ void FindFault(Context& context, Analysis& a) {
   }
   if (a.fault_frame == 0) a.fault_frame = start;
   for (size_t i = a.fault_frame; i < frames.size(); ++i) {
-    const debug::Module* module = context.session.symbols().ModuleAt(frames[i].ip);
+    const debug::Module* module = OwnerOf(context.session.symbols(), frames[i].ip);
     if (module == nullptr || IsKernelModule(module)) continue;
     a.driver_frame = i;
     break;
@@ -139,7 +144,7 @@ void FindMisusedCall(Context& context, Analysis& a) {
 void FindDriverInParameters(Context& context, Analysis& a) {
   if (a.driver_frame) return;
   for (uint64_t parameter : a.parameters) {
-    const debug::Module* module = context.session.symbols().ModuleAt(parameter);
+    const debug::Module* module = OwnerOf(context.session.symbols(), parameter);
     if (module == nullptr || IsKernelModule(module)) continue;
     a.driver_address = parameter;
     return;

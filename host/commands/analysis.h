@@ -65,6 +65,8 @@ base::Result<Analysis> Analyze(Context& context);
 bool IsMemoryFault(uint32_t code);  // 0xA, 0xD1, 0x50 and their kin: the first parameter is the address
 // The operation of a memory fault ("read", "write", "execute"), "" for other codes.
 std::string_view OperationOf(const Analysis& analysis);
+// The image at an address: loaded, or else the one that lay there last.
+const debug::Module* OwnerOf(const debug::Symbols& symbols, uint64_t address);
 // nt, hal: the kernel's own images.
 bool IsKernelModule(const debug::Module* module);
 

@@ -1,5 +1,6 @@
 // The wording of an analysis.
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "commands/analysis.h"
@@ -43,7 +44,7 @@ void AddSpinners(Context& context, const Analysis& a, uint64_t lock, std::vector
 }
 
 // "execute of pageable code of hostfs.sys (section PAGE, not resident)"
-std::string FaultText(const Analysis& a) {
+std::string FaultText(const debug::Symbols& symbols, const Analysis& a) {
   const AddressFacts& at = *a.touched;
   const std::string_view operation = OperationOf(a);
   std::string text = fmt::format("the fault was {} {} of ", operation == "execute" ? "an" : "a", operation);
@@ -55,6 +56,8 @@ std::string FaultText(const Analysis& a) {
       text += fmt::format(" (section {}, {})", at.section, resident ? "resident" : "not resident");
     return text + fmt::format(" at {}", Hex16(at.address));
   }
+  if (const debug::Module* gone = symbols.UnloadedModuleAt(at.address))
+    return text + fmt::format("{}, where {} was before it was unloaded", Hex16(at.address), ImageOf(gone));
   if (at.address < 0x10000)
     return text + fmt::format("address {:#x}: a null pointer, or a field of one", at.address);
   if (!debug::IsCanonical(at.address))
@@ -141,9 +144,14 @@ std::vector<std::string> PlainWords(Context& context, const Analysis& a) {
   AddSpinningStacks(context, a, words);
   AddException(context, a, words);
   if (a.touched) {
-    std::string text = FaultText(a);
+    std::string text = FaultText(context.session.symbols(), a);
     text[0] = 'T';
     if (a.irql && *a.irql >= 2) text += "; page faults cannot be served at " + IrqlName(*a.irql);
+    words.push_back(text + ".");
+  }
+  if (const auto kind = KindOfBugcheck(a.code, a.parameters)) {
+    std::string text(kind->text);
+    text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
     words.push_back(text + ".");
   }
   if (a.code == 0xC8) {
@@ -158,7 +166,7 @@ std::vector<std::string> PlainWords(Context& context, const Analysis& a) {
   if (!a.call && a.driver_frame) {
     words.push_back(
         fmt::format("The driver on the stack nearest to it is {}, in {}.",
-                    ImageOf(context.session.symbols().ModuleAt(a.stack.frames[*a.driver_frame].ip)),
+                    ImageOf(OwnerOf(context.session.symbols(), a.stack.frames[*a.driver_frame].ip)),
                     FrameName(context.session.symbols(), a.stack.frames[*a.driver_frame])));
   }
   return words;

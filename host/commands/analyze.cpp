@@ -2,6 +2,7 @@
 #include <cctype>
 
 #include "commands/analysis.h"
+#include "commands/bucket.h"
 #include "commands/bugcheck_info.h"
 #include "commands/command.h"
 #include "commands/stack_text.h"
@@ -27,13 +28,18 @@ void PrintHead(Context& context, const Analysis& a) {
     return;
   }
   out.Line("{}", BugcheckTitle(a.code));
-  if (const auto text = BugcheckExplanation(a.code); !text.empty()) out.Line("{}", text);
+  if (const auto text = BugcheckExplanation(a.code); !text.empty()) {
+    out.Line("{}", text);
+    out.Fact("BUGCHECK_TEXT", text);
+  }
   out.Line("Arguments:");
   for (size_t i = 0; i < 4; ++i) {
     const std::string_view meaning = BugcheckParameterText(a.code, i);
     out.Line("Arg{}: {}{}", i + 1, Hex16(a.parameters[i]),
              meaning.empty() ? "" : ", " + std::string(meaning));
   }
+  if (const auto kind = KindOfBugcheck(a.code, a.parameters))
+    out.Line("Here argument {} means: {}", kind->parameter, kind->text);
   out.Blank();
 }
 
@@ -102,14 +108,9 @@ void PrintStack(Context& context, const Analysis& a) {
   context.out.Blank();
 }
 
-std::string BucketPrefix(const Analysis& a) {
-  if (a.is_hang && a.code != 0xE2) return "HANG_";
-  if (!a.touched) return fmt::format("0x{:X}_", a.code);
-  std::string text = a.code == 0xA || a.code == 0xD1 ? "AV_" : fmt::format("0x{:X}_", a.code);
-  if (OperationOf(a) == "execute") text += "CODE_AV_";
-  if (a.touched->is_pageable) text += "PAGED_CODE_";
-  if (a.touched->address < 0x10000) text += "NULL_";
-  return text;
+// As Windows writes a place in a driver that is gone, or that has no symbols.
+std::string CulpritWithoutSymbol(const debug::Module* module, const std::string& name) {
+  return module != nullptr ? module->name + "!unknown_function" : name;
 }
 
 void PrintBlame(Context& context, const Analysis& a) {
@@ -121,7 +122,7 @@ void PrintBlame(Context& context, const Analysis& a) {
   if (module == nullptr) {
     if (!index) return;
     const debug::Frame& frame = a.stack.frames[*index];
-    module = symbols.ModuleAt(frame.ip);
+    module = OwnerOf(symbols, frame.ip);
     address = frame.LookupIp();
     name = FrameName(symbols, frame);
   }
@@ -137,7 +138,19 @@ void PrintBlame(Context& context, const Analysis& a) {
   if (context.session.target().is_live() && !HasBugcheck(context)) return;  // nothing failed, as far as known
   const auto symbol = symbols.At(address);
   Key(context, "FAILURE_BUCKET_ID",
-      BucketPrefix(a) + (symbol && symbol->module == module ? symbol->FullName() : name));
+      FailureBucket(
+          a, symbol && symbol->module == module ? symbol->FullName() : CulpritWithoutSymbol(module, name)));
+}
+
+// The commands that show more of this kind of crash, with its own parameters.
+void PrintQuestions(Context& context, const Analysis& a) {
+  std::string text(BugcheckQuestions(a.code));
+  for (size_t i = 0; i < 4; ++i) {
+    const std::string name = "ARG" + std::to_string(i + 1);
+    for (size_t at; (at = text.find(name)) != std::string::npos;)
+      text.replace(at, name.size(), Hex(a.parameters[i]));
+  }
+  Key(context, "TO_SEE_MORE", text);
 }
 
 base::Result<void> Run(Context& context, const Call& call) {
@@ -166,6 +179,7 @@ base::Result<void> Run(Context& context, const Call& call) {
   PrintFacts(context, a);
   PrintStack(context, a);
   PrintBlame(context, a);
+  PrintQuestions(context, a);
   context.out.Line("Followup:     MachineOwner");
   context.out.Line("---------");
   return {};

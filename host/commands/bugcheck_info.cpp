@@ -28,86 +28,57 @@ const NameRecord* FindName(uint32_t code) {
   return at != std::end(kNames) && at->code == code ? at : nullptr;
 }
 
-// Texts of our own; parameters only where the generated table's wording is not enough.
 struct TextRecord {
   uint32_t code;
   const char* text;
-  std::array<const char*, 4> parameters;
+  const char* show;
 };
 
 constexpr TextRecord kTexts[] = {
-    {0xA,
-     "The kernel touched an address that is pageable or not valid at an IRQL where a page fault cannot be "
-     "served.\n"
-     "Usually a driver handed it a bad pointer, or called it at too high an IRQL.",
-     {"memory referenced", "IRQL", "0 = read, 1 = write, 8 = execute", "address of the instruction"}},
-    {0xD1,
-     "A driver touched an address that is pageable or not valid at an IRQL where a page fault cannot be "
-     "served\n"
-     "(DISPATCH_LEVEL or above). With operation 8 the instruction fetch itself faulted: code in a pageable "
-     "section\n"
-     "was called at raised IRQL, often because a spin lock was held.",
-     {"memory referenced", "IRQL", "0 = read, 1 = write, 8 = execute", "address of the instruction"}},
-    {0xF,
-     "A thread asked for a spin lock that its own processor already holds: it would wait for itself for "
-     "ever.",
-     {"", "", "", ""}},
-    {0x10, "A spin lock was released that was not held.", {"", "", "", ""}},
-    {0x19,
-     "A pool block's header is damaged: somebody wrote beyond the end of a block, or freed it twice.",
-     {"kind of damage", "", "", ""}},
-    {0x1E,
-     "An exception in kernel mode was caught by nobody.",
-     {"exception code", "address of the instruction", "exception parameter 0", "exception parameter 1"}},
-    {0x50,
-     "A system address was touched that no memory is behind, below DISPATCH_LEVEL: a freed or made-up "
-     "pointer.",
-     {"memory referenced", "0 = read, 2 = write, 10 = execute", "address of the instruction", "kind"}},
-    {0x7E,
-     "A system thread raised an exception that nobody caught.",
-     {"exception code", "address of the instruction", "exception record", "context record"}},
-    {0x7F,
-     "The processor raised a trap that the kernel cannot handle; 8 is a double fault, most often a kernel "
-     "stack that ran over.",
-     {"trap number", "", "", ""}},
-    {0x80,
-     "A non-maskable interrupt stopped the machine. Bugcheck sends one to a machine that does not answer any "
-     "more, so\n"
-     "this is the dump of a hang: the threads that run, spin or block are what to look at.",
-     {"4F4454 = sent by the host", "", "", ""}},
-    {0xB8,
-     "A wait or another attempt to give up the processor was made inside a DPC, where there is no thread to "
-     "switch.",
-     {"original thread", "new thread", "original stack", ""}},
-    {0xC2,
-     "A driver asked the pool for something that is not allowed: a double free, a free of a foreign address, "
-     "a bad IRQL.",
-     {"kind of violation", "", "", ""}},
-    {0xC4, "Driver Verifier caught a driver breaking a rule.", {"rule", "", "", ""}},
-    {0xC5,
-     "Damaged pool made the kernel touch a bad address at raised IRQL.",
-     {"memory referenced", "IRQL", "0 = read, 1 = write", "address of the instruction"}},
-    {0xCE,
-     "A driver was unloaded while a timer, DPC, thread or another callback of its own was still to come; its "
-     "code is gone.",
-     {"memory referenced", "0 = read, 1 = write", "address of the instruction", ""}},
-    {0xE2, "The crash was asked for by hand.", {"", "", "", ""}},
-    {0xE3, "A thread released an ERESOURCE that it does not own.", {"resource", "thread", "owner table", ""}},
-    {0x101,
-     "A processor did not answer its clock interrupt in time: it hangs with interrupts off.",
-     {"time-out in ticks", "", "PRCB of the silent processor", "its number"}},
-    {0x133,
-     "A DPC, or a stretch at DISPATCH_LEVEL, took far too long.",
-     {"0 = one DPC, 1 = cumulative", "ticks used or watchdog period", "ticks allowed", ""}},
-    {0x139,
-     "The kernel found one of its own structures damaged.",
-     {"kind", "trap frame", "exception record", ""}},
+#define BUGCHECK_TEXT(code, text, show) {code, text, show},
+#include "bugcheck_texts.inc"
+#undef BUGCHECK_TEXT
+};
+
+struct KindRecord {
+  uint32_t code;
+  int parameter;  // 1..4
+  uint64_t value;
+  const char* bucket;
+  const char* text;
+};
+
+constexpr KindRecord kKinds[] = {
+#define BUGCHECK_KIND(code, parameter, value, bucket, text) {code, parameter, value, bucket, text},
+#include "bugcheck_kinds.inc"
+#undef BUGCHECK_KIND
 };
 
 const TextRecord* FindText(uint32_t code) {
   const auto at =
       std::find_if(std::begin(kTexts), std::end(kTexts), [&](const TextRecord& r) { return r.code == code; });
   return at != std::end(kTexts) ? at : nullptr;
+}
+
+// Lines of at most 110 characters.
+std::string Wrapped(std::string_view text) {
+  constexpr size_t kWidth = 110;
+  std::string out;
+  size_t column = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    if (column != 0 && column + 1 + end - at > kWidth) {
+      out += '\n';
+      column = 0;
+    } else if (column != 0) {
+      out += ' ';
+      ++column;
+    }
+    out += text.substr(at, end - at);
+    column += end - at;
+    at = end + 1;
+  }
+  return out;
 }
 
 }  // namespace
@@ -123,15 +94,33 @@ std::string BugcheckTitle(uint32_t code) {
                       : fmt::format("{} ({:x})", name, code);
 }
 
-std::string_view BugcheckExplanation(uint32_t code) {
+std::string BugcheckExplanation(uint32_t code) {
   const TextRecord* record = FindText(code);
-  return record != nullptr ? record->text : "";
+  return record != nullptr ? Wrapped(record->text) : "";
+}
+
+std::string_view BugcheckQuestions(uint32_t code) {
+  const TextRecord* record = FindText(code);
+  return record != nullptr ? record->show : "";
+}
+
+std::optional<BugcheckKind> KindOfBugcheck(uint32_t code, const std::array<uint64_t, 4>& parameters) {
+  for (const KindRecord& kind : kKinds) {
+    if (kind.code == code && parameters[static_cast<size_t>(kind.parameter - 1)] == kind.value)
+      return BugcheckKind{kind.parameter, kind.bucket, kind.text};
+  }
+  return std::nullopt;
+}
+
+std::optional<int> KindParameter(uint32_t code) {
+  for (const KindRecord& kind : kKinds) {
+    if (kind.code == code) return kind.parameter;
+  }
+  return std::nullopt;
 }
 
 std::string_view BugcheckParameterText(uint32_t code, size_t index) {
-  if (index >= 4) return "";
-  if (const TextRecord* record = FindText(code)) return record->parameters[index];
-  const NameRecord* record = FindName(code);
+  const NameRecord* record = index < 4 ? FindName(code) : nullptr;
   return record != nullptr ? record->parameters[index] : "";
 }
 

@@ -8,7 +8,7 @@ namespace commands {
 
 std::string FrameName(const debug::Symbols& symbols, const debug::Frame& frame) {
   const FrameSymbol symbol = SymbolOf(symbols, frame);
-  if (symbol.module == nullptr) return fmt::format("0x{:x}", frame.ip);
+  if (symbol.module == nullptr) return symbols.Describe(frame.ip);
   if (symbol.function.empty())
     return fmt::format("{}+0x{:x}", symbol.module->name, frame.ip - symbol.module->base);
   if (symbol.displacement == 0) return symbol.module->name + "!" + symbol.function;

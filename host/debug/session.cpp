@@ -38,6 +38,7 @@ base::Result<std::unique_ptr<Session>> Session::Open(std::unique_ptr<Target> tar
     session->warnings_.push_back(warning);
   TRY(session->FindKernel());
   session->LoadModuleList();
+  session->LoadUnloadedModules();
   session->LearnFromSymbols();
   return session;
 }
@@ -153,6 +154,26 @@ void Session::LoadModuleList() {
     } else {
       symbols_->AddModule(std::move(module));
     }
+  }
+}
+
+// Drivers that are gone, newest last; ranges that a loaded image has taken since are left out.
+void Session::LoadUnloadedModules() {
+  constexpr uint64_t kRemembered = 50;
+  const auto table = symbols_->Global("nt!MmUnloadedDrivers");
+  const auto first = table ? table->Deref() : tl::make_unexpected(table.error());
+  if (!first) return;
+  for (uint64_t i = 0; i < kRemembered; ++i) {
+    const Object entry = symbols_->ObjectAt(first->type(), first->address() + i * first->type().size());
+    const auto start = entry.U64("StartAddress"), end = entry.U64("EndAddress");
+    if (!start || !end || *start == 0 || *end <= *start || symbols_->ModuleAt(*start) != nullptr) continue;
+    Module module;
+    module.base = *start;
+    module.size = *end - *start;
+    module.image_name = entry.UnicodeString("Name").value_or("");
+    module.name = ModuleNameOf(module.image_name);
+    module.unloaded = true;
+    symbols_->AddModule(std::move(module));
   }
 }
 

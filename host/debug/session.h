@@ -104,6 +104,7 @@ class Session {
   void FindDebuggerData();
   bool DecodeDebuggerData();
   void LoadModuleList();
+  void LoadUnloadedModules();
   void LearnFromSymbols();
   base::Result<uint64_t> PrcbAddress(uint32_t number) const;
   base::Result<Registers> SavedProcessorRegisters(uint32_t number) const;

@@ -76,6 +76,15 @@ Module* Symbols::ModuleAt(uint64_t address) const {
   return nullptr;
 }
 
+const Module* Symbols::UnloadedModuleAt(uint64_t address) const {
+  if (ModuleAt(address) != nullptr) return nullptr;
+  for (const auto& module : modules_) {
+    if (module->unloaded && address >= module->base && address - module->base < module->size)
+      return module.get();
+  }
+  return nullptr;
+}
+
 Module* Symbols::ModuleNamed(std::string_view name) const {
   for (const auto& module : modules_) {
     if (!module->unloaded && EqualIgnoringCase(module->name, name)) return module.get();
@@ -209,6 +218,8 @@ std::string Symbols::Describe(uint64_t address) const {
   if (const Module* module = ModuleAt(address)) {
     return address == module->base ? module->name : module->name + "+" + Hex(address - module->base);
   }
+  if (const Module* module = UnloadedModuleAt(address))
+    return "<Unloaded_" + module->image_name + ">+" + Hex(address - module->base);
   return Hex(address);
 }
 

@@ -44,6 +44,8 @@ class Symbols {
   const std::vector<std::unique_ptr<Module>>& modules() const { return modules_; }
   Module* AddModule(Module module);
   Module* ModuleAt(uint64_t address) const;
+  // The driver that lay there before it was unloaded; null where a loaded one lies.
+  const Module* UnloadedModuleAt(uint64_t address) const;
   Module* ModuleNamed(std::string_view name) const;  // "nt", "TestDriver", "TestDriver.sys"; ignores case
   // Opens the module's symbols if that was not tried yet. Never fails: see symbol_state and symbol_message.
   const symbols::Source* Load(Module& module) const;

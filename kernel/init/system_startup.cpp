@@ -50,6 +50,7 @@ NTSTATUS Processes(const LoaderBlock*) {
 
 NTSTATUS CrashInformation(const LoaderBlock*) {
   KiCrash.find_image = MiLookupDataTableEntry;
+  KiCrash.find_unloaded_image = MiLookupUnloadedDriver;
   KiCrash.describe_pages = MmDescribeDumpPages;
   KiCrash.update_debugger_data = kd::UpdateDebuggerData;
   kd::RegisterDebuggerVariable(0x48, &PsLoadedModuleList);

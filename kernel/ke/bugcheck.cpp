@@ -18,7 +18,6 @@ KiCrashHooks KiCrash;
 
 namespace {
 
-constexpr ULONG kIrqlNotLessOrEqual = 0xA, kDriverIrqlNotLessOrEqual = 0xD1;
 constexpr ULONG64 kFreezeLimit =
     10 * hal::kPerformanceFrequency;  // with few host processors NMIs take a while
 
@@ -28,17 +27,13 @@ ULONG64* dump_bitmap;
 ULONG64 dump_bitmap_bits;
 volatile bool recorded;  // the dump is described: whatever happens now is no matter
 
-bool IsKernelImage(PVOID address) {
-  const auto at = reinterpret_cast<ULONG64>(address);
-  return at >= KeLoaderBlock->kernel_base && at < KeLoaderBlock->kernel_base + KeLoaderBlock->kernel_size;
-}
-
 // The registers that the crash is about: the trap's where there was one, else the caller of KeBugCheckEx.
-PKTRAP_FRAME CrashTrapFrame(PKPRCB prcb) {
+// `code`: as KeBugCheckEx was called.
+PKTRAP_FRAME CrashTrapFrame(PKPRCB prcb, ULONG code) {
   if (prcb->BugCheckTrapFrame != nullptr) return prcb->BugCheckTrapFrame;
   // mm bug checks in the middle of a fault (50, BE, FC): the thread knows the frame.
-  const ULONG code = static_cast<ULONG>(KiBugCheckData[0]);
-  const bool memory = code == 0x50 || code == 0xBE || code == 0xFC || code == 0x1A;
+  const bool memory = code == PAGE_FAULT_IN_NONPAGED_AREA || code == ATTEMPTED_WRITE_TO_READONLY_MEMORY ||
+                      code == ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY || code == MEMORY_MANAGEMENT;
   return memory && prcb->CurrentThread != nullptr ? prcb->CurrentThread->TrapFrame : nullptr;
 }
 
@@ -77,21 +72,36 @@ void WriteStopFacts(PKPRCB prcb, PVOID where, KIRQL irql) {
   facts.driver[0] = 0;
   facts.driver_base = 0;
   PKLDR_DATA_TABLE_ENTRY image = KiCrash.find_image != nullptr ? KiCrash.find_image(where) : nullptr;
-  if (image == nullptr) return;
-  CopyName(facts.driver, sizeof facts.driver, image->BaseDllName);
-  facts.driver_base = reinterpret_cast<ULONG64>(image->DllBase);
+  if (image != nullptr) {
+    CopyName(facts.driver, sizeof facts.driver, image->BaseDllName);
+    facts.driver_base = reinterpret_cast<ULONG64>(image->DllBase);
+  }
+  if (KiBugCheckDriver == nullptr || (image != nullptr && KiBugCheckDriver == &image->BaseDllName)) return;
+  CopyName(facts.driver, sizeof facts.driver, *KiBugCheckDriver);
+  facts.driver_base = 0;
 }
 
-// 0xA is 0xD1 when the instruction is a driver's (or nobody's).
-void AttributeFault(PKPRCB prcb) {
-  if (KiBugCheckData[0] != kIrqlNotLessOrEqual || prcb->BugCheckTrapFrame == nullptr) return;
-  if (!IsKernelImage(reinterpret_cast<PVOID>(KiBugCheckData[4])))
-    KiBugCheckData[0] = kDriverIrqlNotLessOrEqual;
+struct BugCheckName {
+  ULONG code;
+  const char* name;
+};
+constexpr BugCheckName kNames[] = {
+#define BUGCHECK_NAME(code, name) {code, name},
+#include "bugcheck_raised.inc"
+#undef BUGCHECK_NAME
+};
+
+const char* NameOf(ULONG code) {
+  for (const BugCheckName& known : kNames) {
+    if (known.code == code) return known.name;
+  }
+  return "";
 }
 
 void PrintStop() {
-  kd::Print("\n*** STOP: 0x%08X (0x%p, 0x%p, 0x%p, 0x%p)\n", static_cast<ULONG>(KiBugCheckData[0]),
-            KiBugCheckData[1], KiBugCheckData[2], KiBugCheckData[3], KiBugCheckData[4]);
+  kd::Print("\n*** STOP: 0x%08X (0x%p, 0x%p, 0x%p, 0x%p) %s\n", static_cast<ULONG>(KiBugCheckData[0]),
+            KiBugCheckData[1], KiBugCheckData[2], KiBugCheckData[3], KiBugCheckData[4],
+            NameOf(static_cast<ULONG>(KiBugCheckData[0])));
 }
 
 ULONG64 PhysicalOfImage(const void* address) {
@@ -180,7 +190,7 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   kd::EnterCrash();
   KiBugCheckData[0] = code, KiBugCheckData[1] = p1, KiBugCheckData[2] = p2, KiBugCheckData[3] = p3,
   KiBugCheckData[4] = p4;
-  AttributeFault(prcb);
+  KiAttributeBugCheck(prcb);
   KiSaveSpecialRegisters(&prcb->ProcessorState.SpecialRegisters);
   prcb->ProcessorState.SpecialRegisters.Cr8 = irql;
   arch::WriteCr8(HIGH_LEVEL);
@@ -189,7 +199,7 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   FreezeOthers(prcb);
   KiResolveLockTrace(prcb);
 
-  PKTRAP_FRAME trap = CrashTrapFrame(prcb);
+  PKTRAP_FRAME trap = CrashTrapFrame(prcb, code);
   crash_context = prcb->ProcessorState.ContextFrame;
   if (trap != nullptr) KiContextFromFrames(trap, prcb->BugCheckExceptionFrame, &crash_context);
   auto* where = reinterpret_cast<PVOID>(crash_context.Rip);

@@ -132,6 +132,8 @@ const arch::Gate* KiInterruptTable();
 
 // ---- crash ----
 VOID KiRunBugCheckCallbacks();
+VOID KiAttributeBugCheck(PKPRCB prcb);    // a fault's code becomes the one that says whose it was
+extern PUNICODE_STRING KiBugCheckDriver;  // the file to blame, where that is known; 0
 [[noreturn]] VOID KiFreezeSelf(PKPRCB prcb);
 VOID KiBuildDumpHeader(ULONG code, PCONTEXT context, PVOID where);
 // ---- long_holds.cpp: any IRQL ----

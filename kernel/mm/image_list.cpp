@@ -195,3 +195,13 @@ extern "C" PKLDR_DATA_TABLE_ENTRY MiLookupDataTableEntry(PVOID Pc) {
   }
   return nullptr;
 }
+
+// Newest first: addresses are used again.
+extern "C" PUNICODE_STRING MiLookupUnloadedDriver(PVOID Address) {
+  for (ULONG i = 1; MmUnloadedDrivers != nullptr && i <= MI_UNLOADED_DRIVERS; ++i) {
+    UNLOADED_DRIVERS& slot =
+        MmUnloadedDrivers[(MmLastUnloadedDriver + MI_UNLOADED_DRIVERS - i) % MI_UNLOADED_DRIVERS];
+    if (Address >= slot.StartAddress && Address < slot.EndAddress) return &slot.Name;
+  }
+  return nullptr;
+}

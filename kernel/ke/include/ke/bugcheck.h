@@ -1,6 +1,7 @@
 // The crash path for other modules.
 #pragma once
 
+#include "bugcheck_codes.h"  // generated from data/bugchecks.tsv
 #include "nt/ktrap.h"
 #include "nt/ntos.h"
 

@@ -4,8 +4,13 @@
 
 #include "nt/eprocess.h"
 
+// An address of special pool that no block in use covers.
+enum class KiSpecialPoolState : UCHAR { kNone, kFreed, kBeyondEnd };
+
 struct KiCrashHooks {
   PKLDR_DATA_TABLE_ENTRY (*find_image)(PVOID address);
+  PUNICODE_STRING (*find_unloaded_image)(PVOID address);  // the newest that lay there; 0: none
+  KiSpecialPoolState (*special_pool_state)(PVOID address);
   ULONG64 (*describe_pages)(ULONG64* bitmap, ULONG64 bits);
   VOID (*update_debugger_data)();
 };

@@ -56,5 +56,7 @@ typedef struct _UNLOADED_DRIVERS {
 #define MI_UNLOADED_DRIVERS 50
 extern PUNLOADED_DRIVERS MmUnloadedDrivers;
 extern ULONG MmLastUnloadedDriver;
+// The name of the driver that lay there last, 0 if none is remembered. Takes no lock: crash path.
+PUNICODE_STRING MiLookupUnloadedDriver(PVOID Address);
 
 }  // extern "C"
