@@ -1,10 +1,12 @@
-// Nonpaged and paged pool over mm's pages.
+// Nonpaged and paged pool over mm's pages: what every allocation and every free goes through.
+//
+// Small blocks come from the processor's cache, else from an arena: a share of the pool with a lock of its
+// own. A block's page says which arena it belongs to, whatever its header claims. What is larger takes whole
+// pages.
 #include "ex/pool.h"
 
-#include "ex/pool_blocks.h"
-#include "ex/pool_tables.h"
-#include "ke/ke.h"
-#include "mm/mm_internal.h"
+#include "ex/pool_damage.h"
+#include "ex/pool_internal.h"
 #include "nt/eprocess.h"
 
 // Windows's name for it: a fault in here is a damaged pool (bug check 0xC5), and other tools find the kernel
@@ -13,214 +15,70 @@
 
 extern "C" {
 PPOOL_TRACKER_TABLE PoolTrackTable;
+PPOOL_TRACKER_TABLE ExPoolTagTables[64];
 SIZE_T PoolTrackTableSize;
 SIZE_T PoolTrackTableMask;
-PPOOL_TRACKER_BIG_PAGES PoolBigPageTable;
-SIZE_T PoolBigPageTableSize;
+POOL_DESCRIPTOR ExpPoolDescriptors[EXP_POOLS];
+uint8_t* ExpPoolPageMap[2];
 }
 
 namespace ex {
+
+constinit Pool g_pools[EXP_POOLS] = {};
+constinit Arena g_arenas[EXP_POOLS * kMaxArenas] = {};
+ULONG g_arena_count;
+TagTable g_tags;
+
 namespace {
 
-using mm::kPageSize;
-using mm::Va;
-
 constexpr ULONG kTagEntries = 2048;
-constexpr ULONG64 kFirstBigEntries = 1024;
-constexpr ULONG64 kKeptPages = 32;  // free pages that a pool keeps for its next blocks
+constexpr UCHAR kProcessObject = 3;  // KOBJECTS
+constexpr ULONG kSpecialPoolCorruption = 0xC1, kSpecialAllocationIrql = 0x30;
+constexpr ULONG64 kQuotaBytes = sizeof(PVOID);
 
-// Kinds of 0xC2 and 0x19.
-constexpr ULONG kBadAllocationIrql = 8;
-constexpr ULONG kBadFreeIrql = 9;
-constexpr ULONG kWrongTag = 0xA;
-constexpr ULONG kFreedTwice = 7;
-constexpr ULONG kUserAddress = 0x40;
-constexpr ULONG kNeverInPool = 0x42;
-constexpr ULONG kNotAllocated = 0x46;
-constexpr ULONG kDamagedFreeList = 3;
-constexpr ULONG kDamagedHeader = 0x20;
-constexpr ULONG kNoTrackingEntry = 0x22;
-
-// Guards a pool: a spin lock for nonpaged pool; for paged pool a lock that lets its holder take page faults.
-class PoolLock {
- public:
-  void Init(bool paged) {
-    paged_ = paged;
-    KeInitializeSpinLock(&spin_);
-    sleep_.Init();
-  }
-  KIRQL Acquire() { return paged_ ? sleep_.Acquire() : KeAcquireSpinLockRaiseToDpc(&spin_); }
-  void Release(KIRQL old) {
-    if (paged_) {
-      sleep_.Release(old);
-    } else {
-      KeReleaseSpinLock(&spin_, old);
-    }
-  }
-
- private:
-  bool paged_;
-  KSPIN_LOCK spin_;
-  mm::SleepLock sleep_;
-};
-
-class PoolGuard {
- public:
-  explicit PoolGuard(PoolLock& lock) : lock_(lock), irql_(lock.Acquire()) {}
-  ~PoolGuard() { lock_.Release(irql_); }
-  PoolGuard(const PoolGuard&) = delete;
-  PoolGuard& operator=(const PoolGuard&) = delete;
-
- private:
-  PoolLock& lock_;
-  KIRQL irql_;
-};
-
-struct Pool {
-  PoolLock lock;
-  BlockPool blocks;
-  mm::VaRegion* region;
-  ULONG64* block_pages;  // a bit a page of the region: holds blocks of this pool. Guarded by `lock`.
-  mm::Protection protection;
-  bool paged;
-  KIRQL highest_irql;
-  POOL_TYPE type;
-
-  ULONG64 PageIndex(ULONG64 va) const { return (va - region->base()) / kPageSize; }
-  bool HoldsBlocks(ULONG64 va) const {
-    const ULONG64 index = PageIndex(va);
-    return (__atomic_load_n(&block_pages[index / 64], __ATOMIC_ACQUIRE) >> (index % 64) & 1) != 0;
-  }
-  void SetHoldsBlocks(ULONG64 va, bool holds) {
-    const ULONG64 index = PageIndex(va);
-    const ULONG64 bit = 1ull << (index % 64);
-    if (holds) {
-      __atomic_fetch_or(&block_pages[index / 64], bit, __ATOMIC_RELEASE);
-    } else {
-      __atomic_fetch_and(&block_pages[index / 64], ~bit, __ATOMIC_RELEASE);
-    }
-  }
-};
-
-constexpr ULONG kPools = 3;
-constinit Pool g_pools[kPools] = {};
-TagTable g_tags;
-BigPageTable g_big;
-KSPIN_LOCK g_big_lock;
-
-Pool& PoolOf(PoolKind kind) {
-  return g_pools[static_cast<ULONG>(kind)];
-}
-
-bool InitPool(PoolKind kind, mm::VaRegion& region, mm::Protection protection, POOL_TYPE type) {
+void InitPool(PoolKind kind, mm::VaRegion& region, UCHAR* page_map, mm::Protection protection,
+              POOL_TYPE type) {
   Pool& pool = PoolOf(kind);
-  const ULONG64 words = mm::PageBitmap::WordsFor(region.pages());
-  const PFN_NUMBER storage = MmAllocateContiguousPages(mm::PagesFor(words * sizeof(ULONG64)));
-  if (storage == mm::kNoPage) return false;
   pool.paged = kind == PoolKind::kPaged;
-  pool.lock.Init(pool.paged);
-  pool.blocks.Init(static_cast<uint8_t>(static_cast<ULONG>(kind) + 1), pool.paged);
   pool.region = &region;
-  pool.block_pages = static_cast<ULONG64*>(mm::PageAddress(storage));
+  pool.page_map = page_map;
   pool.protection = protection;
   pool.highest_irql = pool.paged ? APC_LEVEL : DISPATCH_LEVEL;
   pool.type = type;
+  pool.index = static_cast<UCHAR>(kind);
+  pool.page_lock.Init(pool.paged);
+  InitializeListHead(&pool.free_pages);
+  pool.arenas = &g_arenas[pool.index * g_arena_count];
+  for (ULONG i = 0; i < g_arena_count; ++i) {
+    Arena& arena = pool.arenas[i];
+    arena.lock.Init(pool.paged);
+    arena.blocks.Init(static_cast<uint8_t>(&arena - g_arenas + 1), pool.paged);
+    arena.pool = &pool;
+  }
+  pool.descriptor() = {static_cast<uint32_t>(type), pool.index, 0, 0, region.pages(), region.base(), 0};
+}
+
+UCHAR* AllocatePageMap(const mm::VaRegion& region) {
+  const PFN_NUMBER pages = MmAllocateContiguousPages(mm::PagesFor(region.pages()));
+  return pages == mm::kNoPage ? nullptr : static_cast<UCHAR*>(mm::PageAddress(pages));
+}
+
+bool InitTagTables(ULONG processors) {
+  for (ULONG i = 0; i < processors; ++i) {
+    const PFN_NUMBER pages =
+        MmAllocateContiguousPages(mm::PagesFor(kTagEntries * sizeof(POOL_TRACKER_TABLE)));
+    if (pages == mm::kNoPage) return false;
+    ExPoolTagTables[i] = static_cast<PPOOL_TRACKER_TABLE>(mm::PageAddress(pages));
+    if (i == 0) {
+      g_tags.Init(ExPoolTagTables[0], kTagEntries);
+    } else {
+      g_tags.AddProcessor(ExPoolTagTables[i]);
+    }
+  }
+  PoolTrackTable = ExPoolTagTables[0];
+  PoolTrackTableSize = kTagEntries;
+  PoolTrackTableMask = kTagEntries - 1;
   return true;
-}
-
-// Pages of a pool: resident, or (large paged allocations) demand-zero.
-ULONG64 AllocatePages(Pool& pool, ULONG64 pages, bool resident, mm::Zero zero) {
-  ULONG64 va = pool.region->Reserve(pages);
-  if (va == 0 && mm::DrainRetired()) va = pool.region->Reserve(pages);
-  if (va == 0) return 0;
-  bool mapped = false;
-  if (resident) {
-    mapped = mm::MapFreshPages(va, pages, pool.protection, zero);
-  } else {
-    mapped = mm::EnsurePageTables(va, pages);
-    for (ULONG64 i = 0; mapped && i < pages; ++i)
-      mm::Store(mm::PteOf(va) + i, mm::DemandZeroPte(pool.protection));
-  }
-  if (mapped) return va;
-  pool.region->Release(va, pages);
-  return 0;
-}
-
-POOL_TRACKER_BIG_PAGES* MapTable(ULONG64 capacity) {
-  const ULONG64 pages = mm::PagesFor(capacity * sizeof(POOL_TRACKER_BIG_PAGES));
-  return reinterpret_cast<POOL_TRACKER_BIG_PAGES*>(
-      AllocatePages(PoolOf(PoolKind::kNonPagedNx), pages, true, mm::Zero::kYes));
-}
-
-void RetireTable(PPOOL_TRACKER_BIG_PAGES table, ULONG64 capacity) {
-  mm::RetireRange(*PoolOf(PoolKind::kNonPagedNx).region, Va(table),
-                  mm::PagesFor(capacity * sizeof(POOL_TRACKER_BIG_PAGES)), mm::FreePagesToo::kYes);
-}
-
-void GrowBigTable() {
-  const ULONG64 seen = g_big.capacity();
-  const ULONG64 capacity =
-      g_big.live() * 2 > seen ? seen * 2 : seen;  // same size: only sweeps out freed entries
-  PPOOL_TRACKER_BIG_PAGES fresh = MapTable(capacity);
-  if (fresh == nullptr) return;
-  PPOOL_TRACKER_BIG_PAGES old = nullptr;
-  {
-    mm::SpinGuard guard(&g_big_lock);
-    if (g_big.capacity() == seen && g_big.NeedsGrowth()) {
-      old = g_big.entries();
-      g_big.MoveTo(fresh, capacity);
-      PoolBigPageTable = fresh;
-      PoolBigPageTableSize = capacity;
-    }
-  }
-  RetireTable(old != nullptr ? old : fresh, old != nullptr ? seen : capacity);
-}
-
-bool RecordBig(const PoolRequest& request, const Pool& pool, ULONG64 va) {
-  POOL_TRACKER_BIG_PAGES entry = {};
-  entry.Va = va;
-  entry.Key = request.tag;
-  entry.PoolType = static_cast<ULONG>(pool.type) & 0xFFF;
-  entry.NumberOfBytes = request.bytes;
-  entry.CallerAddress = request.caller;
-  bool inserted = false;
-  bool grow = false;
-  {
-    mm::SpinGuard guard(&g_big_lock);
-    if (!g_big.IsFull()) {
-      g_big.Insert(entry);
-      inserted = true;
-    }
-    grow = g_big.NeedsGrowth();
-  }
-  if (grow) GrowBigTable();
-  return inserted;
-}
-
-PVOID AllocateBig(const PoolRequest& request, Pool& pool) {
-  if (request.bytes > pool.region->pages() * kPageSize) return nullptr;
-  const ULONG64 pages = mm::PagesFor(request.bytes);
-  const ULONG64 va = AllocatePages(pool, pages, !pool.paged, static_cast<mm::Zero>(request.zero));
-  if (va == 0) return nullptr;
-  if (!RecordBig(request, pool, va)) {
-    mm::RetireRange(*pool.region, va, pages, mm::FreePagesToo::kYes);
-    return nullptr;
-  }
-  g_tags.CountAllocation(request.tag, pool.paged, pages * kPageSize);
-  return reinterpret_cast<PVOID>(va);
-}
-
-[[noreturn]] void StopOnDamage(PoolError error, PVOID block, ULONG tag) {
-  const POOL_HEADER* header = BlockPool::HeaderOf(block);
-  const ULONG_PTR next = Va(header) + header->BlockSize * kPoolUnit;
-  switch (error) {
-    case PoolError::kAlreadyFree:
-      KeBugCheckEx(BAD_POOL_CALLER, kFreedTwice, 0, header->Ulong1, Va(block));
-    case PoolError::kFreeListLinks:
-      KeBugCheckEx(BAD_POOL_HEADER, kDamagedFreeList, Va(header), Va(header), next);
-    default:
-      KeBugCheckEx(BAD_POOL_HEADER, kDamagedHeader, Va(header), next, header->Ulong1);
-  }
 }
 
 void Zero(PVOID block, SIZE_T bytes) {
@@ -228,28 +86,102 @@ void Zero(PVOID block, SIZE_T bytes) {
   __asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(0) : "memory");
 }
 
-PVOID AllocateBlock(const PoolRequest& request, Pool& pool) {
+// A block of the current processor's arena; 0 without memory, or with a finding.
+PVOID AllocateFromArena(Pool& pool, SIZE_T bytes, const BlockLabel& label, bool cache_aligned,
+                        PoolFinding* finding) {
+  Arena& arena = pool.arenas[KeCurrentProcessor() % g_arena_count];
   for (;;) {
-    PoolError error = PoolError::kNone;
-    PVOID block = nullptr;
-    SIZE_T payload = 0;
     {
-      PoolGuard guard(pool.lock);
-      block = pool.blocks.Allocate(request.bytes, request.tag, request.caller, request.cache_aligned, &error);
-      if (block != nullptr && error == PoolError::kNone) payload = BlockPool::PayloadOf(block);
+      PoolGuard guard(arena.lock);
+      PVOID block = arena.blocks.Allocate(bytes, label, cache_aligned, finding);
+      if (block != nullptr || *finding) return block;
     }
-    if (error != PoolError::kNone) StopOnDamage(error, static_cast<PUCHAR>(block) + kPoolUnit, request.tag);
-    if (block != nullptr) {
-      g_tags.CountAllocation(request.tag, pool.paged, payload + kPoolUnit);
-      if (request.zero == PoolZero::kYes) Zero(block, payload);
-      return block;
-    }
-    const ULONG64 page = AllocatePages(pool, 1, true, mm::Zero::kYes);
+    const ULONG64 page = TakeBlockPage(pool);
     if (page == 0) return nullptr;
-    PoolGuard guard(pool.lock);
-    pool.blocks.AddPage(reinterpret_cast<PVOID>(page));
-    pool.SetHoldsBlocks(page, true);
+    PoolGuard guard(arena.lock);
+    arena.blocks.AddPage(reinterpret_cast<PVOID>(page));
+    __atomic_store_n(&pool.page_map[(page - pool.region->base()) / kPageSize],
+                     static_cast<UCHAR>(&arena - g_arenas + 1), __ATOMIC_RELEASE);
   }
+}
+
+PVOID AllocateBlock(const PoolRequest& request, Pool& pool, SIZE_T bytes, PEPROCESS process) {
+  const BlockLabel label = {request.tag, request.caller, process != nullptr ? kPoolQuota : uint8_t{0}};
+  PoolFinding finding;
+  PVOID block = nullptr;
+  if (bytes <= kLargestCached && !request.cache_aligned) {
+    block = TakeCached(pool, BlockPool::UnitsFor(bytes), &finding);
+    if (finding) StopOnDamageInline(finding, block);
+    if (block != nullptr) BlockPool::Relabel(block, bytes, label);
+  }
+  if (block == nullptr) block = AllocateFromArena(pool, bytes, label, request.cache_aligned, &finding);
+  if (finding) StopOnDamageInline(finding, static_cast<const POOL_HEADER*>(finding.where) + 1);
+  if (block == nullptr) return nullptr;
+  g_tags.CountAllocation(KeCurrentProcessor(), request.tag, pool.paged,
+                         BlockPool::PayloadOf(block) + kPoolUnit);
+  if (request.zero == PoolZero::kYes) Zero(block, request.bytes);
+  if (process != nullptr) {
+    auto* billed = reinterpret_cast<ULONG64*>(static_cast<PUCHAR>(block) + bytes - kQuotaBytes);
+    *billed = Va(process) ^ ExpPoolCookie ^ Va(block);
+  }
+  return block;
+}
+
+// The process that pays for a block; bug check when the word was overwritten.
+PEPROCESS BilledProcess(const void* block) {
+  const auto* end = static_cast<const UCHAR*>(block) + BlockPool::RequestedOf(block);
+  const ULONG64 word = *reinterpret_cast<const ULONG64*>(end - kQuotaBytes);
+  const ULONG64 process = word ^ ExpPoolCookie ^ Va(block);
+  const bool plausible = mm::IsSystemAddress(process) && mm::WalkTables(process).valid &&
+                         reinterpret_cast<PKPROCESS>(process)->Header.Type == kProcessObject;
+  if (!plausible) {
+    KeBugCheckEx(BAD_POOL_CALLER, kBadQuotaProcess, Va(block), BlockPool::HeaderOf(block)->PoolTag, process);
+  }
+  return reinterpret_cast<PEPROCESS>(process);
+}
+
+void FreeBlock(PVOID block, ULONG tag, const Arena& arena) {
+  const Pool& pool = *arena.pool;
+  PoolFinding finding = arena.blocks.CheckOwn(block);
+  if (finding) StopOnDamageInline(finding, block);
+  POOL_HEADER* header = BlockPool::HeaderOf(block);
+  const ULONG block_tag = header->PoolTag;
+  if (tag != 0 && tag != block_tag) KeBugCheckEx(BAD_POOL_CALLER, kWrongTag, Va(block), block_tag, tag);
+  const ULONG64 units = header->BlockSize;
+  PEPROCESS process = (header->PoolType & kPoolQuota) != 0 ? BilledProcess(block) : nullptr;
+  const SIZE_T charged = BlockPool::RequestedOf(block) - (process != nullptr ? kQuotaBytes : 0);
+  if (!BlockPool::ClaimForFree(block))
+    StopOnDamageInline({PoolError::kAlreadyFree, header, header->Ulong1}, block);
+  g_tags.CountFree(KeCurrentProcessor(), block_tag, pool.paged, units * kPoolUnit);
+  if (process != nullptr) {
+    ReturnQuota(process, pool.paged, charged);
+    ObDereferenceObjectDeferDelete(process);
+  }
+  if ((units - 1) * kPoolUnit <= kLargestCached) {
+    KeepCached(pool, block, units);
+  } else {
+    ReleaseBlock(block);
+  }
+}
+
+// How much memory must be left for an allocation that is not important.
+bool EnoughFor(EX_POOL_PRIORITY priority, ULONG64 pages) {
+  const ULONG64 left = MmAvailablePages;
+  if (priority >= HighPoolPriority) return true;
+  const ULONG64 reserve =
+      priority >= NormalPoolPriority ? MmNumberOfPhysicalPages / 64 : MmNumberOfPhysicalPages / 16;
+  return left >= pages + reserve;
+}
+
+PVOID AllocateCommon(const PoolRequest& request, Pool& pool, PEPROCESS process) {
+  const SIZE_T bytes = request.bytes + (process != nullptr ? kQuotaBytes : 0);
+  return bytes > kLargestBlock ? AllocateBig(request, pool, process)
+                               : AllocateBlock(request, pool, bytes, process);
+}
+
+Pool* FindPoolOfAddress(ULONG64 va) {
+  if (g_pools[EXP_POOL_NONPAGED_NX].region->Contains(va)) return &g_pools[EXP_POOL_NONPAGED_NX];
+  return g_pools[EXP_POOL_PAGED].region->Contains(va) ? &g_pools[EXP_POOL_PAGED] : nullptr;
 }
 
 void CheckFreeIrql(const Pool& pool, PVOID block) {
@@ -257,182 +189,109 @@ void CheckFreeIrql(const Pool& pool, PVOID block) {
   if (irql > pool.highest_irql) KeBugCheckEx(BAD_POOL_CALLER, kBadFreeIrql, irql, pool.type, Va(block));
 }
 
-void FreeBig(PVOID block, ULONG tag, Pool& first_of_region) {
-  CheckFreeIrql(first_of_region, block);
-  POOL_TRACKER_BIG_PAGES entry = {};
-  bool found = false;
-  {
-    mm::SpinGuard guard(&g_big_lock);
-    found = g_big.Remove(Va(block), &entry);
-  }
-  if (!found) KeBugCheckEx(BAD_POOL_HEADER, kNoTrackingEntry, Va(block), 0, 0);
-  if (tag != 0 && entry.Key != tag) KeBugCheckEx(BAD_POOL_CALLER, kWrongTag, Va(block), entry.Key, tag);
-  const ULONG64 pages = mm::PagesFor(entry.NumberOfBytes);
-  g_tags.CountFree(entry.Key, first_of_region.paged, pages * kPageSize);
-  mm::RetireRange(*first_of_region.region, Va(block), pages, mm::FreePagesToo::kYes);
-}
-
-void FreeBlock(PVOID block, ULONG tag, Pool& pool) {
-  CheckFreeIrql(pool, block);
-  PVOID empty_page = nullptr;
-  PoolError error = PoolError::kNone;
-  ULONG block_tag = 0;
-  SIZE_T bytes = 0;
-  {
-    PoolGuard guard(pool.lock);
-    error = pool.blocks.Check(block);
-    if (error == PoolError::kNone) {
-      block_tag = BlockPool::HeaderOf(block)->PoolTag;
-      bytes = BlockPool::PayloadOf(block) + kPoolUnit;
-      if (tag == 0 || tag == block_tag) error = pool.blocks.Free(block, &empty_page);
-    }
-    if (empty_page != nullptr && pool.blocks.whole_pages() < kKeptPages) {
-      pool.blocks.AddPage(empty_page);
-      empty_page = nullptr;
-    }
-    if (empty_page != nullptr) pool.SetHoldsBlocks(Va(empty_page), false);
-  }
-  if (error != PoolError::kNone) StopOnDamage(error, block, tag);
-  if (tag != 0 && tag != block_tag) KeBugCheckEx(BAD_POOL_CALLER, kWrongTag, Va(block), block_tag, tag);
-  g_tags.CountFree(block_tag, pool.paged, bytes);
-  if (empty_page != nullptr) mm::RetireRange(*pool.region, Va(empty_page), 1, mm::FreePagesToo::kYes);
-}
-
-// The pool whose blocks are in this page; 0: none.
-Pool* FindPoolOfBlock(ULONG64 va) {
-  for (Pool& pool : g_pools) {
-    if (pool.region->Contains(va) && pool.HoldsBlocks(va)) return &pool;
-  }
-  return nullptr;
-}
-
-Pool* FindPoolOfAddress(ULONG64 va) {
-  for (Pool& pool : g_pools) {
-    if (pool.region->Contains(va)) return &pool;
-  }
-  return nullptr;
-}
-
-struct ImageQuery {
-  ULONG64 low;
-  ULONG64 high;
-  MmPoolBlockCallback callback;
-  PVOID context;
-  ULONG64 count;
-
-  void Report(PVOID address, SIZE_T bytes, ULONG tag, bool paged, PVOID caller) {
-    if (Va(caller) < low || Va(caller) >= high) return;
-    ++count;
-    const MmPoolBlock block = {address, bytes, tag, paged, caller};
-    if (callback != nullptr) callback(&block, context);
-  }
-};
-
-// Page by page, so that the lock is never held for long.
-void QueryBlocks(Pool& pool, ImageQuery& query) {
-  const ULONG64 words = mm::PageBitmap::WordsFor(pool.region->pages());
-  for (ULONG64 word = 0; word < words; ++word) {
-    for (ULONG64 bits = __atomic_load_n(&pool.block_pages[word], __ATOMIC_ACQUIRE); bits != 0;
-         bits &= bits - 1) {
-      const ULONG64 page =
-          pool.region->base() + (word * 64 + static_cast<ULONG64>(__builtin_ctzll(bits))) * kPageSize;
-      PoolGuard guard(pool.lock);
-      if (!pool.HoldsBlocks(page)) continue;
-      BlockPool::ForEachInUse(reinterpret_cast<PVOID>(page), [&](POOL_HEADER* header, PVOID payload) {
-        query.Report(payload, BlockPool::PayloadOf(payload), header->PoolTag, pool.paged,
-                     header->CallerAddress);
-      });
-    }
-  }
-}
-
 }  // namespace
 
 bool InitPools() {
-  if (!InitPool(PoolKind::kNonPagedNx, mm::g_nonpaged_pool_region, mm::Protection::kReadWrite,
-                NonPagedPoolNx) ||
-      !InitPool(PoolKind::kNonPagedExecute, mm::g_nonpaged_pool_region, mm::Protection::kExecuteReadWrite,
-                NonPagedPool) ||
-      !InitPool(PoolKind::kPaged, mm::g_paged_pool_region, mm::Protection::kReadWrite, PagedPool)) {
-    return false;
-  }
-  const PFN_NUMBER tags = MmAllocateContiguousPages(mm::PagesFor(kTagEntries * sizeof(POOL_TRACKER_TABLE)));
-  PoolBigPageTable = MapTable(kFirstBigEntries);
-  if (tags == mm::kNoPage || PoolBigPageTable == nullptr) return false;
-  PoolTrackTable = static_cast<PPOOL_TRACKER_TABLE>(mm::PageAddress(tags));
-  PoolTrackTableSize = kTagEntries;
-  PoolTrackTableMask = kTagEntries - 1;
-  PoolBigPageTableSize = kFirstBigEntries;
-  g_tags.Init(PoolTrackTable, kTagEntries);
-  g_big.Init(PoolBigPageTable, kFirstBigEntries);
-  return true;
+  const boot::LoaderBlock* block = KeLoaderBlock;
+  const ULONG processors = block->processors < 1 ? 1 : block->processors > 64 ? 64 : block->processors;
+  ExpPoolCookie = block->random_seed[2] | 1;
+  g_arena_count = processors < kMaxArenas ? processors : kMaxArenas;
+  ExpPoolPageMap[0] = AllocatePageMap(mm::g_nonpaged_pool_region);
+  ExpPoolPageMap[1] = AllocatePageMap(mm::g_paged_pool_region);
+  if (ExpPoolPageMap[0] == nullptr || ExpPoolPageMap[1] == nullptr) return false;
+  InitPool(PoolKind::kNonPagedNx, mm::g_nonpaged_pool_region, ExpPoolPageMap[0], mm::Protection::kReadWrite,
+           NonPagedPoolNx);
+  InitPool(PoolKind::kNonPagedExecute, mm::g_nonpaged_pool_region, ExpPoolPageMap[0],
+           mm::Protection::kExecuteReadWrite, NonPagedPool);
+  InitPool(PoolKind::kPaged, mm::g_paged_pool_region, ExpPoolPageMap[1], mm::Protection::kReadWrite,
+           PagedPool);
+  return InitTagTables(processors) && InitCaches(processors) && InitBigPages() && InitSpecialPool();
 }
 
-PVOID AllocatePool(const PoolRequest& request) {
-  Pool& pool = PoolOf(request.kind);
-  const KIRQL irql = KeGetCurrentIrql();
-  if (irql > pool.highest_irql)
-    KeBugCheckEx(BAD_POOL_CALLER, kBadAllocationIrql, irql, pool.type, request.bytes);
-  return request.bytes > kLargestBlock ? AllocateBig(request, pool) : AllocateBlock(request, pool);
+bool ReadTag(ULONG index, POOL_TRACKER_TABLE* sum) {
+  return g_tags.Read(index, sum);
 }
 
-VOID FreePool(PVOID block, ULONG tag) {
+SIZE_T PoolBlockSize(PVOID block, bool* charged) {
   const ULONG64 va = Va(block);
-  Pool* pool = FindPoolOfAddress(va);
-  if (pool == nullptr) {
-    KeBugCheckEx(BAD_POOL_CALLER, mm::IsSystemAddress(va) ? kNeverInPool : kUserAddress, va, 0, 0);
-  }
-  if (va % kPageSize == 0) {
-    FreeBig(block, tag, *pool);
-    return;
-  }
-  Pool* owner = FindPoolOfBlock(va);
-  if (owner == nullptr || va % kPoolUnit != 0) KeBugCheckEx(BAD_POOL_CALLER, kNotAllocated, va, 0, 0);
-  FreeBlock(block, tag, *owner);
+  *charged = false;
+  if (MmClassifySpecialPoolAddress(block) != MmNotSpecialPool) return MmSpecialPoolBlockSize(block);
+  if (va % kPageSize == 0) return BigBlockSize(block, charged);
+  Arena* arena = ArenaOfBlock(va);
+  if (arena == nullptr) return 0;
+  PoolGuard guard(arena->lock);
+  if (arena->blocks.Check(block)) return 0;
+  *charged = (BlockPool::HeaderOf(block)->PoolType & kPoolQuota) != 0;
+  return BlockPool::RequestedOf(block) - (*charged ? kQuotaBytes : 0);
 }
 
-SIZE_T PoolBlockSize(PVOID block) {
-  const ULONG64 va = Va(block);
-  if (va % kPageSize == 0) {
-    mm::SpinGuard guard(&g_big_lock);
-    const POOL_TRACKER_BIG_PAGES* entry = g_big.FindOrNull(va);
-    return entry == nullptr ? 0 : entry->NumberOfBytes;
+void DrainPools() {
+  const bool paged_too = KeGetCurrentIrql() <= APC_LEVEL;
+  DrainCaches(paged_too);
+  for (Pool& pool : g_pools) {
+    if (!pool.paged || paged_too) DrainBlockPages(pool);
   }
-  Pool* pool = FindPoolOfBlock(va);
-  if (pool == nullptr) return 0;
-  PoolGuard guard(pool->lock);
-  return pool->blocks.Check(block) == PoolError::kNone ? BlockPool::PayloadOf(block) : 0;
+  mm::DrainRetired();
 }
 
 }  // namespace ex
 
 extern "C" {
 
-ULONG64 MmQueryPoolOfImage(const KLDR_DATA_TABLE_ENTRY* Entry, MmPoolBlockCallback Callback, PVOID Context) {
+PVOID ExAllocateHeapPool(const ex::PoolRequest* Request, NTSTATUS* Status) {
   using namespace ex;
-  const ULONG64 low = mm::Va(Entry->DllBase);
-  ImageQuery query = {low, low + Entry->SizeOfImage, Callback, Context, 0};
-  for (Pool& pool : g_pools) QueryBlocks(pool, query);
-  mm::SpinGuard guard(&g_big_lock);
-  for (ULONG64 i = 0; i < g_big.capacity(); ++i) {
-    const POOL_TRACKER_BIG_PAGES& entry = g_big.entries()[i];
-    if (!BigPageTable::IsLive(entry)) continue;
-    query.Report(reinterpret_cast<PVOID>(entry.Va), entry.NumberOfBytes, entry.Key, (entry.PoolType & 1) != 0,
-                 entry.CallerAddress);
+  const PoolRequest& request = *Request;
+  Pool& pool = PoolOf(request.kind);
+  const KIRQL irql = KeGetCurrentIrql();
+  const bool special =
+      request.special != SpecialPool::kNo || (MmSpecialPoolTag != 0 && request.tag == MmSpecialPoolTag);
+  if (irql > pool.highest_irql) {
+    if (special) KeBugCheckEx(kSpecialPoolCorruption, irql, pool.type, request.bytes, kSpecialAllocationIrql);
+    KeBugCheckEx(BAD_POOL_CALLER, kBadAllocationIrql, irql, pool.type, request.bytes);
   }
-  return query.count;
+  *Status = STATUS_INSUFFICIENT_RESOURCES;
+  if (FailOnPurpose(request) || !EnoughFor(request.priority, mm::PagesFor(request.bytes))) return nullptr;
+  if (special) {
+    if (PVOID block = MiAllocateSpecialPool(&request)) return block;
+  }
+  PEPROCESS process = nullptr;
+  if (request.quota) {
+    process = PsGetCurrentProcess();
+    if (!ChargeQuota(process, pool.paged, request.bytes)) {
+      *Status = STATUS_QUOTA_EXCEEDED;
+      return nullptr;
+    }
+    ObfReferenceObject(process);
+  }
+  PVOID block = AllocateCommon(request, pool, process);
+  if (block == nullptr && request.bytes < MmNumberOfPhysicalPages * kPageSize) {
+    DrainPools();
+    block = AllocateCommon(request, pool, process);
+  }
+  if (block == nullptr && process != nullptr) {
+    ReturnQuota(process, pool.paged, request.bytes);
+    ObDereferenceObjectDeferDelete(process);
+  }
+  return block;
 }
 
-ULONG64 MmTrimPagedPool() {
-  const mm::VaRegion& region = mm::g_paged_pool_region;
-  ULONG64 trimmed = 0;
-  for (ULONG64 first = region.bitmap().NextUsed(0, region.pages()); first < region.pages();) {
-    const ULONG64 end = region.bitmap().NextFree(first, region.pages());
-    trimmed += mm::TrimRange(region.base() + first * mm::kPageSize, end - first);
-    first = region.bitmap().NextUsed(end, region.pages());
+VOID ExFreeHeapPool(PVOID P, ULONG Tag, PVOID Caller) {
+  using namespace ex;
+  const ULONG64 va = Va(P);
+  Pool* pool = FindPoolOfAddress(va);
+  if (pool == nullptr) {
+    if (va >= MmSpecialPoolStart && va < MmSpecialPoolEnd) return MmFreeSpecialPool(P, Tag, Caller);
+    if (!mm::IsSystemAddress(va)) KeBugCheckEx(BAD_POOL_CALLER, kUserAddress, va, Va(MmSystemRangeStart), 0);
+    KeBugCheckEx(BAD_POOL_CALLER, kNeverInPool, va, 0, 0);
   }
-  if (trimmed != 0) KeFlushEntireTb(TRUE, TRUE);
-  return trimmed;
+  CheckFreeIrql(*pool, P);
+  if (va % kPageSize == 0) {
+    FreeBig(P, Tag, *pool);
+    return;
+  }
+  const Arena* arena = ArenaOfBlock(va);
+  if (arena == nullptr || va % kPoolUnit != 0) KeBugCheckEx(BAD_POOL_CALLER, kNotAllocated, va, 0, 0);
+  FreeBlock(P, Tag, *arena);
 }
 
 }  // extern "C"

@@ -85,10 +85,22 @@ NT_TEST(ExPool, Pool2ZeroesAndChecksItsFlags) {
   NT_EXPECT_TRUE(ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_PAGED, 16, kTag) == nullptr);
 }
 
-NT_TEST(ExPool, Pool3IgnoresOptionalParametersOnly) {
+NT_TEST(ExPool, Pool3MeetsItsParameters) {
+  POOL_EXTENDED_PARAMETER parameters[2] = {};
+  parameters[0].Type = PoolExtendedParameterPriority;
+  parameters[0].Priority = LowPoolPriority;
+  parameters[1].Type = PoolExtendedParameterNumaNode;
+  parameters[1].PreferredNode = 0;
+  PVOID block = ExAllocatePool3(POOL_FLAG_NON_PAGED, 64, kTag, parameters, 2);
+  NT_ASSERT_TRUE(block != nullptr);
+  ExFreePool2(block, kTag, nullptr, 0);
+  parameters[1].PreferredNode = 63;
+  NT_EXPECT_TRUE(ExAllocatePool3(POOL_FLAG_NON_PAGED, 64, kTag, parameters, 2) == nullptr);
+}
+
+NT_TEST(ExPool, Pool3RefusesSecurePoolUnlessOptional) {
   POOL_EXTENDED_PARAMETER parameter = {};
-  parameter.Type = PoolExtendedParameterPriority;
-  parameter.Priority = LowPoolPriority;
+  parameter.Type = PoolExtendedParameterSecurePool;
   NT_EXPECT_TRUE(ExAllocatePool3(POOL_FLAG_NON_PAGED, 64, kTag, &parameter, 1) == nullptr);
   parameter.Optional = 1;
   PVOID block = ExAllocatePool3(POOL_FLAG_NON_PAGED, 64, kTag, &parameter, 1);
@@ -96,12 +108,54 @@ NT_TEST(ExPool, Pool3IgnoresOptionalParametersOnly) {
   ExFreePool2(block, kTag, nullptr, 0);
 }
 
+NT_TEST(ExPool, QuotaIsChargedAndReturned) {
+  BOOLEAN charged = FALSE;
+  const SIZE_T sizes[] = {1, 100, 600, 4064, 9000};
+  for (const SIZE_T size : sizes) {
+    PVOID block = ExAllocatePoolWithQuotaTag(PagedPool, size, kTag);
+    NT_ASSERT_TRUE(block != nullptr);
+    RtlFillMemory(block, size, 0x77);
+    NT_EXPECT_EQ(ExQueryPoolBlockSize(block, &charged), size);
+    NT_EXPECT_TRUE(charged);
+    ExFreePoolWithTag(block, kTag);
+    block = ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_USE_QUOTA, size, kTag);
+    NT_ASSERT_TRUE(block != nullptr);
+    ExQueryPoolBlockSize(block, &charged);
+    NT_EXPECT_TRUE(charged);
+    ExFreePool(block);
+  }
+  PEPROCESS process = PsGetCurrentProcess();
+  PsChargePoolQuota(process, PagedPool, 1000);
+  NT_EXPECT_SUCCESS(PsChargeProcessPoolQuota(process, NonPagedPool, 1000));
+  PsReturnPoolQuota(process, PagedPool, 1000);
+  PsReturnPoolQuota(process, NonPagedPool, 1000);
+}
+
+NT_TEST(ExPool, SpecialPoolPutsTheBlockAgainstAPagesEdge) {
+  for (ULONG round = 0; round < 50; ++round) {
+    auto* over = static_cast<UCHAR*>(
+        ExAllocatePoolWithTagPriority(NonPagedPoolNx, 160, kTag, HighPoolPrioritySpecialPoolOverrun));
+    auto* under = static_cast<UCHAR*>(
+        ExAllocatePoolWithTagPriority(PagedPool, 160, kTag, HighPoolPrioritySpecialPoolUnderrun));
+    NT_ASSERT_TRUE(over != nullptr && under != nullptr);
+    NT_EXPECT_EQ((reinterpret_cast<ULONG_PTR>(over) + 160) % PAGE_SIZE, 0);
+    NT_EXPECT_EQ(reinterpret_cast<ULONG_PTR>(under) % PAGE_SIZE, 0);
+    NT_EXPECT_EQ(ExQueryPoolBlockSize(over, nullptr), 160);
+    RtlFillMemory(over, 160, 1);
+    RtlFillMemory(under, 160, 1);
+    ExFreePoolWithTag(over, kTag);
+    ExFreePoolWithTag(under, kTag);
+    NT_EXPECT_TRUE(!MmIsAddressValid(over));
+    NT_EXPECT_TRUE(!MmIsAddressValid(under));
+  }
+}
+
 NT_TEST(ExPool, BlockSizeIsAtLeastWhatWasAsked) {
   BOOLEAN charged = TRUE;
   PVOID block = ExAllocatePoolWithTag(NonPagedPoolNx, 100, kTag);
   NT_ASSERT_TRUE(block != nullptr);
   const SIZE_T size = ExQueryPoolBlockSize(block, &charged);
-  NT_EXPECT_TRUE(size >= 100 && size < 132);
+  NT_EXPECT_EQ(size, 100);
   NT_EXPECT_TRUE(!charged);
   ExFreePool(block);
 }

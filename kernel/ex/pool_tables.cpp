@@ -9,38 +9,66 @@ void Add(uint64_t* counter, uint64_t value) {
 
 }  // namespace
 
-POOL_TRACKER_TABLE* TagTable::EntryFor(uint32_t tag) {
+uint32_t TagTable::SlotFor(uint32_t tag) {
+  POOL_TRACKER_TABLE* const entries = tables_[0];
   const uint32_t last = size_ - 1;
   const auto key = static_cast<int32_t>(tag);
   for (uint32_t probe = 0, slot = tag * 0x9E3779B1u; probe < last; ++probe, ++slot) {
-    POOL_TRACKER_TABLE* entry = &entries_[slot & last];
-    if (entry == &entries_[last]) continue;
+    POOL_TRACKER_TABLE* entry = &entries[slot & last];
+    if (entry == &entries[last]) continue;
     int32_t expected = __atomic_load_n(&entry->Key, __ATOMIC_ACQUIRE);
-    if (expected == key) return entry;
+    if (expected == key) return slot & last;
     if (expected != 0) continue;
     if (__atomic_compare_exchange_n(&entry->Key, &expected, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) ||
         expected == key) {
-      return entry;
+      return slot & last;
     }
   }
-  return &entries_[last];
+  return last;
 }
 
-const POOL_TRACKER_TABLE* TagTable::FindOrNull(uint32_t tag) const {
-  for (uint32_t i = 0; i < size_; ++i) {
-    if (entries_[i].Key == static_cast<int32_t>(tag)) return &entries_[i];
+POOL_TRACKER_TABLE* TagTable::EntryFor(uint32_t processor, uint32_t tag) {
+  const uint32_t slot = SlotFor(tag);
+  POOL_TRACKER_TABLE* entry = &tables_[processor < count_ ? processor : 0][slot];
+  if (entry->Key == 0 && slot != size_ - 1)
+    __atomic_store_n(&entry->Key, tables_[0][slot].Key, __ATOMIC_RELAXED);
+  return entry;
+}
+
+bool TagTable::Read(uint32_t index, POOL_TRACKER_TABLE* sum) const {
+  *sum = {};
+  sum->Key = __atomic_load_n(&tables_[0][index].Key, __ATOMIC_ACQUIRE);
+  for (uint32_t table = 0; table < count_; ++table) {
+    const POOL_TRACKER_TABLE& entry = tables_[table][index];
+    // Frees first: an allocation that comes in between is not yet missing its free.
+    sum->NonPagedFrees += __atomic_load_n(&entry.NonPagedFrees, __ATOMIC_RELAXED);
+    sum->PagedFrees += __atomic_load_n(&entry.PagedFrees, __ATOMIC_RELAXED);
   }
-  return nullptr;
+  for (uint32_t table = 0; table < count_; ++table) {
+    const POOL_TRACKER_TABLE& entry = tables_[table][index];
+    sum->NonPagedAllocs += __atomic_load_n(&entry.NonPagedAllocs, __ATOMIC_RELAXED);
+    sum->NonPagedBytes += __atomic_load_n(&entry.NonPagedBytes, __ATOMIC_RELAXED);
+    sum->PagedAllocs += __atomic_load_n(&entry.PagedAllocs, __ATOMIC_RELAXED);
+    sum->PagedBytes += __atomic_load_n(&entry.PagedBytes, __ATOMIC_RELAXED);
+  }
+  return sum->Key != 0 || sum->NonPagedAllocs + sum->PagedAllocs != 0;
 }
 
-void TagTable::CountAllocation(uint32_t tag, bool paged, uint64_t bytes) {
-  POOL_TRACKER_TABLE* entry = EntryFor(tag);
+bool TagTable::Find(uint32_t tag, POOL_TRACKER_TABLE* sum) const {
+  for (uint32_t i = 0; i < size_; ++i) {
+    if (tables_[0][i].Key == static_cast<int32_t>(tag)) return Read(i, sum);
+  }
+  return false;
+}
+
+void TagTable::CountAllocation(uint32_t processor, uint32_t tag, bool paged, uint64_t bytes) {
+  POOL_TRACKER_TABLE* entry = EntryFor(processor, tag);
   Add(paged ? &entry->PagedBytes : &entry->NonPagedBytes, bytes);
   Add(paged ? &entry->PagedAllocs : &entry->NonPagedAllocs, 1);
 }
 
-void TagTable::CountFree(uint32_t tag, bool paged, uint64_t bytes) {
-  POOL_TRACKER_TABLE* entry = EntryFor(tag);
+void TagTable::CountFree(uint32_t processor, uint32_t tag, bool paged, uint64_t bytes) {
+  POOL_TRACKER_TABLE* entry = EntryFor(processor, tag);
   Add(paged ? &entry->PagedBytes : &entry->NonPagedBytes, 0 - bytes);
   Add(paged ? &entry->PagedFrees : &entry->NonPagedFrees, 1);
 }
@@ -69,7 +97,7 @@ void BigPageTable::Insert(const POOL_TRACKER_BIG_PAGES& entry) {
   entries_[slot] = entry;
 }
 
-POOL_TRACKER_BIG_PAGES* BigPageTable::Locate(uint64_t va) const {
+POOL_TRACKER_BIG_PAGES* BigPageTable::FindOrNull(uint64_t va) const {
   if (va <= kTombstone) return nullptr;
   for (uint64_t probe = 0, slot = Slot(va); probe < capacity_; ++probe, slot = (slot + 1) & (capacity_ - 1)) {
     if (entries_[slot].Va == va) return &entries_[slot];
@@ -78,12 +106,8 @@ POOL_TRACKER_BIG_PAGES* BigPageTable::Locate(uint64_t va) const {
   return nullptr;
 }
 
-const POOL_TRACKER_BIG_PAGES* BigPageTable::FindOrNull(uint64_t va) const {
-  return Locate(va);
-}
-
 bool BigPageTable::Remove(uint64_t va, POOL_TRACKER_BIG_PAGES* removed) {
-  POOL_TRACKER_BIG_PAGES* entry = Locate(va);
+  POOL_TRACKER_BIG_PAGES* entry = FindOrNull(va);
   if (entry == nullptr) return false;
   *removed = *entry;
   *entry = {};

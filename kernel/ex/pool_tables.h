@@ -1,50 +1,36 @@
-// The pools' resident tables: statistics by tag, and allocations of whole pages by address. Windows's type
-// names. No locking (the big-page table) or lock-free (the tag table); also compiled and tested on the host.
+// The pools' resident tables: statistics by tag, and allocations of whole pages by address. No locking (the
+// big-page table) or lock-free (the tag tables); also compiled and tested on the host.
 #pragma once
 
-#include <stdint.h>
-
-extern "C" {
-typedef struct _POOL_TRACKER_TABLE {
-  int32_t Key;  // tag; 0: free entry
-  uint64_t NonPagedBytes;
-  uint64_t NonPagedAllocs;
-  uint64_t NonPagedFrees;
-  uint64_t PagedBytes;
-  uint64_t PagedAllocs;
-  uint64_t PagedFrees;
-} POOL_TRACKER_TABLE, *PPOOL_TRACKER_TABLE;
-
-typedef struct _POOL_TRACKER_BIG_PAGES {
-  uint64_t Va;  // 0: never used; 1: free again
-  uint32_t Key;
-  uint32_t Pattern : 8;
-  uint32_t PoolType : 12;
-  uint32_t SlushSize : 12;
-  uint64_t NumberOfBytes;
-  void* CallerAddress;  // ours: who allocated it
-} POOL_TRACKER_BIG_PAGES, *PPOOL_TRACKER_BIG_PAGES;
-}
-static_assert(sizeof(POOL_TRACKER_TABLE) == 56);
+#include "ex/pool_types.h"
 
 namespace ex {
 
-// Open addressing over `size` entries, a power of two; the last entry takes all tags that found no place.
+// Open addressing over `size` entries, a power of two; the last entry takes all tags that found no place. One
+// table a processor, so that counting disturbs nobody; the first decides where a tag's entries are.
 class TagTable {
  public:
-  void Init(POOL_TRACKER_TABLE* entries, uint32_t size) {
-    entries_ = entries;
+  void Init(POOL_TRACKER_TABLE* first, uint32_t size) {
+    tables_[0] = first;
     size_ = size;
+    count_ = 1;
   }
-  void CountAllocation(uint32_t tag, bool paged, uint64_t bytes);
-  void CountFree(uint32_t tag, bool paged, uint64_t bytes);
-  const POOL_TRACKER_TABLE* FindOrNull(uint32_t tag) const;
+  void AddProcessor(POOL_TRACKER_TABLE* table) { tables_[count_++] = table; }
+  void CountAllocation(uint32_t processor, uint32_t tag, bool paged, uint64_t bytes);
+  void CountFree(uint32_t processor, uint32_t tag, bool paged, uint64_t bytes);
+  // Sums over the processors; false at an entry that is free.
+  bool Read(uint32_t index, POOL_TRACKER_TABLE* sum) const;
+  bool Find(uint32_t tag, POOL_TRACKER_TABLE* sum) const;
+  uint32_t size() const { return size_; }
 
  private:
-  POOL_TRACKER_TABLE* EntryFor(uint32_t tag);
+  static constexpr uint32_t kMaxTables = 64;
+  uint32_t SlotFor(uint32_t tag);
+  POOL_TRACKER_TABLE* EntryFor(uint32_t processor, uint32_t tag);
 
-  POOL_TRACKER_TABLE* entries_ = nullptr;
+  POOL_TRACKER_TABLE* tables_[kMaxTables] = {};
   uint32_t size_ = 0;
+  uint32_t count_ = 0;
 };
 
 // Open addressing by address; the owner grows it by moving to a larger array when NeedsGrowth.
@@ -60,7 +46,7 @@ class BigPageTable {
   void Insert(const POOL_TRACKER_BIG_PAGES& entry);
   // False: no allocation begins there.
   bool Remove(uint64_t va, POOL_TRACKER_BIG_PAGES* removed);
-  const POOL_TRACKER_BIG_PAGES* FindOrNull(uint64_t va) const;
+  POOL_TRACKER_BIG_PAGES* FindOrNull(uint64_t va) const;
   POOL_TRACKER_BIG_PAGES* entries() const { return entries_; }
   uint64_t capacity() const { return capacity_; }
   uint64_t live() const { return live_; }
@@ -69,7 +55,6 @@ class BigPageTable {
 
  private:
   static constexpr uint64_t kTombstone = 1;
-  POOL_TRACKER_BIG_PAGES* Locate(uint64_t va) const;
   uint64_t Slot(uint64_t va) const { return (va >> 12) * 0x9E3779B97F4A7C15 >> 32 & (capacity_ - 1); }
 
   POOL_TRACKER_BIG_PAGES* entries_ = nullptr;

@@ -63,6 +63,9 @@ typedef struct _EPROCESS {
   NTSTATUS ExitStatus;
   PVOID VadRoot;
   LARGE_INTEGER ExitTime;
+  SIZE_T QuotaUsage[2];  // nonpaged, paged pool
+  SIZE_T QuotaPeak[2];
+  SIZE_T QuotaLimit[2];  // 0: none
 } EPROCESS;
 
 typedef struct _KLDR_DATA_TABLE_ENTRY {

@@ -11,6 +11,8 @@
 namespace ex {
 namespace {
 
+void* const kCaller = reinterpret_cast<void*>(0xFFFFF80212345678);
+
 class ExPoolBlocks : public testing::Test {
  protected:
   ExPoolBlocks() { pool.Init(3, false); }
@@ -23,26 +25,34 @@ class ExPoolBlocks : public testing::Test {
     pool.AddPage(pages.back());
   }
   void* Allocate(uint64_t size, bool aligned = false) {
-    PoolError error;
-    void* block = pool.Allocate(size, 'abcd', this, aligned, &error);
+    PoolFinding finding;
+    void* block = pool.Allocate(size, {'abcd', kCaller, 0}, aligned, &finding);
     if (block == nullptr) {
       AddPage();
-      block = pool.Allocate(size, 'abcd', this, aligned, &error);
+      block = pool.Allocate(size, {'abcd', kCaller, 0}, aligned, &finding);
     }
-    EXPECT_EQ(error, PoolError::kNone);
+    EXPECT_EQ(finding.error, PoolError::kNone);
     return block;
   }
   void Free(void* block) {
     void* empty = nullptr;
-    ASSERT_EQ(pool.Free(block, &empty), PoolError::kNone);
+    ASSERT_EQ(CheckedFree(block, &empty), PoolError::kNone);
     if (empty != nullptr) pool.AddPage(empty);
+  }
+  // As the owner of the pool does it: look first.
+  PoolError CheckedFree(void* block, void** empty) {
+    *empty = nullptr;
+    PoolFinding finding = pool.Check(block);
+    if (!finding && !BlockPool::ClaimForFree(block)) return PoolError::kAlreadyFree;
+    if (!finding) finding = pool.Free(block, empty);
+    return finding.error;
   }
   int InUse() {
     int count = 0;
     for (void* page : pages) {
       EXPECT_TRUE(BlockPool::ForEachInUse(page, [&](POOL_HEADER* header, void*) {
         EXPECT_EQ(header->PoolTag, 'abcd');
-        EXPECT_EQ(header->CallerAddress, this);
+        EXPECT_EQ(BlockPool::CallerOf(header), kCaller);
         ++count;
       }));
     }
@@ -69,7 +79,8 @@ TEST_F(ExPoolBlocks, EverySizeFits) {
     ASSERT_NE(block, nullptr);
     ASSERT_GE(BlockPool::PayloadOf(block), size);
     ASSERT_EQ(reinterpret_cast<uintptr_t>(block) % 16, 0u);
-    std::memset(block, 0x5A, BlockPool::PayloadOf(block));
+    ASSERT_EQ(BlockPool::RequestedOf(block), size);
+    std::memset(block, 0x5A, size);
     Free(block);
   }
   EXPECT_EQ(pages.size(), 1u);
@@ -92,9 +103,9 @@ TEST_F(ExPoolBlocks, AnEmptyPageComesBack) {
   void* a = Allocate(1000);
   void* b = Allocate(1000);
   void* empty = nullptr;
-  EXPECT_EQ(pool.Free(a, &empty), PoolError::kNone);
+  EXPECT_EQ(CheckedFree(a, &empty), PoolError::kNone);
   EXPECT_EQ(empty, nullptr);
-  EXPECT_EQ(pool.Free(b, &empty), PoolError::kNone);
+  EXPECT_EQ(CheckedFree(b, &empty), PoolError::kNone);
   EXPECT_EQ(empty, pages[0]);
 }
 
@@ -103,7 +114,7 @@ TEST_F(ExPoolBlocks, DoubleFreeIsSeen) {
   Allocate(100);
   Free(a);
   void* empty = nullptr;
-  EXPECT_EQ(pool.Free(a, &empty), PoolError::kAlreadyFree);
+  EXPECT_EQ(CheckedFree(a, &empty), PoolError::kAlreadyFree);
 }
 
 TEST_F(ExPoolBlocks, OverrunIntoTheNextHeaderIsSeen) {
@@ -111,8 +122,56 @@ TEST_F(ExPoolBlocks, OverrunIntoTheNextHeaderIsSeen) {
   void* b = Allocate(96);
   void* empty = nullptr;
   std::memset(a, 'x', 96 + 8);
-  EXPECT_EQ(pool.Free(a, &empty), PoolError::kNeighbourSize);
-  EXPECT_NE(pool.Free(b, &empty), PoolError::kNone);
+  EXPECT_EQ(CheckedFree(a, &empty), PoolError::kNeighbourSize);
+  EXPECT_EQ(pool.CheckPage(pages[0]).error, PoolError::kBadHeader);
+  EXPECT_NE(CheckedFree(b, &empty), PoolError::kNone);
+}
+
+TEST_F(ExPoolBlocks, EachByteBehindABlockIsGuarded) {
+  for (uint64_t size = 0; size < 64; ++size) {
+    auto* block = static_cast<uint8_t*>(Allocate(size));
+    const uint64_t payload = BlockPool::PayloadOf(block);
+    for (uint64_t i = size; i < payload; ++i) {
+      block[i] ^= 1;
+      EXPECT_EQ(pool.Check(block).error, PoolError::kOverrun);
+      EXPECT_EQ(pool.Check(block).where, block + i);
+      block[i] ^= 1;
+    }
+    Free(block);
+  }
+}
+
+TEST_F(ExPoolBlocks, EachBitOfAHeaderIsGuarded) {
+  Allocate(100);
+  auto* block = static_cast<uint8_t*>(Allocate(100));
+  Allocate(100);
+  int unseen = 0;
+  for (int byte = -16; byte < 0; ++byte) {
+    for (int bit = 0; bit < 8; ++bit) {
+      block[byte] = static_cast<uint8_t>(block[byte] ^ (1 << bit));
+      if (!pool.Check(block)) ++unseen;
+      block[byte] = static_cast<uint8_t>(block[byte] ^ (1 << bit));
+    }
+  }
+  // Not covered: the paged, quota and spare bits of PoolType.
+  EXPECT_LE(unseen, 6);
+  EXPECT_EQ(pool.Check(block).error, PoolError::kNone);
+}
+
+TEST_F(ExPoolBlocks, AWriteToACachedBlockIsSeen) {
+  auto* block = static_cast<uint8_t*>(Allocate(40));
+  ASSERT_TRUE(BlockPool::ClaimForFree(block));
+  EXPECT_FALSE(BlockPool::ClaimForFree(block)) << "freed twice";
+  EXPECT_EQ(pool.Check(block).error, PoolError::kAlreadyFree);
+  EXPECT_EQ(InUse(), 0);
+  BlockPool::WriteFreedPattern(block);
+  EXPECT_FALSE(BlockPool::CheckFreedPattern(block));
+  block[9] ^= 4;
+  EXPECT_EQ(BlockPool::CheckFreedPattern(block).error, PoolError::kWrittenAfterFree);
+  BlockPool::Relabel(block, 33, {'abcd', kCaller, 0});
+  EXPECT_EQ(BlockPool::RequestedOf(block), 33u);
+  EXPECT_EQ(pool.Check(block).error, PoolError::kNone);
+  EXPECT_EQ(InUse(), 1);
 }
 
 TEST_F(ExPoolBlocks, DamagedFreeLinksAreSeen) {
@@ -124,15 +183,17 @@ TEST_F(ExPoolBlocks, DamagedFreeLinksAreSeen) {
   const uint64_t links[2] = {reinterpret_cast<uint64_t>(a), reinterpret_cast<uint64_t>(a)};
   std::memcpy(b, links, sizeof(links));  // a write after free
   void* empty = nullptr;
-  EXPECT_EQ(pool.Free(a, &empty), PoolError::kFreeListLinks);
+  EXPECT_EQ(CheckedFree(a, &empty), PoolError::kFreeListLinks);
 }
 
 TEST_F(ExPoolBlocks, AnAddressInsideABlockIsRefused) {
   auto* a = static_cast<uint8_t*>(Allocate(512));
   std::memset(a, 0, 512);
+  EXPECT_FALSE(BlockPool::IsBlockOfPage(a + 64));
+  EXPECT_TRUE(BlockPool::IsBlockOfPage(a));
   void* empty = nullptr;
-  EXPECT_NE(pool.Free(a + 64, &empty), PoolError::kNone);
-  EXPECT_NE(pool.Free(a + 8, &empty), PoolError::kNone);
+  EXPECT_NE(CheckedFree(a + 64, &empty), PoolError::kNone);
+  EXPECT_NE(CheckedFree(a + 8, &empty), PoolError::kNone);
 }
 
 TEST_F(ExPoolBlocks, RandomUseKeepsContents) {

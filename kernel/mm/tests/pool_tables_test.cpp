@@ -14,23 +14,37 @@ TEST(ExTagTable, CountsByTagAndKind) {
   std::vector<POOL_TRACKER_TABLE> entries(16);
   TagTable table;
   table.Init(entries.data(), 16);
-  table.CountAllocation('Tag1', false, 100);
-  table.CountAllocation('Tag1', true, 50);
-  table.CountFree('Tag1', false, 40);
-  const POOL_TRACKER_TABLE* entry = table.FindOrNull('Tag1');
-  ASSERT_NE(entry, nullptr);
-  EXPECT_EQ(entry->NonPagedBytes, 60u);
-  EXPECT_EQ(entry->NonPagedAllocs, 1u);
-  EXPECT_EQ(entry->NonPagedFrees, 1u);
-  EXPECT_EQ(entry->PagedBytes, 50u);
-  EXPECT_EQ(table.FindOrNull('Tag2'), nullptr);
+  table.CountAllocation(0, 'Tag1', false, 100);
+  table.CountAllocation(0, 'Tag1', true, 50);
+  table.CountFree(0, 'Tag1', false, 40);
+  POOL_TRACKER_TABLE entry;
+  ASSERT_TRUE(table.Find('Tag1', &entry));
+  EXPECT_EQ(entry.NonPagedBytes, 60u);
+  EXPECT_EQ(entry.NonPagedAllocs, 1u);
+  EXPECT_EQ(entry.NonPagedFrees, 1u);
+  EXPECT_EQ(entry.PagedBytes, 50u);
+  EXPECT_FALSE(table.Find('Tag2', &entry));
+}
+
+TEST(ExTagTable, ProcessorsAddUp) {
+  std::vector<POOL_TRACKER_TABLE> first(16), second(16);
+  TagTable table;
+  table.Init(first.data(), 16);
+  table.AddProcessor(second.data());
+  for (int i = 0; i < 5; ++i) table.CountAllocation(0, 'Tag1', false, 32);
+  for (int i = 0; i < 4; ++i) table.CountFree(1, 'Tag1', false, 32);
+  POOL_TRACKER_TABLE entry;
+  ASSERT_TRUE(table.Find('Tag1', &entry));
+  EXPECT_EQ(entry.NonPagedAllocs, 5u);
+  EXPECT_EQ(entry.NonPagedFrees, 4u);
+  EXPECT_EQ(entry.NonPagedBytes, 32u);
 }
 
 TEST(ExTagTable, TagsBeyondItsSizeShareTheLastEntry) {
   std::vector<POOL_TRACKER_TABLE> entries(8);
   TagTable table;
   table.Init(entries.data(), 8);
-  for (uint32_t tag = 1; tag <= 20; ++tag) table.CountAllocation(tag, false, 1);
+  for (uint32_t tag = 1; tag <= 20; ++tag) table.CountAllocation(0, tag, false, 1);
   EXPECT_EQ(entries[7].NonPagedAllocs, 13u);
 }
 
@@ -41,7 +55,7 @@ TEST(ExTagTable, ManyThreadsAgree) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      for (uint32_t i = 0; i < 40000; ++i) table.CountAllocation(1 + i % 40, false, 1);
+      for (uint32_t i = 0; i < 40000; ++i) table.CountAllocation(0, 1 + i % 40, false, 1);
     });
   }
   for (auto& thread : threads) thread.join();

@@ -61,6 +61,10 @@ ULONG64 MmTrimPageableImages();
 ULONG64 MmTrimPagedPool();
 ULONG64 MmTrimDriver(struct _KLDR_DATA_TABLE_ENTRY* Entry);
 
+// Special pool: what an address without a page is there. No locks: for faults and the crash path.
+enum MmSpecialPoolFault : ULONG { MmNotSpecialPool, MmSpecialPoolGuard, MmSpecialPoolFreed };
+MmSpecialPoolFault MmClassifySpecialPoolAddress(PVOID Address);
+
 // What an image allocated from the pools and has not freed: one call per block. The callback runs at
 // APC_LEVEL or DISPATCH_LEVEL with the pool's lock held: it must not touch the pool nor pageable memory.
 // Returns the number of blocks.
