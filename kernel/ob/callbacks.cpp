@@ -6,6 +6,7 @@
 // first before the operation, lowest first after it. ObUnRegisterCallbacks waits for the references.
 #include "callbacks.h"
 
+#include "ktl/altitude.h"
 #include "mm/image.h"
 #include "nt/export.h"
 
@@ -69,37 +70,13 @@ CALLBACK_ENTRY_ITEM* ItemOf(PLIST_ENTRY link) {
   return CONTAINING_RECORD(link, CALLBACK_ENTRY_ITEM, EntryItemList);
 }
 
-// The altitude without leading zeros: an integer part and, after a dot, a fraction.
-struct Altitude {
-  const WCHAR* digits;
-  ULONG integer, total;  // lengths in characters
-
-  explicit Altitude(const UNICODE_STRING& text)
-      : digits(text.Buffer), integer(0), total(text.Length / sizeof(WCHAR)) {
-    while (total > 1 && digits[0] == L'0' && digits[1] != L'.') ++digits, --total;
-    while (integer < total && digits[integer] != L'.') ++integer;
-  }
-};
-
 bool IsAltitude(const UNICODE_STRING& text) {
-  ULONG dots = 0;
-  for (ULONG i = 0; i < text.Length / sizeof(WCHAR); ++i) {
-    const WCHAR c = text.Buffer[i];
-    if (c == L'.') ++dots;
-    if (c != L'.' && (c < L'0' || c > L'9')) return false;
-  }
-  return text.Length != 0 && text.Length % sizeof(WCHAR) == 0 && dots <= 1;
+  return text.Length % sizeof(WCHAR) == 0 && ktl::IsAltitude(text.Buffer, text.Length / sizeof(WCHAR));
 }
 
-// < 0, 0, > 0 as numbers.
 int Compare(const UNICODE_STRING& left, const UNICODE_STRING& right) {
-  const Altitude a(left), b(right);
-  if (a.integer != b.integer) return a.integer < b.integer ? -1 : 1;
-  for (ULONG i = 0; i < a.total || i < b.total; ++i) {
-    const WCHAR x = i < a.total ? a.digits[i] : L'0', y = i < b.total ? b.digits[i] : L'0';
-    if (x != y && x != L'.' && y != L'.') return x < y ? -1 : 1;
-  }
-  return 0;
+  return ktl::CompareAltitudes(left.Buffer, left.Length / sizeof(WCHAR), right.Buffer,
+                               right.Length / sizeof(WCHAR));
 }
 
 NTSTATUS Check(const OB_CALLBACK_REGISTRATION* registration) {
