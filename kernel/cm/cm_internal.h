@@ -10,6 +10,7 @@ extern "C" {
 typedef struct _CM_KEY_BODY {
   ULONG Type;
   cm::Key* KeyControlBlock;
+  LIST_ENTRY ContextListHead;  // what callbacks attached to this object: cm/callbacks.cpp
 } CM_KEY_BODY, *PCM_KEY_BODY;
 inline constexpr ULONG kKeyBodyType = 0x6b793032;  // "ky02"
 }
@@ -51,5 +52,10 @@ inline Text TextOf(PCUNICODE_STRING string) {
           static_cast<uint16_t>(string->Length / sizeof(WCHAR))};
 }
 NTSTATUS StatusOf(HiveStatus status);
+
+// The full name of a key, \REGISTRY\...: its length in bytes, and its characters (no terminator). Registry
+// locked.
+ULONG PathLength(const Key* key);
+void CopyPath(const Key* key, WCHAR* name, ULONG length);
 
 }  // namespace cm

@@ -1,4 +1,5 @@
 // The registry's tree, its object type and parse procedure.
+#include "callbacks.h"
 #include "cm_internal.h"
 #include "nt/export.h"
 
@@ -77,20 +78,49 @@ NTSTATUS StatusOf(HiveStatus status) {
   }
 }
 
+ULONG PathLength(const Key* key) {
+  ULONG length = 0;
+  for (; key != nullptr; key = key->parent) length += (key->name_length + 1) * sizeof(WCHAR);
+  return length;
+}
+
+void CopyPath(const Key* key, WCHAR* name, ULONG length) {
+  ULONG end = length / sizeof(WCHAR);
+  for (; key != nullptr; key = key->parent) {
+    end -= key->name_length;
+    RtlCopyMemory(name + end, key->name, key->name_length * sizeof(WCHAR));
+    name[--end] = L'\\';
+  }
+}
+
+static void InitializeBody(PCM_KEY_BODY body, Key* key) {
+  body->Type = kKeyBodyType;
+  body->KeyControlBlock = key;
+  InitializeListHead(&body->ContextListHead);
+  ++key->references;
+}
+
 NTSTATUS NewKeyObject(Key* key, PVOID* object) {
   NTSTATUS status = ObCreateObject(KernelMode, CmKeyObjectType, nullptr, KernelMode, nullptr,
                                    sizeof(CM_KEY_BODY), 0, 0, object);
   if (!NT_SUCCESS(status)) return status;
-  auto* body = static_cast<PCM_KEY_BODY>(*object);
-  body->Type = kKeyBodyType;
-  body->KeyControlBlock = key;
-  ++key->references;
+  InitializeBody(static_cast<PCM_KEY_BODY>(*object), key);
   return STATUS_SUCCESS;
 }
 
 namespace {
 
+// The last handle to a key object is closed.
+VOID NTAPI CloseKeyObject(PEPROCESS, PVOID object, ULONG_PTR, ULONG_PTR system_handles) {
+  if (system_handles != 1) return;
+  auto* key = static_cast<PCM_KEY_BODY>(object);
+  REG_KEY_HANDLE_CLOSE_INFORMATION information = {};
+  information.Object = object;
+  (void)Notified(kCloseKeyHandle, &information, &information.CallContext, key, [] { return STATUS_SUCCESS; });
+}
+
 VOID NTAPI DeleteKeyObject(PVOID object) {
+  CleanUpContexts(static_cast<PCM_KEY_BODY>(object));
   RegistryLock lock(RegistryLock::Access::kExclusive);
   Key* key = static_cast<PCM_KEY_BODY>(object)->KeyControlBlock;
   if (key != nullptr && --key->references == 0 && key->deleted) DestroyKey(key);
@@ -166,10 +196,7 @@ NTSTATUS CreateRootObject() {
   NTSTATUS status = ObCreateObject(KernelMode, CmKeyObjectType, &attributes, KernelMode, nullptr,
                                    sizeof(CM_KEY_BODY), 0, 0, &object);
   if (!NT_SUCCESS(status)) return status;
-  auto* body = static_cast<PCM_KEY_BODY>(object);
-  body->Type = kKeyBodyType;
-  body->KeyControlBlock = g_root;
-  ++g_root->references;
+  InitializeBody(static_cast<PCM_KEY_BODY>(object), g_root);
   return ObInsertObject(object, nullptr, 0, 0, nullptr, nullptr);
 }
 
@@ -209,7 +236,7 @@ extern "C" NTSTATUS CmInitSystem() {
                                     {KEY_READ, KEY_WRITE, KEY_EXECUTE, KEY_ALL_ACCESS},
                                     KEY_ALL_ACCESS,
                                     cm::DeleteKeyObject,
-                                    nullptr,
+                                    cm::CloseKeyObject,
                                     cm::ParseKey,
                                     nullptr,
                                     false,

@@ -1,4 +1,5 @@
 // Zw services on keys and values.
+#include "callbacks.h"
 #include "cm_internal.h"
 #include "nt/export.h"
 
@@ -11,9 +12,11 @@ typedef struct _KEY_NAME_INFORMATION {
 namespace cm {
 namespace {
 
-// The key of a handle for the length of a call, with the registry locked.
-template <typename Function>
-NTSTATUS WithKey(HANDLE handle, ACCESS_MASK wanted, RegistryLock::Access access, Function function) {
+// Does `function` to the key of a handle, with the registry locked and the callbacks asked before and told
+// after it. `information` is what they see: Object is filled in here.
+template <typename Information, typename Function>
+NTSTATUS WithKey(HANDLE handle, ACCESS_MASK wanted, RegistryLock::Access access, Notice notice,
+                 Information information, Function function) {
   PVOID object;
   ACCESS_MASK granted;
   NTSTATUS status = ob::ReferenceHandle(handle, CmKeyObjectType, &object, &granted);
@@ -21,9 +24,12 @@ NTSTATUS WithKey(HANDLE handle, ACCESS_MASK wanted, RegistryLock::Access access,
   if ((granted & wanted) != wanted) {
     status = STATUS_ACCESS_DENIED;
   } else {
-    RegistryLock lock(access);
-    Key* key = static_cast<PCM_KEY_BODY>(object)->KeyControlBlock;
-    status = key->deleted ? STATUS_KEY_DELETED : function(key);
+    auto* body = static_cast<PCM_KEY_BODY>(object);
+    information.Object = object;
+    status = Notified(notice, &information, &information.CallContext, body, [&] {
+      RegistryLock lock(access);
+      return body->KeyControlBlock->deleted ? STATUS_KEY_DELETED : function(body->KeyControlBlock);
+    });
   }
   ObfDereferenceObject(object);
   return status;
@@ -58,9 +64,7 @@ class Output {
 };
 
 NTSTATUS QueryKeyName(const Key* key, Output* output, PULONG result_length) {
-  ULONG length = 0;
-  for (const Key* part = key; part != nullptr; part = part->parent)
-    length += (part->name_length + 1) * sizeof(WCHAR);
+  const ULONG length = PathLength(key);
   output->PutNumber<ULONG>(FIELD_OFFSET(KEY_NAME_INFORMATION, NameLength), length);
   ULONG end = FIELD_OFFSET(KEY_NAME_INFORMATION, Name) + length;
   for (const Key* part = key; part != nullptr; part = part->parent) {
@@ -148,9 +152,65 @@ NTSTATUS QueryValue(const Value* value, KEY_VALUE_INFORMATION_CLASS information_
   }
 }
 
-NTSTATUS OpenOrCreate(PHANDLE handle, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes,
-                      KeyParseContext* context) {
-  return ObOpenObjectByName(attributes, CmKeyObjectType, KernelMode, nullptr, access, context, handle);
+struct KeyRequest {
+  ACCESS_MASK access;
+  POBJECT_ATTRIBUTES attributes;
+  PUNICODE_STRING class_name;
+  ULONG options;
+};
+
+// The key object that a name stands for, relative to `root` or the name space, referenced.
+NTSTATUS LookupKey(const KeyRequest& request, PUNICODE_STRING name, KeyParseContext* context, PVOID* object) {
+  const OBJECT_ATTRIBUTES* attributes = request.attributes;
+  return ObpLookupObjectName(attributes->RootDirectory, name, attributes->Attributes, CmKeyObjectType,
+                             KernelMode, context, nullptr, object);
+}
+
+NTSTATUS OpenOrCreate(PHANDLE handle, const KeyRequest& request, KeyParseContext* context) {
+  *handle = nullptr;
+  const OBJECT_ATTRIBUTES* attributes = request.attributes;
+  if (attributes == nullptr || attributes->Length != sizeof(OBJECT_ATTRIBUTES))
+    return STATUS_INVALID_PARAMETER;
+  UNICODE_STRING empty = {};
+  PUNICODE_STRING name = attributes->ObjectName != nullptr ? attributes->ObjectName : &empty;
+  PVOID root = nullptr;
+  if (attributes->RootDirectory != nullptr) {
+    const NTSTATUS status = ob::ReferenceHandle(attributes->RootDirectory, CmKeyObjectType, &root, nullptr);
+    if (!NT_SUCCESS(status)) return status;
+  }
+  PVOID object = nullptr;
+  REG_CREATE_KEY_INFORMATION_V1 information = {};
+  information.CompleteName = name;
+  information.RootObject = root;
+  information.ObjectType = CmKeyObjectType;
+  information.Options = request.options;
+  information.Class = request.class_name;
+  information.SecurityDescriptor = attributes->SecurityDescriptor;
+  information.DesiredAccess = request.access;
+  information.GrantedAccess = request.access;
+  information.Disposition = &context->disposition;
+  information.ResultObject = &object;
+  information.Version = 1;
+  information.RemainingName = name;
+  information.Attributes = attributes->Attributes;
+  information.CheckAccessMode = KernelMode;
+  NTSTATUS status;
+  {
+    Operation operation(context->create ? kCreateKey : kOpenKey, &information, &information.CallContext,
+                        static_cast<PCM_KEY_BODY>(root));
+    status = operation.Before();
+    if (status == STATUS_SUCCESS) {
+      status = LookupKey(request, name, context, &object);
+      status = operation.After(object, status);
+    } else if (status == STATUS_CALLBACK_BYPASS) {  // the callback has supplied the object
+      status = object != nullptr ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+    }
+  }
+  if (NT_SUCCESS(status))
+    status = ObpCreateHandle(object, request.access, attributes->Attributes, nullptr, handle);
+  if (object != nullptr) ObfDereferenceObject(object);
+  if (root != nullptr) ObfDereferenceObject(root);
+  return status;
 }
 
 }  // namespace
@@ -164,13 +224,14 @@ using cm::RegistryLock;
 /// Source: WDK wdm/ZwCreateKey.
 NT_EXPORT(ZwCreateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
-                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG, PUNICODE_STRING,
+                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG, PUNICODE_STRING Class,
                                       ULONG CreateOptions, PULONG Disposition) {
   ob::KernelServiceScope scope;
   if (CreateOptions & REG_OPTION_CREATE_LINK) return STATUS_NOT_SUPPORTED;
   cm::KeyParseContext context = {cm::kParseMagic, true, (CreateOptions & REG_OPTION_VOLATILE) != 0,
                                  REG_OPENED_EXISTING_KEY};
-  NTSTATUS status = cm::OpenOrCreate(KeyHandle, DesiredAccess, ObjectAttributes, &context);
+  NTSTATUS status =
+      cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, Class, CreateOptions}, &context);
   if (NT_SUCCESS(status) && Disposition != nullptr) *Disposition = context.disposition;
   return status;
 }
@@ -184,7 +245,7 @@ extern "C" NTSTATUS NTAPI ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess
                                     POBJECT_ATTRIBUTES ObjectAttributes) {
   ob::KernelServiceScope scope;
   cm::KeyParseContext context = {cm::kParseMagic, false, false, 0};
-  return cm::OpenOrCreate(KeyHandle, DesiredAccess, ObjectAttributes, &context);
+  return cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, nullptr, 0}, &context);
 }
 
 /// Opens a registry key; the options (backup, link) change nothing here.
@@ -193,10 +254,10 @@ extern "C" NTSTATUS NTAPI ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess
 /// Source: WDK wdm/ZwOpenKeyEx.
 NT_EXPORT(ZwOpenKeyEx, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwOpenKeyEx(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
-                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG) {
+                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG OpenOptions) {
   ob::KernelServiceScope scope;
   cm::KeyParseContext context = {cm::kParseMagic, false, false, 0};
-  return cm::OpenOrCreate(KeyHandle, DesiredAccess, ObjectAttributes, &context);
+  return cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, nullptr, OpenOptions}, &context);
 }
 
 /// Sets a value of a key.
@@ -204,16 +265,20 @@ extern "C" NTSTATUS NTAPI ZwOpenKeyEx(PHANDLE KeyHandle, ACCESS_MASK DesiredAcce
 /// Differs from NT: none.
 /// Source: WDK wdm/ZwSetValueKey.
 NT_EXPORT(ZwSetValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
-extern "C" NTSTATUS NTAPI ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG, ULONG Type,
-                                        PVOID Data, ULONG DataSize) {
+extern "C" NTSTATUS NTAPI ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG TitleIndex,
+                                        ULONG Type, PVOID Data, ULONG DataSize) {
   ob::KernelServiceScope scope;
   if (ValueName->Length % sizeof(WCHAR) != 0 || ValueName->Length > 16383 * sizeof(WCHAR))
     return STATUS_INVALID_PARAMETER;
-  return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, [&](cm::Key* key) {
-    NTSTATUS status = cm::StatusOf(cm::SetValue(key, cm::TextOf(ValueName), Type, Data, DataSize));
-    if (NT_SUCCESS(status)) cm::MarkChanged(key);
-    return status;
-  });
+  const REG_SET_VALUE_KEY_INFORMATION information = {nullptr,  ValueName, TitleIndex, Type, Data,
+                                                     DataSize, {},        {},         {}};
+  return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, cm::kSetValueKey,
+                     information, [&](cm::Key* key) {
+                       NTSTATUS status =
+                           cm::StatusOf(cm::SetValue(key, cm::TextOf(ValueName), Type, Data, DataSize));
+                       if (NT_SUCCESS(status)) cm::MarkChanged(key);
+                       return status;
+                     });
 }
 
 /// A value of a key.
@@ -225,11 +290,14 @@ extern "C" NTSTATUS NTAPI ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING Valu
                                           KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
                                           ULONG Length, PULONG ResultLength) {
   ob::KernelServiceScope scope;
-  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, [&](cm::Key* key) {
-    const cm::Value* value = cm::FindValue(key, cm::TextOf(ValueName));
-    if (value == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
-    return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
-  });
+  const REG_QUERY_VALUE_KEY_INFORMATION information = {
+      nullptr, ValueName, InformationClass, Information, Length, ResultLength, {}, {}, {}};
+  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, cm::kQueryValueKey,
+                     information, [&](cm::Key* key) {
+                       const cm::Value* value = cm::FindValue(key, cm::TextOf(ValueName));
+                       if (value == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
+                       return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
+                     });
 }
 
 /// The value at an index of a key, in the order in which they were set.
@@ -241,11 +309,14 @@ extern "C" NTSTATUS NTAPI ZwEnumerateValueKey(HANDLE KeyHandle, ULONG Index,
                                               KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
                                               ULONG Length, PULONG ResultLength) {
   ob::KernelServiceScope scope;
-  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, [&](cm::Key* key) {
-    const cm::Value* value = cm::ValueAt(key, Index);
-    if (value == nullptr) return STATUS_NO_MORE_ENTRIES;
-    return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
-  });
+  const REG_ENUMERATE_VALUE_KEY_INFORMATION information = {
+      nullptr, Index, InformationClass, Information, Length, ResultLength, {}, {}, {}};
+  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, cm::kEnumerateValueKey,
+                     information, [&](cm::Key* key) {
+                       const cm::Value* value = cm::ValueAt(key, Index);
+                       if (value == nullptr) return STATUS_NO_MORE_ENTRIES;
+                       return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
+                     });
 }
 
 /// Facts of a key: times, number and lengths of what is in it, its name.
@@ -257,9 +328,11 @@ extern "C" NTSTATUS NTAPI ZwQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS Inf
                                      PVOID Information, ULONG Length, PULONG ResultLength) {
   ob::KernelServiceScope scope;
   const ACCESS_MASK access = InformationClass == KeyNameInformation ? 0 : KEY_QUERY_VALUE;
-  return cm::WithKey(KeyHandle, access, RegistryLock::Access::kShared, [&](cm::Key* key) {
-    return cm::QueryKey(key, InformationClass, Information, Length, ResultLength);
-  });
+  const REG_QUERY_KEY_INFORMATION information = {
+      nullptr, InformationClass, Information, Length, ResultLength, {}, {}, {}};
+  return cm::WithKey(
+      KeyHandle, access, RegistryLock::Access::kShared, cm::kQueryKey, information,
+      [&](cm::Key* key) { return cm::QueryKey(key, InformationClass, Information, Length, ResultLength); });
 }
 
 /// The subkey at an index of a key, in alphabetical order.
@@ -271,11 +344,14 @@ extern "C" NTSTATUS NTAPI ZwEnumerateKey(HANDLE KeyHandle, ULONG Index,
                                          KEY_INFORMATION_CLASS InformationClass, PVOID Information,
                                          ULONG Length, PULONG ResultLength) {
   ob::KernelServiceScope scope;
-  return cm::WithKey(KeyHandle, KEY_ENUMERATE_SUB_KEYS, RegistryLock::Access::kShared, [&](cm::Key* key) {
-    const cm::Key* child = cm::ChildAt(key, Index);
-    if (child == nullptr) return STATUS_NO_MORE_ENTRIES;
-    return cm::QueryKey(child, InformationClass, Information, Length, ResultLength);
-  });
+  const REG_ENUMERATE_KEY_INFORMATION information = {
+      nullptr, Index, InformationClass, Information, Length, ResultLength, {}, {}, {}};
+  return cm::WithKey(KeyHandle, KEY_ENUMERATE_SUB_KEYS, RegistryLock::Access::kShared, cm::kEnumerateKey,
+                     information, [&](cm::Key* key) {
+                       const cm::Key* child = cm::ChildAt(key, Index);
+                       if (child == nullptr) return STATUS_NO_MORE_ENTRIES;
+                       return cm::QueryKey(child, InformationClass, Information, Length, ResultLength);
+                     });
 }
 
 /// Deletes a key without subkeys; open handles to it answer STATUS_KEY_DELETED from then on.
@@ -285,14 +361,16 @@ extern "C" NTSTATUS NTAPI ZwEnumerateKey(HANDLE KeyHandle, ULONG Index,
 NT_EXPORT(ZwDeleteKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwDeleteKey(HANDLE KeyHandle) {
   ob::KernelServiceScope scope;
-  return cm::WithKey(KeyHandle, DELETE, RegistryLock::Access::kExclusive, [](cm::Key* key) {
-    if (key->first_child != nullptr || key == cm::g_root || key == cm::g_system) return STATUS_CANNOT_DELETE;
-    cm::Key* parent = key->parent;
-    if (cm::InSystemHive(key)) cm::g_dirty = true;
-    cm::RemoveKey(key);
-    if (parent != nullptr) cm::MarkChanged(parent);
-    return STATUS_SUCCESS;
-  });
+  return cm::WithKey(KeyHandle, DELETE, RegistryLock::Access::kExclusive, cm::kDeleteKey,
+                     REG_DELETE_KEY_INFORMATION{}, [](cm::Key* key) {
+                       if (key->first_child != nullptr || key == cm::g_root || key == cm::g_system)
+                         return STATUS_CANNOT_DELETE;
+                       cm::Key* parent = key->parent;
+                       if (cm::InSystemHive(key)) cm::g_dirty = true;
+                       cm::RemoveKey(key);
+                       if (parent != nullptr) cm::MarkChanged(parent);
+                       return STATUS_SUCCESS;
+                     });
 }
 
 /// Deletes a value of a key.
@@ -302,11 +380,13 @@ extern "C" NTSTATUS NTAPI ZwDeleteKey(HANDLE KeyHandle) {
 NT_EXPORT(ZwDeleteValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName) {
   ob::KernelServiceScope scope;
-  return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, [&](cm::Key* key) {
-    if (!cm::DeleteValue(key, cm::TextOf(ValueName))) return STATUS_OBJECT_NAME_NOT_FOUND;
-    cm::MarkChanged(key);
-    return STATUS_SUCCESS;
-  });
+  const REG_DELETE_VALUE_KEY_INFORMATION information = {nullptr, ValueName, {}, {}, {}};
+  return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, cm::kDeleteValueKey,
+                     information, [&](cm::Key* key) {
+                       if (!cm::DeleteValue(key, cm::TextOf(ValueName))) return STATUS_OBJECT_NAME_NOT_FOUND;
+                       cm::MarkChanged(key);
+                       return STATUS_SUCCESS;
+                     });
 }
 
 /// Writes the registry out.
@@ -319,6 +399,10 @@ extern "C" NTSTATUS NTAPI ZwFlushKey(HANDLE KeyHandle) {
   PVOID object;
   NTSTATUS status = ob::ReferenceHandle(KeyHandle, CmKeyObjectType, &object, nullptr);
   if (!NT_SUCCESS(status)) return status;
+  REG_FLUSH_KEY_INFORMATION information = {};
+  information.Object = object;
+  status = cm::Notified(cm::kFlushKey, &information, &information.CallContext,
+                        static_cast<PCM_KEY_BODY>(object), [] { return CmFlushHives(); });
   ObfDereferenceObject(object);
-  return CmFlushHives();
+  return status;
 }

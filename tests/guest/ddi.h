@@ -117,4 +117,8 @@ LOGICAL NTAPI KeShouldYieldProcessor(VOID);
 #define RTL_QUERY_REGISTRY_TYPECHECK_SHIFT 24
 #endif
 
+NTSTATUS NTAPI CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PTR ObjectID,
+                                          PCUNICODE_STRING* ObjectName, ULONG Flags);
+VOID NTAPI CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING ObjectName);
+
 }  // extern "C"
