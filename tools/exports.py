@@ -18,7 +18,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import nt_exports  # noqa: E402
 
-RECORD = struct.Struct("<48sBBBB76s")
+RECORD = struct.Struct("<64sBBBB60s")
 FIDELITIES = ("full", "partial", "stub")
 LEVELS = {0: "PASSIVE_LEVEL", 1: "APC_LEVEL", 2: "DISPATCH_LEVEL", 12: "DIRQL", 13: "CLOCK_LEVEL", 14: "IPI_LEVEL",
           15: "HIGH_LEVEL"}

@@ -29,49 +29,6 @@ NT_TEST(KernelEx, AWorkItemRunsAtPassiveLevel) {
   NT_EXPECT_EQ(probe.irql, PASSIVE_LEVEL);
 }
 
-NT_TEST(KernelEx, AFastMutexRaisesToApcLevelAndExcludes) {
-  FAST_MUTEX mutex;
-  ExInitializeFastMutex(&mutex);
-  ExAcquireFastMutex(&mutex);
-  NT_EXPECT_EQ(KeGetCurrentIrql(), APC_LEVEL);
-  NT_EXPECT_TRUE(!ExTryToAcquireFastMutex(&mutex));
-  ExReleaseFastMutex(&mutex);
-  NT_EXPECT_EQ(KeGetCurrentIrql(), PASSIVE_LEVEL);
-  NT_ASSERT_TRUE(ExTryToAcquireFastMutex(&mutex));
-  ExReleaseFastMutex(&mutex);
-}
-
-NT_TEST(KernelEx, AGuardedMutexExcludes) {
-  KGUARDED_MUTEX mutex;
-  KeInitializeGuardedMutex(&mutex);
-  KeAcquireGuardedMutex(&mutex);
-  NT_EXPECT_TRUE(!KeTryToAcquireGuardedMutex(&mutex));
-  KeReleaseGuardedMutex(&mutex);
-  NT_ASSERT_TRUE(KeTryToAcquireGuardedMutex(&mutex));
-  KeReleaseGuardedMutex(&mutex);
-}
-
-NT_TEST(KernelEx, AResourceCountsItsOwnersAcquisitions) {
-  ERESOURCE resource;
-  NT_ASSERT_SUCCESS(ExInitializeResourceLite(&resource));
-  KeEnterCriticalRegion();
-  NT_EXPECT_TRUE(ExAcquireResourceSharedLite(&resource, FALSE));
-  NT_EXPECT_TRUE(ExAcquireResourceSharedLite(&resource, FALSE));
-  NT_EXPECT_EQ(ExIsResourceAcquiredSharedLite(&resource), 2);
-  NT_EXPECT_TRUE(!ExIsResourceAcquiredExclusiveLite(&resource));
-  NT_EXPECT_TRUE(!ExAcquireResourceExclusiveLite(&resource, FALSE));
-  ExReleaseResourceLite(&resource);
-  ExReleaseResourceLite(&resource);
-  NT_EXPECT_TRUE(ExAcquireResourceExclusiveLite(&resource, FALSE));
-  NT_EXPECT_TRUE(ExIsResourceAcquiredExclusiveLite(&resource));
-  ExConvertExclusiveToSharedLite(&resource);
-  NT_EXPECT_TRUE(!ExIsResourceAcquiredExclusiveLite(&resource));
-  ExReleaseResourceLite(&resource);
-  NT_EXPECT_EQ(ExIsResourceAcquiredSharedLite(&resource), 0);
-  KeLeaveCriticalRegion();
-  NT_EXPECT_SUCCESS(ExDeleteResourceLite(&resource));
-}
-
 NT_TEST(KernelEx, AnSListIsLastInFirstOut) {
   alignas(16) SLIST_HEADER head;
   alignas(16) SLIST_ENTRY entries[3];
@@ -96,18 +53,6 @@ NT_TEST(KernelEx, InterlockedListsTellWhatWasThere) {
   NT_EXPECT_TRUE(ExInterlockedRemoveHeadList(&head, &lock) == &first);
   NT_EXPECT_TRUE(ExInterlockedRemoveHeadList(&head, &lock) == &second);
   NT_EXPECT_TRUE(ExInterlockedRemoveHeadList(&head, &lock) == nullptr);
-}
-
-NT_TEST(KernelEx, RundownRefusesOnceItHasBegun) {
-  EX_RUNDOWN_REF rundown;
-  ExInitializeRundownProtection(&rundown);
-  NT_EXPECT_TRUE(ExAcquireRundownProtection(&rundown));
-  ExReleaseRundownProtection(&rundown);
-  ExWaitForRundownProtectionRelease(&rundown);
-  NT_EXPECT_TRUE(!ExAcquireRundownProtection(&rundown));
-  ExReInitializeRundownProtection(&rundown);
-  NT_EXPECT_TRUE(ExAcquireRundownProtection(&rundown));
-  ExReleaseRundownProtection(&rundown);
 }
 
 NT_TEST(KernelEx, ALookasideListGivesAFreedBlockAgain) {

@@ -1,9 +1,15 @@
-// Fast mutexes (APC_LEVEL) and guarded mutexes (guarded region). Count 1 = free; waiters queue on the event.
+// Fast mutexes (APC_LEVEL) and guarded mutexes (guarded region), after the public bits of Count: bit 0 set =
+// free; bit 1 = a waiter was woken and has not run yet; from bit 2 up the number of threads that wait. A
+// release frees the mutex and wakes one waiter, which tries again: whoever comes first gets it.
 #include "ex/ex.h"
-#include "lock_record.h"
+#include "ke/auto_boost.h"
 #include "nt/export.h"
 
 namespace {
+
+constexpr LONG kFree = FM_LOCK_BIT;
+constexpr LONG kWoken = FM_LOCK_WAITER_WOKEN;
+constexpr LONG kWaiter = FM_LOCK_WAITER_INC;
 
 // Both kinds have Count, Owner, Contention and an event (a KGATE begins like one) at the same places.
 struct Mutex {
@@ -13,31 +19,72 @@ struct Mutex {
   KEVENT event;
 };
 static_assert(FIELD_OFFSET(FAST_MUTEX, Event) == FIELD_OFFSET(KGUARDED_MUTEX, Gate));
+static_assert(FIELD_OFFSET(FAST_MUTEX, Event) == FIELD_OFFSET(Mutex, event));
 static_assert(sizeof(KGATE) == sizeof(KEVENT));
 
-void AcquireMutex(PVOID object, ex::LockKind kind, PVOID caller, KWAIT_REASON reason) {
+bool Exchange(Mutex* mutex, LONG from, LONG to) {
+  return InterlockedCompareExchange(&mutex->count, to, from) == from;
+}
+
+bool TakeIfFree(Mutex* mutex) {
+  return (InterlockedAnd(&mutex->count, ~kFree) & kFree) != 0;
+}
+
+}  // namespace
+
+// Waits until the mutex is the current thread's. A woken waiter owes the woken bit, which it gives back with
+// its next change of the count.
+extern "C" __attribute__((noinline)) VOID ExpAcquireFastMutexContended(PVOID object, PKLOCK_ENTRY entry,
+                                                                       KWAIT_REASON reason) {
   auto* mutex = static_cast<Mutex*>(object);
-  if (InterlockedDecrement(&mutex->count) != 0) {
-    ex::RecordLock(object, kind, caller, true);
-    ++mutex->contention;
+  __atomic_fetch_add(&mutex->contention, 1, __ATOMIC_RELAXED);
+  LONG owed = 0;
+  for (;;) {
+    const LONG count = mutex->count;
+    if ((count & kFree) != 0) {
+      if (Exchange(mutex, count, count - kFree - owed)) return;
+      continue;
+    }
+    if (!Exchange(mutex, count, count + kWaiter - owed)) continue;
+    KeAbPreWait(entry, object);
     KeWaitForSingleObject(&mutex->event, reason, KernelMode, FALSE, nullptr);
+    owed = kWoken;
   }
+}
+
+namespace {
+
+__attribute__((always_inline)) inline void AcquireMutex(PVOID object, KeLockKind kind, KWAIT_REASON reason,
+                                                        PVOID caller) {
+  auto* mutex = static_cast<Mutex*>(object);
+  PKLOCK_ENTRY entry = KeAbPreAcquire(object, kind, caller);
+  if (!TakeIfFree(mutex)) ExpAcquireFastMutexContended(object, entry, reason);
+  KeAbPostAcquire(entry);
   mutex->owner = reinterpret_cast<PKTHREAD>(KeGetCurrentThread());
-  ex::RecordLock(object, kind, caller, false);
 }
 
 void ReleaseMutex(PVOID object) {
   auto* mutex = static_cast<Mutex*>(object);
   mutex->owner = nullptr;
-  ex::ForgetLock(object);
-  if (InterlockedIncrement(&mutex->count) <= 0) KeSetEvent(&mutex->event, EVENT_INCREMENT, FALSE);
+  for (;;) {
+    const LONG count = mutex->count;
+    const bool wake = count >= kWaiter && (count & kWoken) == 0;
+    if (!Exchange(mutex, count, (count | kFree) + (wake ? kWoken - kWaiter : 0))) continue;
+    if (wake) KeSetEvent(&mutex->event, EVENT_INCREMENT, FALSE);
+    break;
+  }
+  KeAbPostRelease(object);
 }
 
-bool TryAcquireMutex(PVOID object, ex::LockKind kind, PVOID caller) {
+bool TryAcquireMutex(PVOID object, KeLockKind kind, PVOID caller) {
   auto* mutex = static_cast<Mutex*>(object);
-  if (InterlockedCompareExchange(&mutex->count, 0, 1) != 1) return false;
+  PKLOCK_ENTRY entry = KeAbPreAcquire(object, kind, caller);
+  if (!TakeIfFree(mutex)) {
+    KeAbCancel(entry);
+    return false;
+  }
+  KeAbPostAcquire(entry);
   mutex->owner = reinterpret_cast<PKTHREAD>(KeGetCurrentThread());
-  ex::RecordLock(object, kind, caller, false);
   return true;
 }
 
@@ -47,10 +94,10 @@ bool TryAcquireMutex(PVOID object, ex::LockKind kind, PVOID caller) {
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExAcquireFastMutex.
-NT_EXPORT(ExAcquireFastMutex, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExAcquireFastMutex, nt::AtMost(APC_LEVEL), Full, "ExFastMutex.*");
 extern "C" VOID FASTCALL ExAcquireFastMutex(PFAST_MUTEX FastMutex) {
   const KIRQL irql = KfRaiseIrql(APC_LEVEL);
-  AcquireMutex(FastMutex, ex::LockKind::kFastMutex, __builtin_return_address(0), WrFastMutex);
+  AcquireMutex(FastMutex, KeLockKind::kFastMutex, WrFastMutex, __builtin_return_address(0));
   FastMutex->OldIrql = irql;
 }
 
@@ -58,7 +105,7 @@ extern "C" VOID FASTCALL ExAcquireFastMutex(PFAST_MUTEX FastMutex) {
 /// IRQL: APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExReleaseFastMutex.
-NT_EXPORT(ExReleaseFastMutex, nt::Exactly(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExReleaseFastMutex, nt::Exactly(APC_LEVEL), Full, "ExFastMutex.*");
 extern "C" VOID FASTCALL ExReleaseFastMutex(PFAST_MUTEX FastMutex) {
   const auto irql = static_cast<KIRQL>(FastMutex->OldIrql);
   ReleaseMutex(FastMutex);
@@ -69,10 +116,10 @@ extern "C" VOID FASTCALL ExReleaseFastMutex(PFAST_MUTEX FastMutex) {
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExTryToAcquireFastMutex.
-NT_EXPORT(ExTryToAcquireFastMutex, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExTryToAcquireFastMutex, nt::AtMost(APC_LEVEL), Full, "ExFastMutex.*");
 extern "C" BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex) {
   const KIRQL irql = KfRaiseIrql(APC_LEVEL);
-  if (TryAcquireMutex(FastMutex, ex::LockKind::kFastMutex, __builtin_return_address(0))) {
+  if (TryAcquireMutex(FastMutex, KeLockKind::kFastMutex, __builtin_return_address(0))) {
     FastMutex->OldIrql = irql;
     return TRUE;
   }
@@ -84,16 +131,16 @@ extern "C" BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex) {
 /// IRQL: APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExAcquireFastMutexUnsafe.
-NT_EXPORT(ExAcquireFastMutexUnsafe, nt::Exactly(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExAcquireFastMutexUnsafe, nt::Exactly(APC_LEVEL), Full, "ExFastMutex.*");
 extern "C" VOID FASTCALL ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex) {
-  AcquireMutex(FastMutex, ex::LockKind::kFastMutex, __builtin_return_address(0), WrFastMutex);
+  AcquireMutex(FastMutex, KeLockKind::kFastMutex, WrFastMutex, __builtin_return_address(0));
 }
 
 /// Releases what ExAcquireFastMutexUnsafe took.
 /// IRQL: APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExReleaseFastMutexUnsafe.
-NT_EXPORT(ExReleaseFastMutexUnsafe, nt::Exactly(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExReleaseFastMutexUnsafe, nt::Exactly(APC_LEVEL), Full, "ExFastMutex.*");
 extern "C" VOID FASTCALL ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex) {
   ReleaseMutex(FastMutex);
 }
@@ -102,7 +149,7 @@ extern "C" VOID FASTCALL ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex) {
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeInitializeGuardedMutex.
-NT_EXPORT(KeInitializeGuardedMutex, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(KeInitializeGuardedMutex, nt::AtMost(APC_LEVEL), Full, "ExGuardedMutex.*");
 extern "C" VOID NTAPI KeInitializeGuardedMutex(PKGUARDED_MUTEX Mutex) {
   RtlZeroMemory(Mutex, sizeof(*Mutex));
   Mutex->Count = 1;
@@ -113,17 +160,17 @@ extern "C" VOID NTAPI KeInitializeGuardedMutex(PKGUARDED_MUTEX Mutex) {
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeAcquireGuardedMutex.
-NT_EXPORT(KeAcquireGuardedMutex, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(KeAcquireGuardedMutex, nt::AtMost(APC_LEVEL), Full, "ExGuardedMutex.*");
 extern "C" VOID NTAPI KeAcquireGuardedMutex(PKGUARDED_MUTEX Mutex) {
   KeEnterGuardedRegion();
-  AcquireMutex(Mutex, ex::LockKind::kGuardedMutex, __builtin_return_address(0), WrGuardedMutex);
+  AcquireMutex(Mutex, KeLockKind::kGuardedMutex, WrGuardedMutex, __builtin_return_address(0));
 }
 
 /// Releases a guarded mutex and leaves the guarded region.
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReleaseGuardedMutex.
-NT_EXPORT(KeReleaseGuardedMutex, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(KeReleaseGuardedMutex, nt::AtMost(APC_LEVEL), Full, "ExGuardedMutex.*");
 extern "C" VOID NTAPI KeReleaseGuardedMutex(PKGUARDED_MUTEX Mutex) {
   ReleaseMutex(Mutex);
   KeLeaveGuardedRegion();
@@ -133,10 +180,10 @@ extern "C" VOID NTAPI KeReleaseGuardedMutex(PKGUARDED_MUTEX Mutex) {
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeTryToAcquireGuardedMutex.
-NT_EXPORT(KeTryToAcquireGuardedMutex, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(KeTryToAcquireGuardedMutex, nt::AtMost(APC_LEVEL), Full, "ExGuardedMutex.*");
 extern "C" BOOLEAN NTAPI KeTryToAcquireGuardedMutex(PKGUARDED_MUTEX Mutex) {
   KeEnterGuardedRegion();
-  if (TryAcquireMutex(Mutex, ex::LockKind::kGuardedMutex, __builtin_return_address(0))) return TRUE;
+  if (TryAcquireMutex(Mutex, KeLockKind::kGuardedMutex, __builtin_return_address(0))) return TRUE;
   KeLeaveGuardedRegion();
   return FALSE;
 }
@@ -145,16 +192,38 @@ extern "C" BOOLEAN NTAPI KeTryToAcquireGuardedMutex(PKGUARDED_MUTEX Mutex) {
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeAcquireGuardedMutexUnsafe.
-NT_EXPORT(KeAcquireGuardedMutexUnsafe, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(KeAcquireGuardedMutexUnsafe, nt::AtMost(APC_LEVEL), Full, "ExGuardedMutex.*");
 extern "C" VOID NTAPI KeAcquireGuardedMutexUnsafe(PKGUARDED_MUTEX Mutex) {
-  AcquireMutex(Mutex, ex::LockKind::kGuardedMutex, __builtin_return_address(0), WrGuardedMutex);
+  AcquireMutex(Mutex, KeLockKind::kGuardedMutex, WrGuardedMutex, __builtin_return_address(0));
 }
 
 /// Releases what KeAcquireGuardedMutexUnsafe took.
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReleaseGuardedMutexUnsafe.
-NT_EXPORT(KeReleaseGuardedMutexUnsafe, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(KeReleaseGuardedMutexUnsafe, nt::AtMost(APC_LEVEL), Full, "ExGuardedMutex.*");
 extern "C" VOID NTAPI KeReleaseGuardedMutexUnsafe(PKGUARDED_MUTEX Mutex) {
   ReleaseMutex(Mutex);
+}
+
+/// Enters a critical region and takes a fast mutex; the IRQL stays. Returns what
+/// ExEnterCriticalRegionAndAcquireResourceShared returns.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented, exported; KeEnterCriticalRegion and ExAcquireFastMutexUnsafe in one.
+NT_EXPORT(ExEnterCriticalRegionAndAcquireFastMutexUnsafe, nt::AtMost(APC_LEVEL), Full, "ExFastMutex.*");
+extern "C" PVOID FASTCALL ExEnterCriticalRegionAndAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex) {
+  KeEnterCriticalRegion();
+  AcquireMutex(FastMutex, KeLockKind::kFastMutex, WrFastMutex, __builtin_return_address(0));
+  return reinterpret_cast<PKTHREAD>(KeGetCurrentThread())->Win32Thread;
+}
+
+/// Releases a fast mutex and leaves the critical region.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented, exported; ExReleaseFastMutexUnsafe and KeLeaveCriticalRegion in one.
+NT_EXPORT(ExReleaseFastMutexUnsafeAndLeaveCriticalRegion, nt::AtMost(APC_LEVEL), Full, "ExFastMutex.*");
+extern "C" VOID FASTCALL ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(PFAST_MUTEX FastMutex) {
+  ReleaseMutex(FastMutex);
+  KeLeaveCriticalRegion();
 }

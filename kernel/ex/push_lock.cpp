@@ -1,151 +1,183 @@
-// Push locks: one word. Bit 0 held exclusively, bit 1 somebody waits, from bit 4 up the number of shared
-// holders. Waiters park in a hash table of queues; a release with waiters wakes all of a lock's, which try
-// again.
+// Push locks: waiting and handing over. push_lock.h explains the word.
+#include "push_lock.h"
+
+#include "arch/cpu.h"
 #include "ex/ex.h"
-#include "lock_record.h"
-#include "nt/export.h"
-#include "ob/ob.h"
+
+#ifndef INVALID_PUSH_LOCK_FLAGS
+#define INVALID_PUSH_LOCK_FLAGS 0x152
+#endif
+
+// On the stack of a thread that waits. The first of a list also has its tail and the sharers that hold.
+typedef struct alignas(16) _EX_PUSH_LOCK_WAIT_BLOCK {
+  KEVENT WakeEvent;
+  struct _EX_PUSH_LOCK_WAIT_BLOCK* Next;
+  struct _EX_PUSH_LOCK_WAIT_BLOCK* Last;  // of the first block
+  LONG64 ShareCount;                      // of the first block; 0: held exclusively
+  BOOLEAN Exclusive;
+} EX_PUSH_LOCK_WAIT_BLOCK;
+
+namespace ex {
 
 namespace {
 
-constexpr ULONG_PTR kExclusive = 1;
-constexpr ULONG_PTR kWaiting = 2;
-constexpr ULONG_PTR kShare = 16;
+using Block = EX_PUSH_LOCK_WAIT_BLOCK;
 
-struct Waiter {
-  LIST_ENTRY link;
-  PEX_PUSH_LOCK lock;
-  KEVENT event;
-};
-
-struct Bucket {
-  KSPIN_LOCK lock;
-  LIST_ENTRY waiters;  // zero until first used
-};
-Bucket g_buckets[64];
-
-Bucket* BucketOf(PEX_PUSH_LOCK lock) {
-  return &g_buckets[(reinterpret_cast<ULONG_PTR>(lock) >> 4) % RTL_NUMBER_OF(g_buckets)];
+ULONG_PTR Load(PEX_PUSH_LOCK lock) {
+  return __atomic_load_n(lock, __ATOMIC_ACQUIRE);
+}
+Block* FirstOf(ULONG_PTR value) {
+  return reinterpret_cast<Block*>(value & ~kPushLockFlagBits);
+}
+ULONG_PTR Word(Block* first) {
+  return reinterpret_cast<ULONG_PTR>(first) | kPushLockHeld | kPushLockWaiting;
 }
 
-bool Exchange(PEX_PUSH_LOCK lock, ULONG_PTR from, ULONG_PTR to) {
-  return InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(lock),
-                                           reinterpret_cast<PVOID>(to),
-                                           reinterpret_cast<PVOID>(from)) == reinterpret_cast<PVOID>(from);
-}
-
-// Sharers do not overtake those who wait already.
-bool TryTake(PEX_PUSH_LOCK lock, bool exclusive, bool woken) {
+// Locks the list of waiters; FALSE: there are none. At DISPATCH_LEVEL, so that the holder is never preempted.
+bool LockList(PEX_PUSH_LOCK lock, ULONG_PTR* value) {
   for (;;) {
-    const ULONG_PTR value = *static_cast<volatile ULONG_PTR*>(lock);
-    if (exclusive ? (value & ~kWaiting) != 0 : ((value & kExclusive) || (!woken && (value & kWaiting))))
+    *value = Load(lock);
+    if ((*value & kPushLockWaiting) == 0) return false;
+    if ((*value & kPushLockListLocked) == 0 && ExchangePushLock(lock, *value, *value | kPushLockListLocked))
+      return true;
+    arch::Pause();
+  }
+}
+void UnlockList(PEX_PUSH_LOCK lock, ULONG_PTR value) {
+  __atomic_store_n(lock, value, __ATOMIC_RELEASE);
+}
+
+// Becomes the last of those who wait, or takes the lock if that is possible now (TRUE).
+bool TakeOrEnqueue(PEX_PUSH_LOCK lock, Block* block) {
+  for (;;) {
+    ULONG_PTR value;
+    if (LockList(lock, &value)) {
+      Block* first = FirstOf(value);
+      first->Last->Next = block;
+      first->Last = block;
+      UnlockList(lock, value);
       return false;
-    if (Exchange(lock, value, exclusive ? value | kExclusive : value + kShare)) return true;
-  }
-}
-
-void Park(PEX_PUSH_LOCK lock, bool exclusive, bool woken) {
-  Waiter waiter;
-  waiter.lock = lock;
-  KeInitializeEvent(&waiter.event, SynchronizationEvent, FALSE);
-  Bucket* bucket = BucketOf(lock);
-  {
-    ob::SpinGuard guard(&bucket->lock);
-    // Under the bucket's lock no release can miss the waiting bit.
-    for (;;) {
-      const ULONG_PTR value = *static_cast<volatile ULONG_PTR*>(lock);
-      const bool taken =
-          exclusive ? (value & ~kWaiting) != 0 : (value & kExclusive) || (!woken && (value & kWaiting));
-      if (!taken) return;  // free by now: the caller tries again
-      if (Exchange(lock, value, value | kWaiting)) break;
     }
-    if (bucket->waiters.Flink == nullptr) InitializeListHead(&bucket->waiters);
-    InsertTailList(&bucket->waiters, &waiter.link);
-  }
-  KeWaitForSingleObject(&waiter.event, WrPushLock, KernelMode, FALSE, nullptr);
-}
-
-void WakeAll(PEX_PUSH_LOCK lock) {
-  Bucket* bucket = BucketOf(lock);
-  ob::SpinGuard guard(&bucket->lock);
-  for (;;) {
-    const ULONG_PTR value = *static_cast<volatile ULONG_PTR*>(lock);
-    if (Exchange(lock, value, value & ~kWaiting)) break;
-  }
-  if (bucket->waiters.Flink == nullptr) return;
-  for (LIST_ENTRY* link = bucket->waiters.Flink; link != &bucket->waiters;) {
-    auto* waiter = CONTAINING_RECORD(link, Waiter, link);
-    link = link->Flink;
-    if (waiter->lock != lock) continue;
-    RemoveEntryList(&waiter->link);
-    KeSetEvent(&waiter->event, 0, FALSE);
+    if (block->Exclusive ? TryPushLockExclusive(lock) : TryPushLockShared(lock)) return true;
+    value = Load(lock);
+    if ((value & kPushLockWaiting) != 0 || value == 0) continue;
+    block->Last = block;
+    block->ShareCount = static_cast<LONG64>(value / kPushLockShare);
+    if (ExchangePushLock(lock, value, Word(block))) return false;
   }
 }
 
-void Acquire(PEX_PUSH_LOCK lock, bool exclusive, PVOID caller) {
-  bool woken = false;
-  while (!TryTake(lock, exclusive, woken)) {
-    ex::RecordLock(lock, ex::LockKind::kPushLock, caller, true);
-    Park(lock, exclusive, woken);
-    woken = true;
-  }
-  ex::RecordLock(lock, ex::LockKind::kPushLock, caller, false);
+void Await(PEX_PUSH_LOCK lock, bool exclusive, PKLOCK_ENTRY entry, ULONG flags) {
+  Block block;
+  KeInitializeEvent(&block.WakeEvent, SynchronizationEvent, FALSE);
+  block.Next = nullptr;
+  block.Exclusive = exclusive;
+  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+  const bool taken = TakeOrEnqueue(lock, &block);
+  KeLowerIrql(irql);
+  if (taken) return;
+  if ((flags & kPushLockFlags) == 0) KeAbPreWait(entry, lock);
+  KeWaitForSingleObject(&block.WakeEvent, WrPushLock, KernelMode, FALSE, nullptr);
 }
 
-void Release(PEX_PUSH_LOCK lock, bool exclusive) {
-  ex::ForgetLock(lock);
-  for (;;) {
-    const ULONG_PTR value = *static_cast<volatile ULONG_PTR*>(lock);
-    const ULONG_PTR next = exclusive ? value & ~kExclusive : value - kShare;
-    if (!Exchange(lock, value, next)) continue;
-    if ((next & kWaiting) && (next & ~kWaiting) == 0) WakeAll(lock);
-    return;
+// List locked and nobody holds the lock any more: the first waiter gets it, and if that is a sharer those
+// right behind it too. Returns them as a list; the word is theirs, the list unlocked.
+Block* HandOver(PEX_PUSH_LOCK lock, Block* first) {
+  Block* last_woken = first;
+  LONG64 sharers = first->Exclusive ? 0 : 1;
+  while (sharers != 0 && last_woken->Next != nullptr && !last_woken->Next->Exclusive) {
+    last_woken = last_woken->Next;
+    ++sharers;
   }
+  Block* rest = last_woken->Next;
+  last_woken->Next = nullptr;
+  if (rest != nullptr) {
+    rest->Last = first->Last;
+    rest->ShareCount = sharers;
+    UnlockList(lock, Word(rest));
+  } else {
+    UnlockList(lock, kPushLockHeld | static_cast<ULONG_PTR>(sharers) * kPushLockShare);
+  }
+  return first;
+}
+
+void Wake(Block* woken) {
+  while (woken != nullptr) {
+    Block* next = woken->Next;  // the block is gone once its thread runs
+    KeSetEvent(&woken->WakeEvent, 0, FALSE);
+    woken = next;
+  }
+}
+
+// A release that found waiters: one sharer less, or the exclusive holder gone.
+void ReleaseWithWaiters(PEX_PUSH_LOCK lock) {
+  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+  ULONG_PTR value;
+  Block* woken = nullptr;
+  if (LockList(lock, &value)) {
+    Block* first = FirstOf(value);
+    if (first->ShareCount > 0) --first->ShareCount;
+    if (first->ShareCount > 0) {
+      UnlockList(lock, value);
+    } else {
+      woken = HandOver(lock, first);
+    }
+  }
+  KeLowerIrql(irql);
+  Wake(woken);
 }
 
 }  // namespace
 
-/// Prepares a push lock.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK ntifs/ExInitializePushLock.
-NT_EXPORT(ExInitializePushLock, nt::AnyIrql(), Full, "KernelEx.*");
-extern "C" VOID ExInitializePushLock(PEX_PUSH_LOCK PushLock) {
-  *PushLock = 0;
+extern "C" __attribute__((noinline)) VOID ExfAcquirePushLockExclusiveEx(PEX_PUSH_LOCK lock,
+                                                                        PKLOCK_ENTRY entry, ULONG flags) {
+  Await(lock, true, entry, flags);
 }
 
-/// Takes a push lock exclusively; normal kernel APCs must be off.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: the flags are ignored.
-/// Source: WDK wdm/ExAcquirePushLockExclusive.
-NT_EXPORT(ExAcquirePushLockExclusiveEx, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" VOID FASTCALL ExAcquirePushLockExclusiveEx(PEX_PUSH_LOCK PushLock, ULONG) {
-  Acquire(PushLock, true, __builtin_return_address(0));
+extern "C" __attribute__((noinline)) VOID ExfAcquirePushLockSharedEx(PEX_PUSH_LOCK lock, PKLOCK_ENTRY entry,
+                                                                     ULONG flags) {
+  Await(lock, false, entry, flags);
 }
 
-/// Takes a push lock shared; normal kernel APCs must be off.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: the flags are ignored.
-/// Source: WDK wdm/ExAcquirePushLockShared.
-NT_EXPORT(ExAcquirePushLockSharedEx, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" VOID FASTCALL ExAcquirePushLockSharedEx(PEX_PUSH_LOCK PushLock, ULONG) {
-  Acquire(PushLock, false, __builtin_return_address(0));
+void ReleasePushLockExclusive(PEX_PUSH_LOCK lock) {
+  if (!ExchangePushLock(lock, kPushLockHeld, 0)) ReleaseWithWaiters(lock);
 }
 
-/// Releases a push lock that is held exclusively.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: the flags are ignored.
-/// Source: WDK wdm/ExReleasePushLockExclusive.
-NT_EXPORT(ExReleasePushLockExclusiveEx, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" VOID FASTCALL ExReleasePushLockExclusiveEx(PEX_PUSH_LOCK PushLock, ULONG) {
-  Release(PushLock, true);
+void ReleasePushLockShared(PEX_PUSH_LOCK lock) {
+  for (;;) {
+    const ULONG_PTR value = Load(lock);
+    if ((value & kPushLockWaiting) != 0) return ReleaseWithWaiters(lock);
+    const ULONG_PTR sharers = value / kPushLockShare;
+    if (sharers == 0) return;  // not held shared: AutoBoost has its say about that
+    if (ExchangePushLock(lock, value, sharers == 1 ? 0 : value - kPushLockShare)) return;
+  }
 }
 
-/// Releases a push lock that is held shared.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: the flags are ignored.
-/// Source: WDK wdm/ExReleasePushLockShared.
-NT_EXPORT(ExReleasePushLockSharedEx, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" VOID FASTCALL ExReleasePushLockSharedEx(PEX_PUSH_LOCK PushLock, ULONG) {
-  Release(PushLock, false);
+void ReleasePushLock(PEX_PUSH_LOCK lock) {
+  const ULONG_PTR value = Load(lock);
+  if (value == kPushLockHeld && ExchangePushLock(lock, kPushLockHeld, 0)) return;
+  if ((Load(lock) & kPushLockWaiting) != 0) return ReleaseWithWaiters(lock);
+  ReleasePushLockShared(lock);
 }
+
+void WakePushLock(PEX_PUSH_LOCK lock) {
+  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+  ULONG_PTR value;
+  Block* woken = nullptr;
+  if (LockList(lock, &value)) {
+    if ((value & kPushLockHeld) == 0) {
+      woken = HandOver(lock, FirstOf(value));
+    } else {
+      UnlockList(lock, value);
+    }
+  }
+  KeLowerIrql(irql);
+  Wake(woken);
+}
+
+void CheckPushLockFlags(PEX_PUSH_LOCK lock, ULONG flags) {
+  if ((flags & ~kPushLockFlags) == 0) return;
+  KeBugCheckEx(INVALID_PUSH_LOCK_FLAGS, flags, reinterpret_cast<ULONG_PTR>(lock), 0, 0);
+}
+
+}  // namespace ex

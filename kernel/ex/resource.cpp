@@ -1,8 +1,7 @@
-// ERESOURCE: many readers or one writer, recursive. A spin lock guards the state; waiters wait on the
-// resource's semaphore (shared) or event (exclusive), ownership is handed to them by the release.
+// ERESOURCE: ownership, waiting and handing over. resource.h tells the rules.
+#include "resource.h"
+
 #include "ex/ex.h"
-#include "lock_record.h"
-#include "nt/export.h"
 #include "ob/ob.h"
 
 #ifndef ResourceOwnedExclusive
@@ -12,339 +11,342 @@
 #define RESOURCE_NOT_OWNED 0xE3
 #endif
 
+extern "C" {
+// All resources of the system, by SystemResourcesList: what !locks walks.
+LIST_ENTRY ExpSystemResourcesList = {&ExpSystemResourcesList, &ExpSystemResourcesList};
+static KSPIN_LOCK ExpResourceSpinLock;
+}
+
+// On the stack of a thread that waits for a resource.
+typedef struct _EXP_RESOURCE_WAIT_BLOCK {
+  struct _EXP_RESOURCE_WAIT_BLOCK* Next;
+  PKTHREAD Thread;
+  BOOLEAN Again;  // the thread was an owner before
+  KEVENT WakeEvent;
+} EXP_RESOURCE_WAIT_BLOCK;
+
+namespace ex {
+
 namespace {
 
-constexpr ULONG kTag = 'eRxE';
+using Block = EXP_RESOURCE_WAIT_BLOCK;
+using Waiters = PVOID volatile*;
 
-ERESOURCE_THREAD CurrentThread() {
-  return reinterpret_cast<ERESOURCE_THREAD>(KeGetCurrentThread());
+constexpr ULONG kTag = 'eRxE';
+constexpr ULONG kFirstTable = 4;  // entries; the first of a table is its size
+constexpr ERESOURCE_THREAD kOwnerPointerBits = 3;
+
+ERESOURCE_THREAD CurrentOwner() {
+  return reinterpret_cast<ERESOURCE_THREAD>(KeCurrentThread());
+}
+// 0 for an owner pointer.
+PKTHREAD ThreadOf(ERESOURCE_THREAD owner) {
+  return (owner & kOwnerPointerBits) == 0 ? reinterpret_cast<PKTHREAD>(owner) : nullptr;
 }
 bool IsExclusive(PERESOURCE resource) {
   return (resource->Flag & ResourceOwnedExclusive) != 0;
 }
-
-// The owner entry of a thread among the sharers; with `make` a free one. The first slot of the table is its
-// size.
-POWNER_ENTRY FindOwnerLocked(PERESOURCE resource, ERESOURCE_THREAD thread, bool make) {
-  if (resource->OwnerEntry.OwnerThread == thread) return &resource->OwnerEntry;
-  POWNER_ENTRY free_entry = resource->OwnerEntry.OwnerThread == 0 ? &resource->OwnerEntry : nullptr;
-  if (resource->OwnerTable != nullptr) {
-    for (ULONG i = 1; i < resource->OwnerTable[0].TableSize; ++i) {
-      POWNER_ENTRY entry = &resource->OwnerTable[i];
-      if (entry->OwnerThread == thread) return entry;
-      if (entry->OwnerThread == 0 && free_entry == nullptr) free_entry = entry;
-    }
-  }
-  return make ? free_entry : nullptr;
+Waiters ExclusiveList(PERESOURCE resource) {
+  return reinterpret_cast<Waiters>(&resource->ExclusiveWaiters);
+}
+Waiters SharedList(PERESOURCE resource) {
+  return reinterpret_cast<Waiters>(&resource->SharedWaiters);
 }
 
-// Sees to it that another sharer finds a slot. Called without the lock.
-void GrowTable(PERESOURCE resource) {
-  constexpr ULONG kEntries = 64;
-  POWNER_ENTRY table = static_cast<POWNER_ENTRY>(
-      ExAllocatePoolWithTag(NonPagedPoolNx, kEntries * 8 * sizeof(OWNER_ENTRY), kTag));
-  if (table == nullptr) return;
-  RtlZeroMemory(table, kEntries * 8 * sizeof(OWNER_ENTRY));
-  table[0].TableSize = kEntries * 8;
-  POWNER_ENTRY old;
+POWNER_ENTRY FreeEntryLocked(PERESOURCE resource) {
+  if (resource->OwnerEntry.OwnerThread == 0) return &resource->OwnerEntry;
+  const ULONG size = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize : 0;
+  for (ULONG i = 1; i < size; ++i) {
+    if (resource->OwnerTable[i].OwnerThread == 0) return &resource->OwnerTable[i];
+  }
+  return nullptr;
+}
+
+// Where a thread's entry stood last (KTHREAD.ResourceIndex) it often stands again.
+POWNER_ENTRY FindOwnerLocked(PERESOURCE resource, ERESOURCE_THREAD owner) {
+  if (resource->OwnerEntry.OwnerThread == owner) return &resource->OwnerEntry;
+  if (resource->OwnerTable == nullptr) return nullptr;
+  const ULONG size = resource->OwnerTable[0].TableSize;
+  PKTHREAD thread = ThreadOf(owner);
+  const ULONG hint = thread != nullptr ? thread->ResourceIndex : 0;
+  if (hint != 0 && hint < size && resource->OwnerTable[hint].OwnerThread == owner)
+    return &resource->OwnerTable[hint];
+  for (ULONG i = 1; i < size; ++i) {
+    if (resource->OwnerTable[i].OwnerThread != owner) continue;
+    if (thread != nullptr && i <= MAXUSHORT) thread->ResourceIndex = static_cast<USHORT>(i);
+    return &resource->OwnerTable[i];
+  }
+  return nullptr;
+}
+
+// Every sharer that waits must find an entry when it is let in, under the lock, so there are as many.
+bool HasRoomLocked(PERESOURCE resource) {
+  const ULONG entries = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize : 1;
+  return resource->ActiveEntries + resource->NumberOfSharedWaiters < entries;
+}
+
+// Called without the lock. FALSE: no memory.
+bool GrowTable(PERESOURCE resource) {
+  ULONG wanted;
   {
     ob::SpinGuard guard(&resource->SpinLock);
-    old = resource->OwnerTable;
-    if (old != nullptr && old[0].TableSize >= table[0].TableSize) {
-      old = table;
-    } else {
-      for (ULONG i = 1; old != nullptr && i < old[0].TableSize; ++i) table[i] = old[i];
+    if (HasRoomLocked(resource)) return true;
+    wanted = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize * 2 : kFirstTable;
+  }
+  auto* table =
+      static_cast<POWNER_ENTRY>(ExAllocatePoolWithTag(NonPagedPoolNx, wanted * sizeof(OWNER_ENTRY), kTag));
+  if (table == nullptr) return false;
+  RtlZeroMemory(table, wanted * sizeof(OWNER_ENTRY));
+  POWNER_ENTRY surplus = table;
+  {
+    ob::SpinGuard guard(&resource->SpinLock);
+    const ULONG size = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize : 0;
+    if (size < wanted) {
+      surplus = resource->OwnerTable;
+      for (ULONG i = 1; i < size; ++i) table[i] = resource->OwnerTable[i];
+      table[0].TableSize = wanted;
       resource->OwnerTable = table;
     }
   }
-  if (old != nullptr) ExFreePoolWithTag(old, kTag);
+  if (surplus != nullptr) ExFreePoolWithTag(surplus, kTag);
+  return true;
 }
 
-enum class Attempt { kTaken, kWait, kNoSlot };
-
-Attempt TakeExclusiveLocked(PERESOURCE resource, ERESOURCE_THREAD thread) {
-  if (resource->ActiveEntries == 0) {
-    resource->Flag |= ResourceOwnedExclusive;
-    resource->OwnerEntry.OwnerThread = thread;
-    resource->OwnerEntry.OwnerCount = 1;
-    resource->ActiveEntries = 1;
-    return Attempt::kTaken;
-  }
-  if (IsExclusive(resource) && resource->OwnerEntry.OwnerThread == thread) {
-    resource->OwnerEntry.OwnerCount = resource->OwnerEntry.OwnerCount + 1;
-    return Attempt::kTaken;
-  }
-  return Attempt::kWait;
+void MakeOwnerLocked(PERESOURCE resource, PKTHREAD thread, bool exclusive) {
+  POWNER_ENTRY entry = exclusive ? &resource->OwnerEntry : FreeEntryLocked(resource);
+  entry->OwnerThread = reinterpret_cast<ERESOURCE_THREAD>(thread);
+  entry->OwnerCount = 1;
+  ++resource->ActiveEntries;
+  resource->ActiveCount = 1;
+  if (exclusive) resource->Flag |= ResourceOwnedExclusive;
+  InterlockedIncrement(&thread->OwnedResourceCount);
 }
 
-Attempt TakeSharedLocked(PERESOURCE resource, ERESOURCE_THREAD thread, bool starve_exclusive,
-                         bool yield_even_recursive) {
-  if (IsExclusive(resource)) {
-    if (resource->OwnerEntry.OwnerThread != thread) return Attempt::kWait;
-    resource->OwnerEntry.OwnerCount = resource->OwnerEntry.OwnerCount + 1;
-    return Attempt::kTaken;
+enum class Attempt { kTaken, kTakenAgain, kWait, kNoRoom };
+
+Attempt TakeSharedLocked(PERESOURCE resource, PKTHREAD thread, ResourceMode mode, POWNER_ENTRY own) {
+  const bool yields =
+      mode == ResourceMode::kSharedWaitForExclusive || (mode == ResourceMode::kShared && own == nullptr);
+  if (yields && resource->NumberOfExclusiveWaiters != 0) return Attempt::kWait;
+  if (own != nullptr) {
+    own->OwnerCount = own->OwnerCount + 1;
+    return Attempt::kTakenAgain;
   }
-  POWNER_ENTRY entry = FindOwnerLocked(resource, thread, false);
-  const bool somebody_waits = resource->NumberOfExclusiveWaiters != 0;
-  if (somebody_waits && !starve_exclusive && (entry == nullptr || yield_even_recursive))
-    return Attempt::kWait;
-  if (entry == nullptr) {
-    entry = FindOwnerLocked(resource, thread, true);
-    if (entry == nullptr) return Attempt::kNoSlot;
-    entry->OwnerThread = thread;
-    entry->OwnerCount = 0;
-    ++resource->ActiveEntries;
-  }
-  entry->OwnerCount = entry->OwnerCount + 1;
+  if (!HasRoomLocked(resource)) return Attempt::kNoRoom;
+  MakeOwnerLocked(resource, thread, false);
   return Attempt::kTaken;
 }
 
-enum class Mode { kExclusive, kShared, kSharedStarveExclusive, kSharedWaitForExclusive };
-
-Attempt TakeLocked(PERESOURCE resource, ERESOURCE_THREAD thread, Mode mode) {
-  if (mode == Mode::kExclusive) return TakeExclusiveLocked(resource, thread);
-  return TakeSharedLocked(resource, thread, mode == Mode::kSharedStarveExclusive,
-                          mode == Mode::kSharedWaitForExclusive);
+Attempt TakeLocked(PERESOURCE resource, PKTHREAD thread, ResourceMode mode) {
+  const bool exclusive = mode == ResourceMode::kExclusive;
+  POWNER_ENTRY own = FindOwnerLocked(resource, reinterpret_cast<ERESOURCE_THREAD>(thread));
+  if (IsExclusive(resource)) {  // the owner may go on, in either mode
+    if (own == nullptr) return Attempt::kWait;
+    own->OwnerCount = own->OwnerCount + 1;
+    return Attempt::kTakenAgain;
+  }
+  if (!exclusive) return TakeSharedLocked(resource, thread, mode, own);
+  if (resource->ActiveEntries != 0) return Attempt::kWait;
+  MakeOwnerLocked(resource, thread, true);
+  return Attempt::kTaken;
 }
 
-void Await(PERESOURCE resource, bool exclusive, PVOID caller) {
-  ex::RecordLock(resource, ex::LockKind::kResource, caller, true);
+void AppendLocked(Waiters list, Block* block) {
+  auto* last = static_cast<Block*>(*list);
+  if (last == nullptr) {
+    *list = block;
+    return;
+  }
+  while (last->Next != nullptr) last = last->Next;
+  last->Next = block;
+}
+
+// The current thread's priority goes to the owners, who so leave earlier.
+void BoostOwnersLocked(PERESOURCE resource) {
+  if ((resource->Flag & kResourceBoostDisabled) != 0) return;
+  KPRIORITY priority = KeCurrentThread()->Priority;
+  if (priority > LOW_REALTIME_PRIORITY - 1) priority = LOW_REALTIME_PRIORITY - 1;
+  const ULONG size = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize : 1;
+  for (ULONG i = 0; i < size; ++i) {
+    const OWNER_ENTRY& entry = i == 0 ? resource->OwnerEntry : resource->OwnerTable[i];
+    PKTHREAD owner = entry.OwnerThread != 0 ? ThreadOf(entry.OwnerThread) : nullptr;
+    if (owner != nullptr) KeAbLendPriority(owner, resource, priority);
+  }
+}
+
+// Hands the resource, which has no exclusive owner, on. Returns the blocks of the new owners.
+Block* HandOverLocked(PERESOURCE resource, bool sharers_first) {
+  const bool sharers =
+      resource->NumberOfSharedWaiters != 0 && (sharers_first || resource->NumberOfExclusiveWaiters == 0);
+  if (sharers) {
+    auto* woken = static_cast<Block*>(*SharedList(resource));
+    *SharedList(resource) = nullptr;
+    resource->NumberOfSharedWaiters = 0;
+    for (Block* block = woken; block != nullptr; block = block->Next) {
+      POWNER_ENTRY own = FindOwnerLocked(resource, reinterpret_cast<ERESOURCE_THREAD>(block->Thread));
+      if (own != nullptr) {
+        own->OwnerCount = own->OwnerCount + 1;
+        block->Again = TRUE;
+      } else {
+        MakeOwnerLocked(resource, block->Thread, false);
+      }
+    }
+    return woken;
+  }
+  auto* first = static_cast<Block*>(*ExclusiveList(resource));
+  if (first == nullptr || resource->ActiveEntries != 0) return nullptr;
+  *ExclusiveList(resource) = first->Next;
+  first->Next = nullptr;
+  --resource->NumberOfExclusiveWaiters;
+  MakeOwnerLocked(resource, first->Thread, true);
+  return first;
+}
+
+void Wake(Block* woken) {
+  while (woken != nullptr) {
+    Block* next = woken->Next;  // the block is gone once its thread runs
+    KeSetEvent(&woken->WakeEvent, 0, FALSE);
+    woken = next;
+  }
+}
+
+// One attempt, and if it fails and `block` is given, a place among those who wait.
+Attempt TakeOrEnqueue(PERESOURCE resource, ResourceMode mode, Block* block) {
+  ob::SpinGuard guard(&resource->SpinLock);
+  const Attempt attempt = TakeLocked(resource, KeCurrentThread(), mode);
+  if (attempt != Attempt::kWait || block == nullptr) return attempt;
+  if (mode == ResourceMode::kExclusive) {
+    ++resource->NumberOfExclusiveWaiters;
+    AppendLocked(ExclusiveList(resource), block);
+  } else {
+    if (!HasRoomLocked(resource)) return Attempt::kNoRoom;
+    ++resource->NumberOfSharedWaiters;
+    AppendLocked(SharedList(resource), block);
+  }
   ++resource->ContentionCount;
-  PVOID object = exclusive ? static_cast<PVOID>(resource->ExclusiveWaiters)
-                           : static_cast<PVOID>(resource->SharedWaiters);
-  KeWaitForSingleObject(object, WrResource, KernelMode, FALSE, nullptr);
-}
-
-BOOLEAN Acquire(PERESOURCE resource, Mode mode, BOOLEAN wait, PVOID caller) {
-  const ERESOURCE_THREAD thread = CurrentThread();
-  const bool exclusive = mode == Mode::kExclusive;
-  for (;;) {
-    Attempt attempt;
-    {
-      ob::SpinGuard guard(&resource->SpinLock);
-      attempt = TakeLocked(resource, thread, mode);
-      // Who was woken leaves the count of waiters; who must wait (again) enters it.
-      if (attempt == Attempt::kWait && wait)
-        ++(exclusive ? resource->NumberOfExclusiveWaiters : resource->NumberOfSharedWaiters);
-    }
-    if (attempt == Attempt::kTaken) break;
-    if (attempt == Attempt::kNoSlot) {
-      GrowTable(resource);
-      continue;
-    }
-    if (!wait) return FALSE;
-    Await(resource, exclusive, caller);
-  }
-  ex::RecordLock(resource, ex::LockKind::kResource, caller, false);
-  return TRUE;
-}
-
-// What a release makes possible: all sharers or one writer try again. Returns through the out-parameters what
-// to signal.
-void WakeLocked(PERESOURCE resource, ULONG* sharers, bool* writer) {
-  *sharers = 0;
-  *writer = false;
-  if (resource->ActiveEntries != 0 && IsExclusive(resource)) return;
-  if (resource->NumberOfExclusiveWaiters != 0) {
-    if (resource->ActiveEntries != 0) return;
-    --resource->NumberOfExclusiveWaiters;
-    *writer = true;
-  }
-  *sharers = resource->NumberOfSharedWaiters;
-  resource->NumberOfSharedWaiters = 0;
-}
-
-void Release(PERESOURCE resource, ERESOURCE_THREAD thread) {
-  ULONG sharers = 0;
-  bool writer = false;
-  {
-    ob::SpinGuard guard(&resource->SpinLock);
-    POWNER_ENTRY entry = FindOwnerLocked(resource, thread, false);
-    if (entry == nullptr || entry->OwnerCount == 0) {
-      KeBugCheckEx(RESOURCE_NOT_OWNED, reinterpret_cast<ULONG_PTR>(resource), thread,
-                   reinterpret_cast<ULONG_PTR>(resource->OwnerTable), 3);
-    }
-    entry->OwnerCount = entry->OwnerCount - 1;
-    if (entry->OwnerCount != 0) return;
-    entry->OwnerThread = 0;
-    if (--resource->ActiveEntries == 0) resource->Flag &= ~ResourceOwnedExclusive;
-    WakeLocked(resource, &sharers, &writer);
-  }
-  if (thread == CurrentThread()) ex::ForgetLock(resource);
-  if (writer) KeSetEvent(resource->ExclusiveWaiters, 0, FALSE);
-  if (sharers != 0) KeReleaseSemaphore(resource->SharedWaiters, 0, static_cast<LONG>(sharers), FALSE);
+  BoostOwnersLocked(resource);
+  return attempt;
 }
 
 }  // namespace
 
-/// Prepares a resource.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: the objects to wait for are allocated here, not when they are first needed.
-/// Source: WDK wdm/ExInitializeResourceLite.
-NT_EXPORT(ExInitializeResourceLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" NTSTATUS NTAPI ExInitializeResourceLite(PERESOURCE Resource) {
-  struct Waits {
-    KSEMAPHORE semaphore;
-    KEVENT event;
-  };
-  RtlZeroMemory(Resource, sizeof(*Resource));
-  auto* waits = static_cast<Waits*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Waits), kTag));
-  if (waits == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  KeInitializeSemaphore(&waits->semaphore, 0, MAXLONG);
-  KeInitializeEvent(&waits->event, SynchronizationEvent, FALSE);
-  Resource->SharedWaiters = &waits->semaphore;
-  Resource->ExclusiveWaiters = &waits->event;
-  KeInitializeSpinLock(&Resource->SpinLock);
-  InitializeListHead(&Resource->SystemResourcesList);
-  return STATUS_SUCCESS;
+// The current thread stands in a list; returns as an owner.
+extern "C" __attribute__((noinline)) VOID ExpWaitForResource(PVOID resource, EXP_RESOURCE_WAIT_BLOCK* block,
+                                                             PKLOCK_ENTRY entry) {
+  UNREFERENCED_PARAMETER(resource);
+  if (entry != nullptr) entry->Waiting = 1;
+  KeWaitForSingleObject(&block->WakeEvent, WrResource, KernelMode, FALSE, nullptr);
 }
 
-/// Ends the use of a resource.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExDeleteResourceLite.
-NT_EXPORT(ExDeleteResourceLite, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" NTSTATUS NTAPI ExDeleteResourceLite(PERESOURCE Resource) {
-  if (Resource->OwnerTable != nullptr) ExFreePoolWithTag(Resource->OwnerTable, kTag);
-  if (Resource->SharedWaiters != nullptr) ExFreePoolWithTag(Resource->SharedWaiters, kTag);
-  RtlZeroMemory(Resource, sizeof(*Resource));
-  return STATUS_SUCCESS;
-}
-
-/// Makes an unused resource as good as new.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExReinitializeResourceLite.
-NT_EXPORT(ExReinitializeResourceLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" NTSTATUS NTAPI ExReinitializeResourceLite(PERESOURCE Resource) {
-  ExDeleteResourceLite(Resource);
-  return ExInitializeResourceLite(Resource);
-}
-
-/// Takes a resource exclusively; FALSE if it must be waited for and Wait is FALSE. Normal kernel APCs must be
-/// off. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK wdm/ExAcquireResourceExclusiveLite.
-NT_EXPORT(ExAcquireResourceExclusiveLite, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" BOOLEAN NTAPI ExAcquireResourceExclusiveLite(PERESOURCE Resource, BOOLEAN Wait) {
-  return Acquire(Resource, Mode::kExclusive, Wait, __builtin_return_address(0));
-}
-
-/// Takes a resource shared; exclusive waiters go first, unless the thread has it already.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExAcquireResourceSharedLite.
-NT_EXPORT(ExAcquireResourceSharedLite, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" BOOLEAN NTAPI ExAcquireResourceSharedLite(PERESOURCE Resource, BOOLEAN Wait) {
-  return Acquire(Resource, Mode::kShared, Wait, __builtin_return_address(0));
-}
-
-/// Takes a resource shared, past exclusive waiters.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExAcquireSharedStarveExclusive.
-NT_EXPORT(ExAcquireSharedStarveExclusive, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" BOOLEAN NTAPI ExAcquireSharedStarveExclusive(PERESOURCE Resource, BOOLEAN Wait) {
-  return Acquire(Resource, Mode::kSharedStarveExclusive, Wait, __builtin_return_address(0));
-}
-
-/// Takes a resource shared, after exclusive waiters even if the thread has it already.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExAcquireSharedWaitForExclusive.
-NT_EXPORT(ExAcquireSharedWaitForExclusive, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" BOOLEAN NTAPI ExAcquireSharedWaitForExclusive(PERESOURCE Resource, BOOLEAN Wait) {
-  return Acquire(Resource, Mode::kSharedWaitForExclusive, Wait, __builtin_return_address(0));
-}
-
-/// Releases a resource once. A thread that does not have it: bug check 0xE3.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExReleaseResourceLite.
-NT_EXPORT(ExReleaseResourceLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" VOID FASTCALL ExReleaseResourceLite(PERESOURCE Resource) {
-  Release(Resource, CurrentThread());
-}
-
-/// Releases a resource for the thread that took it.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExReleaseResourceForThreadLite.
-NT_EXPORT(ExReleaseResourceForThreadLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" VOID NTAPI ExReleaseResourceForThreadLite(PERESOURCE Resource, ERESOURCE_THREAD ResourceThreadId) {
-  Release(Resource, ResourceThreadId);
-}
-
-/// Makes exclusive ownership shared and lets waiting sharers in.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExConvertExclusiveToSharedLite.
-NT_EXPORT(ExConvertExclusiveToSharedLite, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" VOID NTAPI ExConvertExclusiveToSharedLite(PERESOURCE Resource) {
-  ULONG sharers;
-  {
-    ob::SpinGuard guard(&Resource->SpinLock);
-    Resource->Flag &= ~ResourceOwnedExclusive;
-    sharers = Resource->NumberOfSharedWaiters;
-    Resource->NumberOfSharedWaiters = 0;
+BOOLEAN AcquireResource(PERESOURCE resource, ResourceMode mode, BOOLEAN wait, PVOID caller) {
+  PKLOCK_ENTRY entry = KeAbAllocateEntry(resource, KeLockKind::kResource, caller);
+  Block block;
+  block.Next = nullptr;
+  block.Thread = KeCurrentThread();
+  block.Again = FALSE;
+  KeInitializeEvent(&block.WakeEvent, SynchronizationEvent, FALSE);
+  Attempt attempt;
+  while ((attempt = TakeOrEnqueue(resource, mode, wait ? &block : nullptr)) == Attempt::kNoRoom) {
+    if (GrowTable(resource)) continue;
+    if (!wait) break;
+    LARGE_INTEGER pause;
+    pause.QuadPart = -100'000;
+    KeDelayExecutionThread(KernelMode, FALSE, &pause);
   }
-  if (sharers != 0) KeReleaseSemaphore(Resource->SharedWaiters, 0, static_cast<LONG>(sharers), FALSE);
+  if (attempt == Attempt::kWait && wait) {
+    ExpWaitForResource(resource, &block, entry);
+    attempt = block.Again ? Attempt::kTakenAgain : Attempt::kTaken;
+  }
+  // One entry per resource and thread: it goes with the last release.
+  if (attempt == Attempt::kTaken) {
+    KeAbPostAcquire(entry);
+  } else {
+    KeAbCancel(entry);
+  }
+  return attempt == Attempt::kTaken || attempt == Attempt::kTakenAgain;
 }
 
-/// Whether the current thread has the resource exclusively.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExIsResourceAcquiredExclusiveLite.
-NT_EXPORT(ExIsResourceAcquiredExclusiveLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" BOOLEAN NTAPI ExIsResourceAcquiredExclusiveLite(PERESOURCE Resource) {
-  ob::SpinGuard guard(&Resource->SpinLock);
-  return IsExclusive(Resource) && Resource->OwnerEntry.OwnerThread == CurrentThread();
+void ReleaseResource(PERESOURCE resource, ERESOURCE_THREAD owner) {
+  Block* woken;
+  {
+    ob::SpinGuard guard(&resource->SpinLock);
+    POWNER_ENTRY own = FindOwnerLocked(resource, owner);
+    if (own == nullptr || own->OwnerCount == 0) {
+      KeBugCheckEx(RESOURCE_NOT_OWNED, reinterpret_cast<ULONG_PTR>(resource), owner,
+                   reinterpret_cast<ULONG_PTR>(resource->OwnerTable), IsExclusive(resource) ? 2 : 3);
+    }
+    own->OwnerCount = own->OwnerCount - 1;
+    if (own->OwnerCount != 0) return;
+    own->OwnerThread = 0;
+    if (PKTHREAD thread = ThreadOf(owner); thread != nullptr) {
+      InterlockedDecrement(&thread->OwnedResourceCount);
+      KeAbPostReleaseEx(thread, KeAbFindEntry(thread, resource));
+    }
+    --resource->ActiveEntries;
+    const bool was_exclusive = IsExclusive(resource);
+    resource->Flag &= ~ResourceOwnedExclusive;
+    if (resource->ActiveEntries == 0) resource->ActiveCount = 0;
+    woken = HandOverLocked(resource, was_exclusive);
+  }
+  Wake(woken);
 }
 
-/// How often the current thread has the resource, exclusively or shared.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExIsResourceAcquiredSharedLite.
-NT_EXPORT(ExIsResourceAcquiredSharedLite, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" ULONG NTAPI ExIsResourceAcquiredSharedLite(PERESOURCE Resource) {
-  ob::SpinGuard guard(&Resource->SpinLock);
-  POWNER_ENTRY entry = FindOwnerLocked(Resource, CurrentThread(), false);
-  return entry != nullptr ? entry->OwnerCount : 0;
+void ConvertResourceToShared(PERESOURCE resource) {
+  Block* woken;
+  {
+    ob::SpinGuard guard(&resource->SpinLock);
+    resource->Flag &= ~ResourceOwnedExclusive;
+    woken = HandOverLocked(resource, true);
+  }
+  Wake(woken);
 }
 
-/// How many threads wait for exclusive ownership.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExGetExclusiveWaiterCount.
-NT_EXPORT(ExGetExclusiveWaiterCount, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" ULONG NTAPI ExGetExclusiveWaiterCount(PERESOURCE Resource) {
-  return Resource->NumberOfExclusiveWaiters;
+// The entry of the current thread becomes the pointer's; if that has one already, theirs are counted
+// together.
+void SetResourceOwner(PERESOURCE resource, ERESOURCE_THREAD pointer, bool is_thread) {
+  PKTHREAD thread = KeCurrentThread();
+  ob::SpinGuard guard(&resource->SpinLock);
+  POWNER_ENTRY own = FindOwnerLocked(resource, CurrentOwner());
+  if (own == nullptr || (pointer & kOwnerPointerBits) != kOwnerPointerBits) {
+    KeBugCheckEx(RESOURCE_NOT_OWNED, reinterpret_cast<ULONG_PTR>(resource), CurrentOwner(),
+                 reinterpret_cast<ULONG_PTR>(resource->OwnerTable), 3);
+  }
+  InterlockedDecrement(&thread->OwnedResourceCount);
+  KeAbPostReleaseEx(thread, KeAbFindEntry(thread, resource));
+  POWNER_ENTRY other = FindOwnerLocked(resource, pointer);
+  if (other == nullptr) {
+    own->OwnerThread = pointer;
+    own->OwnerReferenced = is_thread;
+    return;
+  }
+  other->OwnerCount = other->OwnerCount + own->OwnerCount;
+  own->OwnerThread = 0;
+  own->OwnerCount = 0;
+  --resource->ActiveEntries;
 }
 
-/// How many threads wait for shared ownership.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExGetSharedWaiterCount.
-NT_EXPORT(ExGetSharedWaiterCount, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
-extern "C" ULONG NTAPI ExGetSharedWaiterCount(PERESOURCE Resource) {
-  return Resource->NumberOfSharedWaiters;
+ULONG ResourceOwnership(PERESOURCE resource, ERESOURCE_THREAD thread, bool* exclusive) {
+  ob::SpinGuard guard(&resource->SpinLock);
+  POWNER_ENTRY own = FindOwnerLocked(resource, thread);
+  *exclusive = own != nullptr && IsExclusive(resource);
+  return own != nullptr ? own->OwnerCount : 0;
 }
 
-/// Enters a critical region and takes the resource shared.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExEnterCriticalRegionAndAcquireResourceShared.
-NT_EXPORT(ExEnterCriticalRegionAndAcquireResourceShared, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceShared(PERESOURCE Resource) {
-  KeEnterCriticalRegion();
-  Acquire(Resource, Mode::kShared, TRUE, __builtin_return_address(0));
-  return KeCurrentThread()->Win32Thread;
+NTSTATUS InitializeResource(PERESOURCE resource) {
+  RtlZeroMemory(resource, sizeof(*resource));
+  KeInitializeSpinLock(&resource->SpinLock);
+  ob::SpinGuard guard(&ExpResourceSpinLock);
+  InsertTailList(&ExpSystemResourcesList, &resource->SystemResourcesList);
+  return STATUS_SUCCESS;
 }
 
-/// Releases the resource and leaves the critical region.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExReleaseResourceAndLeaveCriticalRegion.
-NT_EXPORT(ExReleaseResourceAndLeaveCriticalRegion, nt::AtMost(APC_LEVEL), Full, "KernelEx.*");
-extern "C" VOID FASTCALL ExReleaseResourceAndLeaveCriticalRegion(PERESOURCE Resource) {
-  Release(Resource, CurrentThread());
-  KeLeaveCriticalRegion();
+void DeleteResource(PERESOURCE resource) {
+  {
+    ob::SpinGuard guard(&ExpResourceSpinLock);
+    RemoveEntryList(&resource->SystemResourcesList);
+  }
+  if (resource->OwnerTable != nullptr) ExFreePoolWithTag(resource->OwnerTable, kTag);
+  resource->OwnerTable = nullptr;
 }
+
+}  // namespace ex

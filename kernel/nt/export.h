@@ -36,11 +36,11 @@ constexpr IrqlRange AnyIrql() {
 enum class Fidelity : unsigned char { Full = 0, Partial = 1, Stub = 2 };
 
 struct ExportRecord {
-  char name[48];
+  char name[64];  // ExEnterCriticalRegionAndAcquireSharedWaitForExclusive has 53
   IrqlRange irql;
   Fidelity fidelity;
   unsigned char reserved;
-  char tests[76];
+  char tests[60];
 };
 static_assert(sizeof(ExportRecord) == 128);
 

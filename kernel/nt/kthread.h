@@ -31,14 +31,16 @@ enum _KTHREAD_STATE : UCHAR {
   WaitingForProcessInSwap = 9,
 };
 
-// One lock a thread holds or waits for (AutoBoost's record on Windows): what the reports of held locks read.
+// One lock a thread holds or waits for (AutoBoost): ke/auto_boost.h. The debugger's reports read it.
 typedef struct _KLOCK_ENTRY {
-  PVOID LockState;      // address of the lock, 0 = free entry
-  PVOID CallerAddress;  // who acquired it
-  ULONG64 AcquireTime;  // performance counter
-  UCHAR Waiting;        // 1: the thread waits for it
-  UCHAR Kind;           // mutex, push lock, resource, ...
-  UCHAR Spare[6];
+  PVOID LockState;              // address of the lock, 0 = free entry
+  PVOID CallerAddress;          // who acquired it
+  ULONG64 AcquireTime;          // performance counter
+  UCHAR Waiting;                // 1: the thread waits for it
+  UCHAR Kind;                   // KeLockKind
+  UCHAR Spare[2];
+  volatile LONG AcquiredState;  // 0: not acquired; else 1 | priority lent by a waiter << 8
+  struct _KTHREAD* Thread;      // whose entry it is
 } KLOCK_ENTRY, *PKLOCK_ENTRY;
 
 typedef struct _KTHREAD {
@@ -101,6 +103,10 @@ typedef struct _KTHREAD {
   LIST_ENTRY MutantListHead;
   KLOCK_ENTRY* LockEntries;
   ULONG LockEntryCount;
+  volatile LONG AbUntrackedCount;    // locks held that found no free entry
+  volatile LONG OwnedResourceCount;  // ERESOURCEs of which this thread is an owner
+  USHORT ResourceIndex;              // where its entry was found last in a resource's owner table
+  SCHAR AbPriorityFloor;             // the highest priority that waiters lend, 0 = none
   PVOID Win32Thread;
   UCHAR Spare[64];
 } KTHREAD, *PRKTHREAD;
