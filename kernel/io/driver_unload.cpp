@@ -65,7 +65,8 @@ void FindDevices(Search* search) {
   }
 }
 
-void VisitHandle(HANDLE handle, PVOID object, PVOID creator, PVOID context) {
+void VisitHandle(HANDLE handle, PVOID object, const HANDLE_TABLE_ENTRY& entry, PVOID context) {
+  PVOID creator = entry.Creator;
   auto* search = static_cast<Search*>(context);
   if (!InImage(search->image, creator)) return;
   if (search->handle_count < RTL_NUMBER_OF(search->handles)) {

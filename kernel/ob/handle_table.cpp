@@ -123,14 +123,14 @@ NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS
   return STATUS_SUCCESS;
 }
 
-void EnumerateHandles(void (*visit)(HANDLE, PVOID, PVOID, PVOID), PVOID context) {
+void EnumerateHandles(void (*visit)(HANDLE, PVOID, const HANDLE_TABLE_ENTRY&, PVOID), PVOID context) {
   HANDLE_TABLE* table = ObpKernelHandleTable;
   SpinGuard guard(&table->Lock);
   for (ULONG index = 1; index < table->NextHandleNeedingPool; ++index) {
     HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
     if (entry->Object == nullptr) continue;
     visit(reinterpret_cast<HANDLE>(kKernelHandleBase | (static_cast<ULONG_PTR>(index) << 2)),
-          &static_cast<POBJECT_HEADER>(entry->Object)->Body, entry->Creator, context);
+          &static_cast<POBJECT_HEADER>(entry->Object)->Body, *entry, context);
   }
 }
 

@@ -152,26 +152,45 @@ NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thre
   return CreateThread(PsInitialSystemProcess, nullptr, 0, start, context, nullptr, nullptr, nullptr, thread);
 }
 
-void EnumerateThreads(PEPROCESS process, bool (*visit)(PETHREAD, PVOID), PVOID context) {
-  constexpr ULONG kMaximum = 512;
-  auto** threads =
-      static_cast<PETHREAD*>(ExAllocatePoolWithTag(NonPagedPoolNx, kMaximum * sizeof(PETHREAD), 'hTsP'));
-  if (threads == nullptr) return;
+namespace {
+
+constexpr ULONG kMaximumVisited = 512;
+
+// Calls `visit` for each object of a list, referenced, when the list is no longer locked.
+template <typename Object>
+void VisitList(LIST_ENTRY* head, Object* (*object_of)(LIST_ENTRY*), bool (*visit)(Object*, PVOID),
+               PVOID context) {
+  auto** objects =
+      static_cast<Object**>(ExAllocatePoolWithTag(NonPagedPoolNx, kMaximumVisited * sizeof(Object*), 'tsLP'));
+  if (objects == nullptr) return;
   ULONG count = 0;
   {
     ob::SpinGuard guard(&g_list_lock);
-    for (LIST_ENTRY* link = process->ThreadListHead.Flink;
-         link != &process->ThreadListHead && count < kMaximum; link = link->Flink) {
-      threads[count] = CONTAINING_RECORD(link, ETHREAD, ThreadListEntry);
-      ObfReferenceObject(threads[count++]);
+    for (LIST_ENTRY* link = head->Flink; link != head && count < kMaximumVisited; link = link->Flink) {
+      objects[count] = object_of(link);
+      ObfReferenceObject(objects[count++]);
     }
   }
   bool going = true;
   for (ULONG i = 0; i < count; ++i) {
-    if (going) going = visit(threads[i], context);
-    ObfDereferenceObject(threads[i]);
+    if (going) going = visit(objects[i], context);
+    ObfDereferenceObject(objects[i]);
   }
-  ExFreePoolWithTag(threads, 'hTsP');
+  ExFreePoolWithTag(objects, 'tsLP');
+}
+
+}  // namespace
+
+void EnumerateThreads(PEPROCESS process, bool (*visit)(PETHREAD, PVOID), PVOID context) {
+  VisitList<ETHREAD>(
+      &process->ThreadListHead,
+      [](LIST_ENTRY* link) { return CONTAINING_RECORD(link, ETHREAD, ThreadListEntry); }, visit, context);
+}
+
+void EnumerateProcesses(bool (*visit)(PEPROCESS, PVOID), PVOID context) {
+  VisitList<EPROCESS>(
+      &PsActiveProcessHead,
+      [](LIST_ENTRY* link) { return CONTAINING_RECORD(link, EPROCESS, ActiveProcessLinks); }, visit, context);
 }
 
 namespace {

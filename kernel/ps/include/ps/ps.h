@@ -23,6 +23,9 @@ namespace ps {
 // IRQL <= DISPATCH_LEVEL.
 void EnumerateThreads(PEPROCESS process, bool (*visit)(PETHREAD thread, PVOID context), PVOID context);
 
+// The same for each process but Idle.
+void EnumerateProcesses(bool (*visit)(PEPROCESS process, PVOID context), PVOID context);
+
 // Creates and starts a thread of the System process; `thread` (may be 0) gets a reference.
 NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thread);
 
