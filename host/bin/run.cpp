@@ -28,6 +28,7 @@ struct RunArguments {
   MachineArguments machine;
   std::string timeout = "30s";
   std::string keep_running;
+  std::string after_unload;
   std::string dump_type = "kernel";
   std::string json;
   bool quiet = false;
@@ -39,6 +40,9 @@ void Declare(CLI::App& app, RunArguments& arguments) {
   app.add_option("--timeout", arguments.timeout, "how long the driver may take, e.g. 30s (the default)");
   app.add_option("--keep-running", arguments.keep_running,
                  "let the driver run exactly this long, then stop it");
+  app.add_option(
+      "--after-unload", arguments.after_unload,
+      "let the machine run this long after the driver is gone: what it left behind may still come");
   app.add_option("--drive-c", arguments.options.drive_c,
                  "folder behind C: (default: a fresh one, removed afterwards)");
   app.add_option("--dump", arguments.options.dump_path, "where to write the crash dump");
@@ -56,6 +60,9 @@ base::Result<void> Resolve(RunArguments& arguments) {
   arguments.options.timeout = TRY_WRAP("--timeout", run::ParseDuration(arguments.timeout));
   if (!arguments.keep_running.empty()) {
     arguments.options.keep_running = TRY_WRAP("--keep-running", run::ParseDuration(arguments.keep_running));
+  }
+  if (!arguments.after_unload.empty()) {
+    arguments.options.after_unload = TRY_WRAP("--after-unload", run::ParseDuration(arguments.after_unload));
   }
   if (arguments.dump_type == "full") arguments.options.dump_type = dump::DumpType::kFull;
   return {};

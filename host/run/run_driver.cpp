@@ -56,6 +56,7 @@ class Runner {
   bool StartService();
   bool LetWork();
   bool StopService();
+  bool LetSettle();
   void ShutDown();
 
   bool Fail(Outcome outcome, std::string message);
@@ -305,6 +306,18 @@ bool Runner::StopService() {
   return true;
 }
 
+// A timer, a thread or a callback that the driver forgot shows only when it comes.
+bool Runner::LetSettle() {
+  if (options_.after_unload.count() == 0) return true;
+  progress_.Stage("the machine runs on without the driver");
+  machine_->PumpUntil(Clock::now() + options_.after_unload, [this] {
+    progress_.Tick();
+    return false;
+  });
+  const bool runs = machine_->condition() == Condition::kRunning && !machine_->interrupted();
+  return runs || GiveUp("the driver was gone");
+}
+
 void Runner::ShutDown() {
   progress_.Stage("shutting down");
   auto done = machine_->ShutDown(Clock::now() + kShutdownLimit);
@@ -416,7 +429,8 @@ void Runner::OnEvent(const IncomingMessage& message) {
 }
 
 RunResult Runner::Run() {
-  if (Check() && Prepare() && Launch() && CreateService() && StartService() && LetWork() && StopService())
+  if (Check() && Prepare() && Launch() && CreateService() && StartService() && LetWork() && StopService() &&
+      LetSettle())
     ShutDown();
   if (machine_ != nullptr) machine_->Kill();
   if (result_.stop && !result_.dump_path.empty()) AddCrashDetails(options_, result_);

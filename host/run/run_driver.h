@@ -23,6 +23,7 @@ struct RunOptions {
   std::chrono::milliseconds timeout{30000};
   // Nothing: until the driver's threads are gone or only wait, or have done little for five seconds.
   std::optional<std::chrono::milliseconds> keep_running;
+  std::chrono::milliseconds after_unload{0};
   std::string dump_path;     // "" = C:\Windows\MEMORY.DMP, or the state folder when C: is temporary
   std::string console_path;  // "" = in the state folder
   dump::DumpType dump_type = dump::DumpType::kKernel;

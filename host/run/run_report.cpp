@@ -106,7 +106,11 @@ std::string StopText(const boot::StopFacts& stop, const std::string& symbol) {
                         *meaning == '\0' ? "" : "  ", meaning);
   }
   const std::string driver = Clean(stop.driver);
-  if (!driver.empty()) text += fmt::format("  driver       {} at {}\n", driver, Address(stop.driver_base));
+  if (!driver.empty()) {
+    text += stop.driver_base != 0
+                ? fmt::format("  driver       {} at {}\n", driver, Address(stop.driver_base))
+                : fmt::format("  driver       {}\n", driver);
+  }
   text +=
       fmt::format("  at           {}{}{}\n", Address(stop.instruction), symbol.empty() ? "" : "  ", symbol);
   text += fmt::format("  thread       {}, IRQL {}, processor {}\n", Address(stop.thread), stop.irql,
