@@ -53,15 +53,6 @@ extern "C" VOID NTAPI ExLocalTimeToSystemTime(PLARGE_INTEGER LocalTime, PLARGE_I
   SystemTime->QuadPart = LocalTime->QuadPart + TimeZoneBias();
 }
 
-/// The unit of the clock interrupt: sets (or leaves) and returns it, in 100 ns.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: the clock's unit does not change.
-/// Source: WDK wdm/ExSetTimerResolution.
-NT_EXPORT(ExSetTimerResolution, nt::AtMost(APC_LEVEL), Partial, "KernelEx.*");
-extern "C" ULONG NTAPI ExSetTimerResolution(ULONG, BOOLEAN) {
-  return KeQueryTimeIncrement();
-}
-
 /// Raises an exception with a status. Exception handlers are not searched yet: it is bug check 0x1E at once,
 /// with the status and the caller's address. IRQL: <= APC_LEVEL. Differs from NT: no handler can catch it.
 /// Source: WDK wdm/ExRaiseStatus.

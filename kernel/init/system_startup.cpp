@@ -5,6 +5,7 @@
 #include "cm/cm.h"
 #include "ex/ex.h"
 #include "init/init.h"
+#include "init/kernel_settings.h"
 #include "io/io.h"
 #include "kd/control.h"
 #include "kd/kd.h"
@@ -99,6 +100,14 @@ NTSTATUS AllProcessors(const LoaderBlock*) {
   }
   return status;
 }
+NTSTATUS DpcThreads(const LoaderBlock*) {
+  for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
+    const NTSTATUS status =
+        ps::CreateSystemThread(KiExecuteDpc, reinterpret_cast<PVOID>(ULONG_PTR{i}), nullptr);
+    if (!NT_SUCCESS(status)) return status;
+  }
+  return STATUS_SUCCESS;
+}
 NTSTATUS Executive(const LoaderBlock*) {
   return ExInitSystem();
 }
@@ -119,9 +128,11 @@ NTSTATUS ControlThread(const LoaderBlock*) {
 constexpr init::Task kPhase1[] = {
     {"reaper", Reaper, "threads"},
     {"processors", AllProcessors, "stacks, threads, IPIs"},
+    {"threaded DPCs", DpcThreads, "threads, processors"},
     {"control rings", ControlRings, "pools, interrupts"},
     {"executive", Executive, "threads, objects"},
     {"registry", Registry, "executive"},
+    {"settings", init::ApplyKernelSettings, "registry"},
     {"input and output", IoInitSystem, "registry, executive; loads the boot drivers"},
     {"boot files", BootDriverFiles, "the boot drivers are loaded: their files' memory is free"},
     {"control thread", ControlThread, "every handler is registered"},

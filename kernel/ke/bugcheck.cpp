@@ -167,6 +167,7 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
     KiContextFromFrames(trap, frame, &prcb->ProcessorState.ContextFrame);
     KiFreezeSelf(prcb);
   }
+  if (KiAnswerClockPing(prcb)) return 0;
   return KiBugCheckActive == 0;
 }
 

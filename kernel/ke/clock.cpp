@@ -1,8 +1,7 @@
 // The clock. Every processor has its own one-shot timer: armed for the next tick while it runs a thread, and
-// for the next timer that is due; an idle one lets it run out. Processor 0 always ticks and keeps
-// KUSER_SHARED_DATA.
+// for the next timer of its table; an idle one lets it run out. Processor 0 always ticks, as often as
+// ExSetTimerResolution asks for, and keeps KUSER_SHARED_DATA.
 #include "ke_internal.h"
-#include "nt/export.h"
 
 namespace {
 
@@ -19,25 +18,45 @@ constexpr ULONG kTickCountMultiplierOffset = 0x4, kInterruptTimeOffset = 0x8, kS
                 kNtMinorVersionOffset = 0x270, kSuiteMaskOffset = 0x2D0, kQpcFrequencyOffset = 0x300,
                 kTickCountOffset = 0x320, kActiveProcessorCountOffset = 0x3C0;
 constexpr ULONG64 kShortestNanoseconds = 20'000;  // an earlier interrupt would come before its own return
+constexpr UCHAR kOwnTimers = 1, kAllTimers = 2;   // KPRCB.TimerExpirationWanted
 
 UCHAR* shared_data;
+volatile long time_lock;       // interrupts off: guards system_base and the times in the shared page
+volatile ULONG64 system_base;  // system time = system_base + interrupt time
+volatile ULONG64 clock_interval = kTickUnits;  // of processor 0
+
+class TimeGuard {
+ public:
+  TimeGuard() : enabled_(arch::DisableInterruptsAndTell()) {
+    while (__atomic_exchange_n(&time_lock, 1, __ATOMIC_ACQUIRE) != 0) arch::Pause();
+  }
+  ~TimeGuard() {
+    __atomic_store_n(&time_lock, 0, __ATOMIC_RELEASE);
+    arch::RestoreInterrupts(enabled_);
+  }
+
+ private:
+  bool enabled_;
+};
 
 template <typename T>
 volatile T& Shared(ULONG offset) {
   return *reinterpret_cast<volatile T*>(shared_data + offset);
 }
 
-// Readers take high2, then low and high1, and repeat until both highs agree.
+// Readers take the low 64 bits in one load, as x64's macros do, or high1, low and high2 until both highs
+// agree. So high2 is written first and the rest in one store, which never crosses a cache line.
 void StoreTime(ULONG offset, ULONG64 value) {
   auto* time = reinterpret_cast<SharedTime*>(shared_data + offset);
   time->high2 = static_cast<LONG>(value >> 32);
-  time->low = static_cast<ULONG>(value);
-  time->high1 = static_cast<LONG>(value >> 32);
+  __asm__ volatile("movq %1, %0" : "=m"(*time) : "r"(value) : "memory");
 }
+static_assert(kInterruptTimeOffset % 64 <= 56 && kSystemTimeOffset % 64 <= 56 && kTickCountOffset % 64 <= 56);
 
-void UpdateSharedTime(ULONG64 now) {
+void StoreTimesLocked() {
+  const ULONG64 now = hal::PerformanceNow();
   StoreTime(kInterruptTimeOffset, now);
-  StoreTime(kSystemTimeOffset, KeLoaderBlock->system_time + now);
+  StoreTime(kSystemTimeOffset, system_base + now);
   StoreTime(kTickCountOffset, now / kTickUnits);
 }
 
@@ -59,42 +78,37 @@ void ForwardTimerExpiration(PKPRCB self) {
     if (KiIdleSummary & prcb->SetMember) break;
   }
   if (fallback == nullptr) return;
-  fallback->TimerExpirationWanted = TRUE;
+  fallback->TimerExpirationWanted = kAllTimers;
   KiRequestDispatchInterrupt(fallback);
 }
 
-void ChargeTick(PKPRCB prcb, PKTHREAD thread, ULONG64 now) {
-  const ULONG64 ticks = (now - prcb->LastTick) / kTickUnits;
-  if (ticks == 0) return;
-  prcb->LastTick += ticks * kTickUnits;
-  prcb->KernelTime += static_cast<ULONG>(ticks);
-  thread->KernelTime += static_cast<ULONG>(ticks);
-  if (prcb->DpcRoutineActive) prcb->DpcTime += static_cast<ULONG>(ticks);
+// A table whose processor has not served it for two ticks: it takes no interrupts.
+bool OtherTablesAreLate(ULONG64 now) {
+  for (ULONG i = 1; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
+    const PKPRCB prcb = KiProcessorBlock[i];
+    if (prcb != nullptr && prcb->TimerTable.WakeTime < now - 2 * kTickUnits) return true;
+  }
+  return false;
 }
 
-void Tick(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now) {
-  PKTHREAD thread = prcb->CurrentThread;
-  const bool idle = thread == prcb->IdleThread;
-  ChargeTick(prcb, thread, now);
-  prcb->PendingTickFlags = interrupted_irql >= DISPATCH_LEVEL;
-  if (prcb->LockStackIndex != 0) KiResolveLockTrace(prcb);
-  if (KiNextTimerDue() <= now) {
-    prcb->TimerExpirationWanted = TRUE;
-    KiRequestDispatchInterrupt(prcb);
-    if (interrupted_irql >= DISPATCH_LEVEL) ForwardTimerExpiration(prcb);
-  }
-  if (!idle && now >= thread->QuantumTarget) {
-    prcb->QuantumEnd = TRUE;
-    KiRequestDispatchInterrupt(prcb);
-  }
-  const ULONG64 timer = KiWatchesTimers(prcb) ? KiNextTimerDue() : ~0ull;
-  ULONG64 due = now + kTickUnits;
+void RequestExpiration(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now) {
+  const bool due = prcb->TimerTable.FirstDue <= now;
+  const bool late = prcb->Number == 0 && OtherTablesAreLate(now);
+  if (!due && !late) return;
+  if (late || prcb->TimerExpirationWanted == 0) prcb->TimerExpirationWanted = late ? kAllTimers : kOwnTimers;
+  KiRequestDispatchInterrupt(prcb);
+  if (interrupted_irql >= DISPATCH_LEVEL) ForwardTimerExpiration(prcb);
+}
+
+void ArmNext(PKPRCB prcb, bool idle, ULONG64 now) {
+  ULONG64 due = now + (prcb->Number == 0 ? clock_interval : kTickUnits);
+  const ULONG64 timer = prcb->TimerTable.WakeTime;
   if (idle && prcb->Number != 0) {
     if (timer == ~0ull) {
       prcb->ClockDeadline = 0;  // whoever gives it work, or a timer, arms it again
       return;
     }
-    due = timer > due ? timer : due;
+    if (timer > due) due = timer;
   }
   if (timer < due && timer > now) due = timer;
   Arm(prcb, due);
@@ -104,13 +118,58 @@ void Tick(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now) {
 
 extern "C" {
 
+// Frames of a watchdog's bug check read KeBugCheckEx <- KeAccumulateTicks <- KeClockInterruptNotify.
+static KI_NOINLINE VOID KeClockInterruptNotify(PKPRCB prcb, KIRQL interrupted_irql) {
+  const ULONG64 now = hal::PerformanceNow();
+  if (prcb->Number == 0) KiUpdateSharedTime();
+  const bool idle = prcb->CurrentThread == prcb->IdleThread;
+  prcb->PendingTickFlags = interrupted_irql >= DISPATCH_LEVEL;
+  if (now - prcb->LastTick >= kTickUnits) KeAccumulateTicks(prcb, interrupted_irql, now);
+  if (prcb->LockStackIndex != 0) KiResolveLockTrace(prcb);
+  RequestExpiration(prcb, interrupted_irql, now);
+  if (!idle && now >= prcb->CurrentThread->QuantumTarget) {
+    prcb->QuantumEnd = TRUE;
+    KiRequestDispatchInterrupt(prcb);
+  }
+  ArmNext(prcb, idle, now);
+}
+
 VOID KiHandleClockInterrupt(PKTRAP_FRAME trap) {
   hal::EndOfInterrupt();
   PKPRCB prcb = KeGetCurrentPrcb();
   ++prcb->InterruptCount;
-  const ULONG64 now = hal::PerformanceNow();
-  if (prcb->Number == 0) UpdateSharedTime(now);
-  Tick(prcb, trap->PreviousIrql, now);
+  prcb->ClockInterrupts = prcb->ClockInterrupts + 1;
+  KeClockInterruptNotify(prcb, trap->PreviousIrql);
+}
+
+VOID KiUpdateSharedTime() {
+  TimeGuard guard;
+  StoreTimesLocked();
+}
+
+ULONG64 KiSharedInterruptTime() {
+  return Shared<ULONG64>(kInterruptTimeOffset);
+}
+
+ULONG64 KiSystemTimeBase() {
+  return system_base;
+}
+
+LONGLONG KiMoveSystemTime(ULONG64 new_time, ULONG64* old_time) {
+  TimeGuard guard;
+  const ULONG64 old = system_base + hal::PerformanceNow();
+  const LONGLONG delta = static_cast<LONGLONG>(new_time - old);
+  if (old_time != nullptr) *old_time = old;
+  system_base = system_base + static_cast<ULONG64>(delta);
+  StoreTimesLocked();
+  return delta;
+}
+
+VOID KiSetClockInterval(ULONG64 units) {
+  clock_interval = units;
+}
+ULONG64 KiClockInterval() {
+  return clock_interval;
 }
 
 // Processor 0, once: the shared page and the first tick.
@@ -132,12 +191,12 @@ VOID KeStartClock() {
   Shared<ULONG>(kSuiteMaskOffset) = 0x110;  // SingleUserTS | TerminalServer
   Shared<ULONG64>(kQpcFrequencyOffset) = hal::kPerformanceFrequency;
   Shared<ULONG>(kActiveProcessorCountOffset) = KeLoaderBlock->processors;
-  const ULONG64 now = hal::PerformanceNow();
-  UpdateSharedTime(now);
+  system_base = KeLoaderBlock->system_time;
+  KiUpdateSharedTime();
   PKPRCB prcb = KeGetCurrentPrcb();
   prcb->ClockOwner = TRUE;
-  prcb->LastTick = now;
-  Arm(prcb, now + kTickUnits);
+  prcb->LastTick = hal::PerformanceNow();
+  Arm(prcb, prcb->LastTick + kTickUnits);
   arch::EnableInterrupts();
 }
 
@@ -146,6 +205,7 @@ VOID KiEnsureClock(PKPRCB prcb, ULONG64 due) {
   const ULONG64 deadline = prcb->ClockDeadline;
   if (deadline == 0) {
     prcb->LastTick = hal::PerformanceNow();
+    prcb->DpcWatchdogCount = 0;  // it was idle
     Arm(prcb, due);
   } else if (due < deadline) {
     Arm(prcb, due);
@@ -155,33 +215,6 @@ VOID KiEnsureClock(PKPRCB prcb, ULONG64 due) {
 
 ULONG KiTickCount() {
   return static_cast<ULONG>(hal::PerformanceNow() / kTickUnits);
-}
-
-/// Length of a clock tick in 100 ns: 156250.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeQueryTimeIncrement.
-NT_EXPORT(KeQueryTimeIncrement, nt::AnyIrql(), Full, "KeTime.*");
-ULONG NTAPI KeQueryTimeIncrement() {
-  return static_cast<ULONG>(kTickUnits);
-}
-
-/// System time (FILETIME) as precise as the performance counter.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeQuerySystemTimePrecise.
-NT_EXPORT(KeQuerySystemTimePrecise, nt::AnyIrql(), Full, "KeTime.*");
-VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime) {
-  CurrentTime->QuadPart = static_cast<LONGLONG>(KeLoaderBlock->system_time + hal::PerformanceNow());
-}
-
-/// Interrupt time in 100 ns since boot, of the last tick or better.
-/// IRQL: any.
-/// Differs from NT: it is always precise.
-/// Source: WDK wdm/KeQueryInterruptTime.
-NT_EXPORT(KeQueryUnbiasedInterruptTime, nt::AnyIrql(), Full, "KeTime.*");
-ULONGLONG NTAPI KeQueryUnbiasedInterruptTime() {
-  return hal::PerformanceNow();
 }
 
 }  // extern "C"

@@ -66,7 +66,7 @@ VOID KiBuildDumpHeader(ULONG code, PCONTEXT context, PVOID where) {
   *reinterpret_cast<PCONTEXT>(header->ContextRecord) = *context;
   FillException(header, where);
   const ULONG64 now = hal::PerformanceNow();
-  header->SystemTime = KeLoaderBlock->system_time + now;
+  header->SystemTime = KiSystemTimeBase() + now;
   header->SystemUpTime = now;
   RtlZeroMemory(header->Comment, sizeof(header->Comment));
   header->MiniDumpFields = 0;

@@ -10,8 +10,11 @@ struct GenericCall {
   volatile LONG round;    // counts the barrier's uses
   LONG expected;
 };
+// One call at a time: the mutex guards these. The event outlives the call, since the last processor may
+// still be in KeSetEvent when the caller goes on.
 KDPC generic_dpcs[kMaximumProcessors];
 KMUTEX generic_lock;
+KEVENT generic_done;
 volatile LONG generic_ready;
 
 GenericCall* CallOf(PVOID argument) {
@@ -30,6 +33,7 @@ NT_EXPORT(KeGenericCallDpc, nt::AtMost(APC_LEVEL), Full, "KeGenericDpc.*");
 VOID NTAPI KeGenericCallDpc(PKDEFERRED_ROUTINE Routine, PVOID Context) {
   if (InterlockedCompareExchange(&generic_ready, 1, 0) == 0) {
     KeInitializeMutex(&generic_lock, 0);
+    KeInitializeEvent(&generic_done, SynchronizationEvent, FALSE);
     generic_ready = 2;
   }
   while (generic_ready != 2) arch::Pause();
@@ -46,11 +50,7 @@ VOID NTAPI KeGenericCallDpc(PKDEFERRED_ROUTINE Routine, PVOID Context) {
     KeInsertQueueDpc(&generic_dpcs[i], &call, &call);
   }
   KeLowerIrql(old_irql);
-  LARGE_INTEGER moment;
-  moment.QuadPart = -1'000;
-  while (__atomic_load_n(&call.left, __ATOMIC_ACQUIRE) != 0) {
-    KeDelayExecutionThread(KernelMode, FALSE, &moment);
-  }
+  KeWaitForSingleObject(&generic_done, Executive, KernelMode, FALSE, nullptr);
   KeReleaseMutex(&generic_lock, FALSE);
 }
 
@@ -59,7 +59,9 @@ VOID NTAPI KeGenericCallDpc(PKDEFERRED_ROUTINE Routine, PVOID Context) {
 /// signature as drivers declare it.
 NT_EXPORT(KeSignalCallDpcDone, nt::Exactly(DISPATCH_LEVEL), Full, "KeGenericDpc.*");
 VOID NTAPI KeSignalCallDpcDone(PVOID SystemArgument1) {
-  __atomic_sub_fetch(&CallOf(SystemArgument1)->left, 1, __ATOMIC_RELEASE);
+  if (__atomic_sub_fetch(&CallOf(SystemArgument1)->left, 1, __ATOMIC_ACQ_REL) == 0) {
+    KeSetEvent(&generic_done, 0, FALSE);
+  }
 }
 
 /// From a routine of KeGenericCallDpc: waits until every processor is here. The argument is SystemArgument2.

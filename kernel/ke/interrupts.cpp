@@ -30,10 +30,9 @@ VOID KiHandleDpcInterrupt(PKTRAP_FRAME) {
   hal::EndOfInterrupt();
   PKPRCB prcb = KeGetCurrentPrcb();
   __atomic_store_n(&prcb->DispatchPending, UCHAR{0}, __ATOMIC_SEQ_CST);
-  if (prcb->TimerExpirationWanted) {
-    prcb->TimerExpirationWanted = FALSE;
-    KiTimerExpiration();
-  }
+  prcb->IdleHalt = 0;
+  const UCHAR timers = __atomic_exchange_n(&prcb->TimerExpirationWanted, UCHAR{0}, __ATOMIC_ACQ_REL);
+  if (timers != 0) KiTimerExpiration(timers > 1);
   KiRetireDpcList(prcb);
   KiDispatchInterrupt();
 }

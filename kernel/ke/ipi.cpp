@@ -36,22 +36,25 @@ void Send(KAFFINITY targets, VOID (*routine)(PVOID), PVOID context) {
   }
 }
 
-// A processor that takes no interrupts for this long never will. Long: with few host processors an answer can
-// take half a second, and a busy host multiplies that.
-constexpr ULONG kClockWatchdogTimeout = 0x101;
-constexpr ULONG64 kGiveUp = 20 * hal::kPerformanceFrequency;
+// A target that takes no interrupts is watched here: this processor takes no clock interrupts meanwhile.
+// Those that are in IPI code themselves are not blamed, but whom they wait for.
+void WatchTargets(KAFFINITY targets, ULONG64* last) {
+  const ULONG64 now = hal::PerformanceNow();
+  if (now - *last < kTickUnits) return;
+  *last = now;
+  for (; targets != 0; targets &= targets - 1) {
+    KiWatchSilentProcessor(KiProcessorBlock[__builtin_ctzll(targets)]);
+  }
+}
 
 void WaitForTargets() {
-  const ULONG64 start = hal::PerformanceNow();
+  ULONG64 last = hal::PerformanceNow();
   for (ULONG i = 1;; ++i) {
     const KAFFINITY pending = __atomic_load_n(&request.pending, __ATOMIC_ACQUIRE);
     if (pending == 0 || Frozen()) return;
     if (i % 256 != 0) continue;
     arch::Pause();
-    if (i % 65536 != 0 || hal::PerformanceNow() - start < kGiveUp) continue;
-    const ULONG hung = static_cast<ULONG>(__builtin_ctzll(pending));
-    KeBugCheckEx(kClockWatchdogTimeout, kGiveUp / kTickUnits, 0,
-                 reinterpret_cast<ULONG_PTR>(KiProcessorBlock[hung]), hung);
+    if (i % 65536 == 0) WatchTargets(pending, &last);
   }
 }
 
@@ -59,13 +62,16 @@ void WaitForTargets() {
 void RunEverywhere(VOID (*routine)(PVOID), PVOID context, bool here) {
   const KIRQL current = KeGetCurrentIrql();
   const KIRQL old_irql = KfRaiseIrql(current > CLOCK_LEVEL ? current : CLOCK_LEVEL);
-  const KAFFINITY others = KeActiveProcessors & ~KeGetCurrentPrcb()->SetMember;
+  PKPRCB prcb = KeGetCurrentPrcb();
+  const KAFFINITY others = KeActiveProcessors & ~prcb->SetMember;
   if (others != 0 && !Frozen()) {
+    prcb->IpiWaiting = static_cast<UCHAR>(prcb->IpiWaiting + 1);
     Lock();
     Send(others, routine, context);
     if (here) routine(context);
     WaitForTargets();
     __atomic_store_n(&request_lock, 0, __ATOMIC_RELEASE);
+    prcb->IpiWaiting = static_cast<UCHAR>(prcb->IpiWaiting - 1);
   } else if (here) {
     routine(context);
   }
@@ -90,9 +96,12 @@ extern "C" {
 
 VOID KiHandleIpiInterrupt(PKTRAP_FRAME) {
   hal::EndOfInterrupt();
-  const KAFFINITY self = KeGetCurrentPrcb()->SetMember;
+  PKPRCB prcb = KeGetCurrentPrcb();
+  const KAFFINITY self = prcb->SetMember;
   if ((__atomic_load_n(&request.pending, __ATOMIC_ACQUIRE) & self) == 0) return;
+  prcb->IpiWaiting = static_cast<UCHAR>(prcb->IpiWaiting + 1);
   request.routine(request.context);
+  prcb->IpiWaiting = static_cast<UCHAR>(prcb->IpiWaiting - 1);
   __atomic_and_fetch(&request.pending, ~self, __ATOMIC_RELEASE);
 }
 
@@ -140,7 +149,11 @@ ULONG_PTR NTAPI KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG
   const auto run = [](PVOID context) {
     auto* call = static_cast<Call*>(context);
     __atomic_add_fetch(&call->arrived, 1, __ATOMIC_ACQ_REL);
-    while (call->arrived < call->expected && !Frozen()) arch::Pause();
+    ULONG64 last = hal::PerformanceNow();
+    for (ULONG i = 1; call->arrived < call->expected && !Frozen(); ++i) {
+      arch::Pause();
+      if (i % 4096 == 0) WatchTargets(__atomic_load_n(&request.pending, __ATOMIC_ACQUIRE), &last);
+    }
     const KIRQL irql = KfRaiseIrql(IPI_LEVEL);
     const ULONG_PTR result = call->function(call->context);
     KeLowerIrql(irql);

@@ -15,6 +15,7 @@ inline constexpr ULONG kMaximumProcessors = 64;
 inline constexpr ULONG64 kTickUnits = 156'250;  // one clock tick, in 100 ns
 inline constexpr ULONG64 kQuantumUnits = 2 * kTickUnits;
 inline constexpr SCHAR kLowRealtime = 16;
+inline constexpr ULONG kTimerOrDpcInvalid = 0xC7;  // mingw-w64's headers have no name for it
 inline constexpr UCHAR kTargetFreeze = 1, kTargetFrozen = 2;  // KPRCB.IpiFrozen
 
 // Kinds of dispatcher objects (DISPATCHER_HEADER.Type), as NT numbers them.
@@ -28,8 +29,9 @@ enum KiObjectType : UCHAR {
   kThread = 6,
   kTimerNotification = 8,
   kTimerSynchronization = 9,
-  kDpcObject = 19,
   kApcObject = 18,
+  kDpcObject = 19,
+  kThreadedDpcObject = 24,
 };
 
 // ---- The dispatcher lock: guards threads' states, ready queues, wait lists, timers and APC queues. Taken at
@@ -100,21 +102,49 @@ VOID KiPrepareQueueWait(PKTHREAD thread, DISPATCHER_HEADER* queue, KPROCESSOR_MO
 VOID KiQueueThreadBlocks(PKQUEUE queue);
 VOID KiQueueThreadWakes(PKQUEUE queue);
 
-// ---- timer.cpp ----
-VOID KiInitializeTimers();
-BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due);  // lock held; FALSE: already expired
-BOOLEAN KiRemoveTimer(PKTIMER timer);                     // lock held; TRUE: it was inserted
-ULONG64 KiNextTimerDue();
-BOOLEAN KiWatchesTimers(PKPRCB prcb);
-VOID KiTimerExpiration();
+// ---- timer.cpp: the timer's object lock held; due times are interrupt time ----
+VOID KiInitializeTimerTable(PKPRCB prcb);
+BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due);  // FALSE: already expired
+BOOLEAN KiRemoveTimer(PKTIMER timer);                     // TRUE: it was inserted
+// No lock held; period and tolerance in ms.
+BOOLEAN KiSetTimer(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG tolerance, PKDPC dpc);
+// Nothing held: expires what is due in this processor's table, or in all.
+VOID KiTimerExpiration(BOOLEAN all);
+VOID KiShiftAbsoluteTimers(LONGLONG delta);  // DISPATCH_LEVEL: the system time moved by that much
 
 // ---- clock.cpp ----
-VOID KiEnsureClock(PKPRCB prcb,
-                   ULONG64 due);  // this processor's clock interrupt comes at `due` at the latest
+// This processor's clock interrupt comes at `due` at the latest.
+VOID KiEnsureClock(PKPRCB prcb, ULONG64 due);
 ULONG KiTickCount();
+VOID KiUpdateSharedTime();        // KUSER_SHARED_DATA's times are those of now
+ULONG64 KiSharedInterruptTime();  // as a driver reads it
+ULONG64 KiSystemTimeBase();       // system time - interrupt time
+// Sets the system time; returns by how much it moved.
+LONGLONG KiMoveSystemTime(ULONG64 new_time, ULONG64* old_time);
+VOID KiSetClockInterval(ULONG64 units);  // of processor 0, from its next tick on
+ULONG64 KiClockInterval();
+
+// ---- watchdog.cpp ----
+VOID KiInitializeWatchdogs(PKPRCB prcb);
+// At a clock interrupt, a tick after the last call at least.
+KI_NOINLINE VOID KeAccumulateTicks(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now);
+// A processor that should have taken an interrupt did not; at most once a tick. Bug check 0x101 in the end.
+VOID KiWatchSilentProcessor(PKPRCB target);
+BOOLEAN KiAnswerClockPing(PKPRCB prcb);  // in the NMI handler; FALSE: the NMI is something else
 
 // ---- dpc.cpp ----
 VOID KiRetireDpcList(PKPRCB prcb);
+// KeInsertQueueDpc on behalf of a timer. DISPATCH_LEVEL or above.
+VOID KiInsertTimerDpc(PKDPC dpc);
+VOID KiInitializeDpcData(PKPRCB prcb);
+BOOLEAN KiInsertQueueDpc(PKDPC dpc, PVOID argument1, PVOID argument2);
+BOOLEAN KiRemoveQueueDpc(PKDPC dpc);
+BOOLEAN KiDpcQueueBusy(KDPC_DATA* data);  // something waits in it or runs from it
+// The first DPC of the queue that overlaps the range; `routine`: whose routine lies in it.
+PKDPC KiFindDpcInRange(KDPC_DATA* data, ULONG_PTR start, ULONG_PTR end, BOOLEAN routine);
+VOID KiSetDpcTarget(PKDPC dpc, ULONG number);
+// At a clock tick: DPCs that waited for it get their interrupt.
+VOID KiUpdateDpcRate(PKPRCB prcb);
 
 // ---- apc.cpp ----
 VOID KiDeliverApc();

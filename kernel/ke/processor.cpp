@@ -46,8 +46,9 @@ void InitializePcr(ProcessorArea* area, ULONG number, ULONG apic_id) {
   prcb->SetMember = 1ull << number;
   prcb->MxCsr = 0x1F80;
   for (LIST_ENTRY& head : prcb->DispatcherReadyListHead) InitializeListHead(&head);
-  for (KDPC_DATA& data : prcb->DpcData) InitializeListHead(&data.DpcListHead);
-  InitializeListHead(&prcb->TimerListHead);
+  KiInitializeDpcData(prcb);
+  KiInitializeTimerTable(prcb);
+  KiInitializeWatchdogs(prcb);
   area->tables.tss.ist[arch::kIstDoubleFault] =
       reinterpret_cast<ULONG64>(area->double_fault_stack + kIstStackSize);
   area->tables.tss.ist[arch::kIstMachineCheck] =
@@ -149,7 +150,6 @@ PVOID KiAllocateBootPages(ULONG count) {
 
 VOID KeInitializePhase0(boot::LoaderBlock* block) {
   KeLoaderBlock = block;
-  KiInitializeTimers();
   KiInitializeScheduler();
   KiInitializeLongHolds();
   ReserveLowMemory(block);

@@ -369,7 +369,12 @@ static VOID KiGiveHostTime(PKPRCB prcb) {
   for (;;) {
     if (KeLoaderBlock->accelerator == boot::Accelerator::kTcgIcount) KiGiveHostTime(KeGetCurrentPrcb());
     arch::DisableInterrupts();
+    // Whoever queues a DPC afterwards sees IdleHalt and interrupts; what was queued before is seen here.
+    PKPRCB prcb = KeGetCurrentPrcb();
+    __atomic_store_n(&prcb->IdleHalt, UCHAR{1}, __ATOMIC_SEQ_CST);
+    if (prcb->DpcData[0].DpcQueueDepth != 0) KiRequestDispatchInterrupt(prcb);
     arch::EnableInterruptsAndHalt();
+    prcb->IdleHalt = 0;
   }
 }
 

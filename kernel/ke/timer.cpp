@@ -1,183 +1,286 @@
-// Timers: one list of all, sorted by due time, under the dispatcher lock. Whichever processor's clock comes
-// first after the due time expires them, so a processor that is stuck delays nobody's timer by more than a
-// tick.
+// Timers: a table a processor, with its own lock. A timer goes into the table of the processor that sets it,
+// whose clock is armed for it; a processor that stays at DISPATCH_LEVEL for a tick has another one expire its
+// timers, and one that takes no interrupts has processor 0 do it.
+//
+// The order of locks is the timer's object lock, then the table's. Expiration comes the other way: it finds
+// the timer under the table's lock and only tries the object's; while it holds both nobody can cancel, set or
+// free the timer.
 #include "ke_internal.h"
-#include "nt/export.h"
+
+#include "ktl/timer_wheel.h"
 
 namespace {
 
-LIST_ENTRY timer_list;
-// The processor whose clock is armed for the first timer, beside processor 0: the timers go on if either is
-// stuck.
-volatile ULONG timer_owner = 0;
-volatile ULONG64 next_due = ~0ull;  // due time of the first; read without the lock by the clock
+constexpr ULONG kPeriodInUnits = 0x80000000;  // KTIMER.Period: 100 ns instead of ms
+constexpr ULONG64 kUnitsPerMillisecond = 10'000;
+constexpr UCHAR kNoWake = 31;  // DISPATCHER_HEADER.EncodedTolerableDelay: else 0, or log2(ms) + 1
+constexpr ULONG_PTR kTimerInRange = 0, kDpcInRange = 1, kRoutineInRange = 2;  // of bug check 0xC7
 
-PKTIMER TimerOf(LIST_ENTRY* link) {
-  return CONTAINING_RECORD(link, KTIMER, TimerListEntry);
+PKTIMER TimerOf(const LIST_ENTRY* link) {
+  return CONTAINING_RECORD(const_cast<LIST_ENTRY*>(link), KTIMER, TimerListEntry);
+}
+ULONG64 DueOf(const LIST_ENTRY* link) {
+  return TimerOf(link)->DueTime.QuadPart;
+}
+ULONG64 LatestOf(const LIST_ENTRY* link) {
+  const KTIMER* timer = TimerOf(link);
+  const UCHAR code = timer->Header.EncodedTolerableDelay;
+  if (code == 0) return timer->DueTime.QuadPart;
+  return code == kNoWake ? ktl::kNever : timer->DueTime.QuadPart + (kUnitsPerMillisecond << (code - 1));
 }
 
-void UpdateNextDue() {
-  next_due = IsListEmpty(&timer_list) ? ~0ull : TimerOf(timer_list.Flink)->DueTime.QuadPart;
+using Wheel = ktl::TimerWheel<LIST_ENTRY, ULONG64 (*)(const LIST_ENTRY*)>;
+static_assert(ktl::kWheelBuckets == KTIMER_TABLE_ENTRIES);
+Wheel WheelOf(KTIMER_TABLE* table) {
+  return {table->TimerEntries, reinterpret_cast<uint64_t*>(table->Occupied), DueOf};
 }
 
-// Most timers are later than those that wait already: the search goes from the end.
-void InsertSorted(PKTIMER timer) {
-  LIST_ENTRY* before = timer_list.Blink;
-  while (before != &timer_list && TimerOf(before)->DueTime.QuadPart > timer->DueTime.QuadPart)
-    before = before->Blink;
-  InsertHeadList(before, &timer->TimerListEntry);
-  timer->Header.Inserted = 1;
-  UpdateNextDue();
+// At DISPATCH_LEVEL.
+void LockTable(KTIMER_TABLE* table) {
+  while (__atomic_exchange_n(&table->Lock, 1, __ATOMIC_ACQUIRE) != 0) arch::Pause();
+}
+void UnlockTable(KTIMER_TABLE* table) {
+  __atomic_store_n(&table->Lock, 0, __ATOMIC_RELEASE);
+}
+class TableGuard {
+ public:
+  explicit TableGuard(KTIMER_TABLE* table) : table_(table) { LockTable(table); }
+  ~TableGuard() { UnlockTable(table_); }
+
+ private:
+  KTIMER_TABLE* table_;
+};
+
+void UpdateTimes(KTIMER_TABLE* table) {
+  Wheel wheel = WheelOf(table);
+  const LIST_ENTRY* first = wheel.First();
+  table->FirstDue = first != nullptr ? DueOf(first) : ktl::kNever;
+  table->WakeTime = first != nullptr ? wheel.FirstLatest(LatestOf) : ktl::kNever;
 }
 
-void WatchFirst() {
-  if (next_due == ~0ull) return;
+// The timer's DueTime is set.
+void Insert(PKTIMER timer) {
   PKPRCB prcb = KeGetCurrentPrcb();
-  timer_owner = prcb->Number;
-  KiEnsureClock(prcb, next_due);
+  KTIMER_TABLE* table = &prcb->TimerTable;
+  {
+    TableGuard guard(table);
+    timer->Processor = prcb->Number;
+    timer->Header.Inserted = 1;
+    WheelOf(table).Insert(&timer->TimerListEntry);
+    if (timer->DueTime.QuadPart < table->FirstDue) table->FirstDue = timer->DueTime.QuadPart;
+    const ULONG64 latest = LatestOf(&timer->TimerListEntry);
+    if (latest < table->WakeTime) table->WakeTime = latest;
+  }
+  if (table->WakeTime != ktl::kNever) KiEnsureClock(prcb, table->WakeTime);
+}
+
+void RemoveLocked(PKTIMER timer, KTIMER_TABLE* table) {
+  WheelOf(table).Remove(&timer->TimerListEntry);
+  timer->Header.Inserted = 0;
+  UpdateTimes(table);
 }
 
 void Signal(PKTIMER timer) {
   timer->Header.SignalState = 1;
   KiSignalObject(&timer->Header, 0);
+  if (timer->Dpc != nullptr) KiInsertTimerDpc(timer->Dpc);
 }
 
-LONGLONG BootTime() {
-  return static_cast<LONGLONG>(KeLoaderBlock->system_time);
+ULONG64 PeriodOf(const KTIMER* timer) {
+  const ULONG period = timer->Period & ~kPeriodInUnits;
+  return (timer->Period & kPeriodInUnits) ? period : period * kUnitsPerMillisecond;
+}
+
+// The next time of a periodic timer: a whole number of periods after the last that it had.
+void InsertNext(PKTIMER timer, ULONG64 now) {
+  const ULONG64 period = PeriodOf(timer);
+  ULONG64 due = timer->DueTime.QuadPart + period;
+  if (due <= now) due += (now - due) / period * period + period;
+  timer->DueTime.QuadPart = due;
+  timer->Header.Absolute = 0;
+  Insert(timer);
+}
+
+// Takes the first timer that is due out of the table, with its object lock; 0 if none is due.
+PKTIMER TakeExpired(KTIMER_TABLE* table, ULONG64 now) {
+  for (;; arch::Pause()) {
+    TableGuard guard(table);
+    LIST_ENTRY* first = table->FirstDue <= now ? WheelOf(table).First() : nullptr;
+    if (first == nullptr || DueOf(first) > now) return nullptr;
+    PKTIMER timer = TimerOf(first);
+    if (!KiTryAcquireObjectLock(&timer->Header)) continue;
+    RemoveLocked(timer, table);
+    return timer;
+  }
+}
+
+KI_NOINLINE void KiProcessExpiredTimerList(KTIMER_TABLE* table) {
+  const ULONG64 now = hal::PerformanceNow();
+  while (PKTIMER timer = TakeExpired(table, now)) {
+    // Who is woken must not read a time before the due time.
+    if (KiSharedInterruptTime() < timer->DueTime.QuadPart) KiUpdateSharedTime();
+    if (timer->Period != 0) InsertNext(timer, now);
+    Signal(timer);
+    KiReleaseObjectLock(&timer->Header);
+  }
+}
+
+// Rounded down to a power of two of milliseconds: never later than allowed.
+UCHAR EncodeTolerance(ULONG milliseconds) {
+  if (milliseconds == kAnyTolerance) return kNoWake;
+  if (milliseconds > 0x3FFFFFFF) milliseconds = 0x3FFFFFFF;
+  return milliseconds == 0 ? 0 : static_cast<UCHAR>(32 - __builtin_clz(milliseconds));
+}
+
+bool Overlaps(const void* object, SIZE_T size, ULONG_PTR start, ULONG_PTR end) {
+  const auto first = reinterpret_cast<ULONG_PTR>(object);
+  return first < end && first + size > start;
+}
+
+struct Range {
+  ULONG_PTR start, end;
+  bool routines;
+  ULONG_PTR kind;
+  const void* found;
+};
+
+void CheckTimer(const KTIMER* timer, Range* range) {
+  const KDPC* dpc = timer->Dpc;
+  if (Overlaps(timer, sizeof(*timer), range->start, range->end)) {
+    range->kind = kTimerInRange, range->found = timer;
+  } else if (dpc != nullptr && Overlaps(dpc, sizeof(*dpc), range->start, range->end)) {
+    range->kind = kDpcInRange, range->found = dpc;
+  } else if (range->routines && dpc != nullptr && MmIsAddressValid(const_cast<KDPC*>(dpc)) &&
+             Overlaps(reinterpret_cast<const void*>(dpc->DeferredRoutine), 1, range->start, range->end)) {
+    range->kind = kRoutineInRange, range->found = reinterpret_cast<const void*>(dpc->DeferredRoutine);
+  }
+}
+
+void CheckDpcs(KDPC_DATA* data, Range* range) {
+  if (PKDPC dpc = KiFindDpcInRange(data, range->start, range->end, FALSE)) {
+    range->kind = kDpcInRange, range->found = dpc;
+  } else if (range->routines) {
+    if (PKDPC queued = KiFindDpcInRange(data, range->start, range->end, TRUE)) {
+      range->kind = kRoutineInRange, range->found = reinterpret_cast<const void*>(queued->DeferredRoutine);
+    }
+  }
 }
 
 }  // namespace
 
 extern "C" {
 
-VOID KiInitializeTimers() {
-  InitializeListHead(&timer_list);
-}
-ULONG64 KiNextTimerDue() {
-  return next_due;
-}
-BOOLEAN KiWatchesTimers(PKPRCB prcb) {
-  return prcb->Number == 0 || prcb->Number == timer_owner;
+VOID KiInitializeTimerTable(PKPRCB prcb) {
+  WheelOf(&prcb->TimerTable).Initialize();
+  UpdateTimes(&prcb->TimerTable);
 }
 
 BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due) {
   const LONGLONG now = static_cast<LONGLONG>(hal::PerformanceNow());
-  LONGLONG when = due.QuadPart < 0 ? now - due.QuadPart : due.QuadPart - BootTime();
-  if (due.QuadPart < 0 && when < 0) when = MAXLONGLONG;  // relative overflow: never
+  const bool absolute = due.QuadPart >= 0;
+  LONGLONG when = absolute ? due.QuadPart - static_cast<LONGLONG>(KiSystemTimeBase()) : now - due.QuadPart;
+  if (!absolute && when < 0) when = MAXLONGLONG;  // overflow: never
+  timer->Header.Absolute = absolute;
   timer->DueTime.QuadPart = when < 0 ? 0 : static_cast<ULONGLONG>(when);
   if (when <= now) return FALSE;
-  InsertSorted(timer);
-  WatchFirst();
+  Insert(timer);
   return TRUE;
 }
 
 BOOLEAN KiRemoveTimer(PKTIMER timer) {
   if (!timer->Header.Inserted) return FALSE;
-  timer->Header.Inserted = 0;
-  RemoveEntryList(&timer->TimerListEntry);
-  UpdateNextDue();
+  KTIMER_TABLE* table = &KiProcessorBlock[timer->Processor]->TimerTable;
+  TableGuard guard(table);
+  RemoveLocked(timer, table);
   return TRUE;
 }
 
-// At DISPATCH_LEVEL in the dispatch interrupt.
-VOID KiTimerExpiration() {
-  KiLockDispatcherAtDispatch();
-  const ULONG64 now = hal::PerformanceNow();
-  while (!IsListEmpty(&timer_list)) {
-    PKTIMER timer = TimerOf(timer_list.Flink);
-    if (timer->DueTime.QuadPart > now) break;
-    KiRemoveTimer(timer);
-    PKDPC dpc = timer->Dpc;
-    if (timer->Period != 0) {
-      timer->DueTime.QuadPart += ULONGLONG{timer->Period} * 10'000;
-      if (timer->DueTime.QuadPart <= now) timer->DueTime.QuadPart = now + ULONGLONG{timer->Period} * 10'000;
-      InsertSorted(timer);
-    }
-    Signal(timer);
-    if (dpc != nullptr) KeInsertQueueDpc(dpc, nullptr, nullptr);
+VOID KiTimerExpiration(BOOLEAN all) {
+  PKPRCB prcb = KeGetCurrentPrcb();
+  KiProcessExpiredTimerList(&prcb->TimerTable);
+  for (ULONG i = 0; all && i < static_cast<ULONG>(KeNumberProcessors); ++i) {
+    if (KiProcessorBlock[i] != prcb) KiProcessExpiredTimerList(&KiProcessorBlock[i]->TimerTable);
   }
-  WatchFirst();
-  KiUnlockDispatcherFromDispatch();
+  const ULONG64 next = prcb->TimerTable.WakeTime;
+  if (next != ktl::kNever) KiEnsureClock(prcb, next);
 }
 
-/// Prepares a timer: NotificationTimer stays signalled, SynchronizationTimer releases one waiter and clears
-/// itself. IRQL: any. Differs from NT: none. Source: WDK wdm/KeInitializeTimerEx.
-NT_EXPORT(KeInitializeTimerEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
-VOID NTAPI KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
-  RtlZeroMemory(Timer, sizeof(*Timer));
-  Timer->Header.Type = static_cast<UCHAR>(kTimerNotification + static_cast<UCHAR>(Type));
-  Timer->Header.Size = sizeof(KTIMER) / sizeof(ULONG);
-  InitializeListHead(&Timer->Header.WaitListHead);
-}
-
-/// Prepares a notification timer.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeInitializeTimer.
-NT_EXPORT(KeInitializeTimer, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
-VOID NTAPI KeInitializeTimer(PKTIMER Timer) {
-  KeInitializeTimerEx(Timer, NotificationTimer);
-}
-
-/// Starts a timer: due time negative = relative, else absolute, in 100 ns; Period in ms, 0 = once. Queues the
-/// DPC and signals the timer when it is due. Returns TRUE if the timer was running. IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: due times are kept to about 0.1 ms, not to a clock tick.
-/// Source: WDK wdm/KeSetTimerEx.
-NT_EXPORT(KeSetTimerEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
-BOOLEAN NTAPI KeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc) {
-  DispatcherGuard guard;
-  const BOOLEAN running = KiRemoveTimer(Timer);
-  Timer->Header.SignalState = 0;
-  Timer->Dpc = Dpc;
-  Timer->Period = Period > 0 ? static_cast<ULONG>(Period) : 0;
-  if (!KiInsertTimer(Timer, DueTime)) {
-    if (Timer->Period != 0) {
-      Timer->DueTime.QuadPart = hal::PerformanceNow() + ULONGLONG{Timer->Period} * 10'000;
-      InsertSorted(Timer);
-      WatchFirst();
+VOID KiShiftAbsoluteTimers(LONGLONG delta) {
+  for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
+    PKPRCB prcb = KiProcessorBlock[i];
+    TableGuard guard(&prcb->TimerTable);
+    Wheel wheel = WheelOf(&prcb->TimerTable);
+    LIST_ENTRY moved;
+    InitializeListHead(&moved);
+    wheel.ForEach([&](LIST_ENTRY* link) {
+      if (!TimerOf(link)->Header.Absolute) return;
+      wheel.Remove(link);
+      InsertTailList(&moved, link);
+    });
+    while (!IsListEmpty(&moved)) {
+      PKTIMER timer = TimerOf(RemoveHeadList(&moved));
+      const LONGLONG due = static_cast<LONGLONG>(timer->DueTime.QuadPart) - delta;
+      timer->DueTime.QuadPart = due < 0 ? 0 : static_cast<ULONGLONG>(due);
+      wheel.Insert(&timer->TimerListEntry);
     }
-    Signal(Timer);
-    if (Dpc != nullptr) KeInsertQueueDpc(Dpc, nullptr, nullptr);
+    UpdateTimes(&prcb->TimerTable);
+    // Its clock may be armed for too late.
+    prcb->TimerExpirationWanted = 1;
+    KiRequestDispatchInterrupt(prcb);
+  }
+}
+
+// `period` as KTIMER.Period has it.
+static BOOLEAN KxSetTimer(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG tolerance, PKDPC dpc) {
+  ObjectGuard guard(&timer->Header);
+  const BOOLEAN running = KiRemoveTimer(timer);
+  timer->Header.SignalState = 0;
+  timer->Header.EncodedTolerableDelay = EncodeTolerance(tolerance);
+  timer->Header.Coalescable = tolerance != 0;
+  timer->Dpc = dpc;
+  timer->Period = period;
+  if (!KiInsertTimer(timer, due)) {
+    const ULONG64 now = hal::PerformanceNow();
+    timer->DueTime.QuadPart = now;
+    if (period != 0) InsertNext(timer, now);
+    Signal(timer);
   }
   return running;
 }
 
-/// Starts a timer that expires once.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: due times are kept to about 0.1 ms, not to a clock tick.
-/// Source: WDK wdm/KeSetTimer.
-NT_EXPORT(KeSetTimer, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
-BOOLEAN NTAPI KeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc) {
-  return KeSetTimerEx(Timer, DueTime, 0, Dpc);
+BOOLEAN KiSetTimer(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG tolerance, PKDPC dpc) {
+  return KxSetTimer(timer, due, period & ~kPeriodInUnits, tolerance, dpc);
 }
 
-/// KeSetTimerEx with a tolerance.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: the tolerance is not used: timers are never coalesced.
-/// Source: WDK wdm/KeSetCoalescableTimer.
-NT_EXPORT(KeSetCoalescableTimer, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
-BOOLEAN NTAPI KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG Period, ULONG TolerableDelay,
-                                    PKDPC Dpc) {
-  return KeSetTimerEx(Timer, DueTime, static_cast<LONG>(Period), Dpc);
+BOOLEAN KeSetTimerInUnits(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG tolerance, PKDPC dpc) {
+  return KxSetTimer(timer, due, period != 0 ? period | kPeriodInUnits : 0, tolerance, dpc);
 }
 
-/// Stops a timer. Returns TRUE if it was running; its DPC may still be queued.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeCancelTimer.
-NT_EXPORT(KeCancelTimer, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
-BOOLEAN NTAPI KeCancelTimer(PKTIMER Timer) {
-  DispatcherGuard guard;
-  return KiRemoveTimer(Timer);
+BOOLEAN KeTimerIsSet(PKTIMER timer) {
+  ObjectGuard guard(&timer->Header);
+  return timer->Header.Inserted;
 }
 
-/// TRUE when the timer is signalled.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeReadStateTimer.
-NT_EXPORT(KeReadStateTimer, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
-BOOLEAN NTAPI KeReadStateTimer(PKTIMER Timer) {
-  return Timer->Header.SignalState > 0;
+VOID KeCheckForTimer(PVOID start, SIZE_T size, BOOLEAN routines) {
+  const auto first = reinterpret_cast<ULONG_PTR>(start);
+  Range range = {first, first + size, routines != FALSE, 0, nullptr};
+  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+  for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors) && range.found == nullptr; ++i) {
+    PKPRCB prcb = KiProcessorBlock[i];
+    {
+      TableGuard guard(&prcb->TimerTable);
+      WheelOf(&prcb->TimerTable).ForEach([&](LIST_ENTRY* link) {
+        if (range.found == nullptr) CheckTimer(TimerOf(link), &range);
+      });
+    }
+    for (KDPC_DATA& data : prcb->DpcData) {
+      if (range.found == nullptr) CheckDpcs(&data, &range);
+    }
+  }
+  KeLowerIrql(irql);
+  if (range.found == nullptr) return;
+  KeBugCheckEx(kTimerOrDpcInvalid, range.kind, reinterpret_cast<ULONG_PTR>(range.found), range.start,
+               range.end);
 }
 
 }  // extern "C"

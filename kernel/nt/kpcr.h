@@ -83,7 +83,18 @@ typedef struct _KDPC_DATA {
   KSPIN_LOCK DpcLock;
   volatile LONG DpcQueueDepth;
   ULONG DpcCount;
+  struct _KDPC* volatile ActiveDpc;  // its routine runs now; set under DpcLock
 } KDPC_DATA;
+
+// The timers that were set on a processor. Lock guards all but the two times, which the clock reads as well.
+#define KTIMER_TABLE_ENTRIES 256
+typedef struct _KTIMER_TABLE {
+  KSPIN_LOCK Lock;
+  volatile ULONG64 FirstDue;  // interrupt time of the first, ~0 = none: any clock interrupt from then on
+  volatile ULONG64 WakeTime;  // when one may wait no longer: ends the processor's idleness
+  ULONG64 Occupied[KTIMER_TABLE_ENTRIES / 64];
+  LIST_ENTRY TimerEntries[KTIMER_TABLE_ENTRIES];
+} KTIMER_TABLE, *PKTIMER_TABLE;
 
 typedef struct _KPRCB {
   ULONG MxCsr;
@@ -130,7 +141,6 @@ typedef struct _KPRCB {
   ULONG InterruptTime;
   ULONG KeContextSwitches;
   ULONG PageFaultCount;
-  LIST_ENTRY TimerListHead;
   KLOCK_TRACE_ENTRY LockTrace[KLOCK_TRACE_ENTRIES];
   ULONG64 LongHolds;     // holds over 25 microseconds seen so far
   UCHAR LockStackIndex;  // in steps of 2, wraps
@@ -145,9 +155,32 @@ typedef struct _KPRCB {
   UCHAR DispatchPending;          // DPC interrupt requested and not yet taken
   UCHAR InIdleLoop;
   UCHAR TimerExpirationWanted;
-  UCHAR BugCheckEntered;  // ProcessorState.ContextFrame holds the context of KeBugCheckEx
-  UCHAR ClockTicking;     // the clock interrupt is armed
-  UCHAR PrcbSpare[3];
+  UCHAR BugCheckEntered;              // ProcessorState.ContextFrame holds the context of KeBugCheckEx
+  UCHAR ClockTicking;                 // the clock interrupt is armed
+  volatile UCHAR DpcSetEventRequest;  // the threaded DPC queue has work: DpcEvent is to be set
+  volatile UCHAR DpcThreadActive;     // DpcThread is in a threaded DPC
+  UCHAR PrcbSpare;
+  // Ordinary DPCs: when a low or remote one may wait for the next tick.
+  ULONG MaximumDpcQueueDepth;
+  ULONG MinimumDpcRate;
+  ULONG DpcRequestRate;  // DPCs a tick, halved average
+  ULONG DpcLastCount;
+  // The watchdogs, in clock ticks that this processor took; a limit of 0 switches one off.
+  ULONG DpcTimeCount;  // within the running DPC
+  ULONG DpcTimeLimit;
+  ULONG DpcWatchdogCount;  // at DISPATCH_LEVEL or above without a tick below it
+  ULONG DpcWatchdogPeriod;
+  volatile ULONG64 ClockInterrupts;  // taken so far
+  struct _KTHREAD* DpcThread;        // runs threaded DPCs
+  KEVENT DpcEvent;
+  // Clock watchdog: written by whoever watches this processor.
+  ULONG64 WatchedInterrupts;
+  ULONG ClockMissed;
+  ULONG ClockSilent;
+  UCHAR ClockPing;
+  volatile UCHAR IpiWaiting;  // in IPI code, where it takes no clock interrupts
+  UCHAR ClockSpare[6];
+  KTIMER_TABLE TimerTable;
 } KPRCB, *PKPRCB;
 
 typedef struct _KPCR {

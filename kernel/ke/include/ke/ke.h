@@ -53,6 +53,23 @@ VOID KeStartClock();                                // interrupts and the tick o
 NTSTATUS KeStartAllProcessors();                    // phase 1
 VOID KiReserveDumpBitmap();                         // before mm owns memory
 [[noreturn]] VOID KiIdleLoop();
+// The body of the threads that run threaded DPCs, one a processor (its index is the context): init creates
+// them when all processors run.
+VOID NTAPI KiExecuteDpc(PVOID context);
+
+// ---- Timers and watchdogs ----
+// KeSetTimerEx with a period in 100 ns and a tolerance in ms (kAnyTolerance: no idle processor is woken for
+// it). The period is at most MAXLONG. IRQL <= DISPATCH_LEVEL.
+inline constexpr ULONG kAnyTolerance = ~0u;
+BOOLEAN KeSetTimerInUnits(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG tolerance, PKDPC dpc);
+// FALSE also says that the DPC of an expiration is queued, if there was one.
+BOOLEAN KeTimerIsSet(PKTIMER timer);
+// Bug check 0xC7 if an active timer or a queued DPC overlaps the range, which is about to be freed; with
+// `routines` also if a DPC's routine lies in it. IRQL <= DISPATCH_LEVEL.
+VOID KeCheckForTimer(PVOID start, SIZE_T size, BOOLEAN routines);
+// Limits of bug check 0x133 in ms, 0 = none; at boot, from the registry.
+VOID KeSetDpcWatchdog(ULONG dpc_timeout, ULONG watchdog_period);
+VOID KeSetThreadDpcEnable(BOOLEAN enable);
 
 // ---- Translation buffers ----
 // On every processor, by IPI. IRQL < IPI_LEVEL with interrupts enabled; deadlock-free against processors that

@@ -1,0 +1,267 @@
+// Timers and time. Oracle: the WDK pages of the routines; not yet run on a real NT.
+#include "nt_test.h"
+#include "threads.h"
+
+using nt_test::Milliseconds;
+using nt_test::Sleep;
+
+namespace {
+
+constexpr LONGLONG kLong = 60'000;  // ms: never reached
+
+NTSTATUS WaitFor(PVOID object, LONGLONG milliseconds) {
+  LARGE_INTEGER timeout = Milliseconds(milliseconds);
+  return KeWaitForSingleObject(object, Executive, KernelMode, FALSE, &timeout);
+}
+
+ULONG64 Now() {  // interrupt time as of now
+  ULONG64 counter;
+  return KeQueryInterruptTimePrecise(&counter);
+}
+
+LARGE_INTEGER SystemTimeIn(LONGLONG milliseconds) {
+  LARGE_INTEGER time;
+  KeQuerySystemTimePrecise(&time);
+  time.QuadPart += milliseconds * 10'000;
+  return time;
+}
+
+struct Stamp {
+  KDPC dpc;
+  KTIMER timer;
+  KEVENT done;
+  volatile LONG runs;
+  LONG wanted;
+  ULONG64 first, last;
+};
+void StampTime(PKDPC, PVOID context, PVOID, PVOID) {
+  auto* stamp = static_cast<Stamp*>(context);
+  stamp->last = Now();
+  if (stamp->runs == 0) stamp->first = stamp->last;
+  if (InterlockedIncrement(&stamp->runs) == stamp->wanted) KeSetEvent(&stamp->done, IO_NO_INCREMENT, FALSE);
+}
+void Prepare(Stamp* stamp, LONG wanted) {
+  RtlZeroMemory(stamp, sizeof(*stamp));
+  stamp->wanted = wanted;
+  KeInitializeEvent(&stamp->done, NotificationEvent, FALSE);
+  KeInitializeDpc(&stamp->dpc, StampTime, stamp);
+  KeInitializeTimerEx(&stamp->timer, SynchronizationTimer);
+}
+
+}  // namespace
+
+NT_TEST(KeTimer, RelativeIsNeverEarly) {
+  const LONGLONG intervals[] = {1, 3, 10, 20};
+  for (const LONGLONG milliseconds : intervals) {
+    Stamp stamp;
+    Prepare(&stamp, 1);
+    const ULONG64 before = Now();
+    const ULONG64 clock_before = KeQueryInterruptTime();
+    KeSetTimer(&stamp.timer, Milliseconds(milliseconds), &stamp.dpc);
+    NT_EXPECT_EQ(WaitFor(&stamp.timer, kLong), STATUS_SUCCESS);
+    NT_EXPECT_TRUE(Now() - before >= static_cast<ULONG64>(milliseconds) * 10'000);
+    NT_EXPECT_TRUE(KeQueryInterruptTime() - clock_before >= static_cast<ULONG64>(milliseconds) * 10'000);
+    NT_EXPECT_EQ(WaitFor(&stamp.done, kLong), STATUS_SUCCESS);
+    NT_EXPECT_TRUE(stamp.first - before >= static_cast<ULONG64>(milliseconds) * 10'000);
+    KeFlushQueuedDpcs();
+  }
+}
+
+NT_TEST(KeTimer, AbsoluteIsNeverEarly) {
+  Stamp stamp;
+  Prepare(&stamp, 1);
+  const LARGE_INTEGER due = SystemTimeIn(15);
+  KeSetTimer(&stamp.timer, due, &stamp.dpc);
+  NT_EXPECT_EQ(WaitFor(&stamp.timer, kLong), STATUS_SUCCESS);
+  LARGE_INTEGER now;
+  KeQuerySystemTime(&now);
+  NT_EXPECT_TRUE(now.QuadPart >= due.QuadPart);
+  KeFlushQueuedDpcs();
+}
+
+NT_TEST(KeTimer, DueTimeInThePastExpiresAtOnce) {
+  Stamp stamp;
+  Prepare(&stamp, 1);
+  KeSetTimer(&stamp.timer, SystemTimeIn(-1'000), &stamp.dpc);
+  NT_EXPECT_TRUE(KeReadStateTimer(&stamp.timer));
+  NT_EXPECT_EQ(WaitFor(&stamp.done, kLong), STATUS_SUCCESS);
+  NT_EXPECT_TRUE(!KeCancelTimer(&stamp.timer));
+  KeFlushQueuedDpcs();
+}
+
+NT_TEST(KeTimer, PeriodicRunsItsDpcEveryPeriodAndNotMoreOften) {
+  Stamp stamp;
+  Prepare(&stamp, 10);
+  const ULONG64 before = Now();
+  KeSetTimerEx(&stamp.timer, Milliseconds(4), 4, &stamp.dpc);
+  NT_EXPECT_EQ(WaitFor(&stamp.done, kLong), STATUS_SUCCESS);
+  NT_EXPECT_TRUE(KeCancelTimer(&stamp.timer));
+  KeFlushQueuedDpcs();
+  const LONG runs = stamp.runs;
+  // The n-th run is not before n periods.
+  NT_EXPECT_TRUE(stamp.last - before >= static_cast<ULONG64>(runs) * 40'000);
+  Sleep(20);
+  NT_EXPECT_EQ(stamp.runs, runs);
+}
+
+NT_TEST(KeTimer, CoalescableExpiresWithinItsTolerance) {
+  Stamp stamp;
+  Prepare(&stamp, 1);
+  const ULONG64 before = Now();
+  NT_EXPECT_TRUE(!KeSetCoalescableTimer(&stamp.timer, Milliseconds(10), 0, 100, &stamp.dpc));
+  NT_EXPECT_EQ(WaitFor(&stamp.done, kLong), STATUS_SUCCESS);
+  NT_EXPECT_TRUE(stamp.first - before >= 100'000);
+  Prepare(&stamp, 4);
+  KeSetCoalescableTimer(&stamp.timer, Milliseconds(5), 5, 32, &stamp.dpc);
+  NT_EXPECT_EQ(WaitFor(&stamp.done, kLong), STATUS_SUCCESS);
+  KeCancelTimer(&stamp.timer);
+  KeFlushQueuedDpcs();
+}
+
+NT_TEST(KeTimer, DpcRunsOnItsTarget) {
+  struct Where {
+    KEVENT done;
+    ULONG processor;
+  } where;
+  for (ULONG i = 0; i < KeQueryActiveProcessorCount(nullptr); ++i) {
+    KTIMER timer;
+    KDPC dpc;
+    KeInitializeEvent(&where.done, NotificationEvent, FALSE);
+    KeInitializeTimer(&timer);
+    KeInitializeDpc(
+        &dpc,
+        [](PKDPC, PVOID context, PVOID, PVOID) {
+          auto* where = static_cast<Where*>(context);
+          where->processor = KeGetCurrentProcessorNumberEx(nullptr);
+          KeSetEvent(&where->done, IO_NO_INCREMENT, FALSE);
+        },
+        &where);
+    KeSetTargetProcessorDpc(&dpc, static_cast<CCHAR>(i));
+    KeSetTimer(&timer, Milliseconds(2), &dpc);
+    NT_EXPECT_EQ(WaitFor(&where.done, kLong), STATUS_SUCCESS);
+    NT_EXPECT_EQ(where.processor, i);
+    KeFlushQueuedDpcs();
+  }
+}
+
+// Timers of one processor that are due at different times run their DPCs in that order.
+NT_TEST(KeTimer, DpcsRunInTheOrderOfTheirDueTimes) {
+  struct Entry {
+    KTIMER timer;
+    KDPC dpc;
+  } entries[6];
+  static volatile LONG next;
+  static LONG ran[6];
+  const LONG microseconds[6] = {5'000, 1'000, 6'000, 3'000, 2'000, 4'000};
+  next = 0;
+  KIRQL old;
+  KeRaiseIrql(DISPATCH_LEVEL, &old);  // they are all due when the first may run
+  for (int i = 0; i < 6; ++i) {
+    KeInitializeTimer(&entries[i].timer);
+    KeInitializeDpc(
+        &entries[i].dpc,
+        [](PKDPC, PVOID context, PVOID, PVOID) {
+          ran[InterlockedIncrement(&next) - 1] = *static_cast<LONG*>(context);
+        },
+        const_cast<LONG*>(&microseconds[i]));
+    KeSetTargetProcessorDpc(&entries[i].dpc, static_cast<CCHAR>(KeGetCurrentProcessorNumberEx(nullptr)));
+    LARGE_INTEGER due;
+    due.QuadPart = -10ll * microseconds[i];
+    KeSetTimer(&entries[i].timer, due, &entries[i].dpc);
+  }
+  KeStallExecutionProcessor(8'000);
+  KeLowerIrql(old);
+  for (Entry& entry : entries) WaitFor(&entry.timer, kLong);
+  KeFlushQueuedDpcs();
+  NT_EXPECT_EQ(next, 6);
+  for (LONG i = 0; i < 6; ++i) NT_EXPECT_EQ(ran[i], (i + 1) * 1'000);
+}
+
+NT_TEST(KeTimer, SynchronizationReleasesOneNotificationAll) {
+  KTIMER timer;
+  KeInitializeTimerEx(&timer, NotificationTimer);
+  KeSetTimer(&timer, Milliseconds(1), nullptr);
+  NT_EXPECT_EQ(WaitFor(&timer, kLong), STATUS_SUCCESS);
+  NT_EXPECT_EQ(WaitFor(&timer, kLong), STATUS_SUCCESS);
+  KeSetTimer(&timer, Milliseconds(kLong), nullptr);
+  NT_EXPECT_TRUE(!KeReadStateTimer(&timer));  // setting it clears it
+  NT_EXPECT_TRUE(KeCancelTimer(&timer));
+}
+
+// A system time an hour later makes an absolute timer due that is half an hour away, and leaves the others.
+NT_TEST(KeTime, SystemTimeMovesAbsoluteTimersOnly) {
+  constexpr LONGLONG kHour = 36'000'000'000;
+  KTIMER absolute, relative;
+  KeInitializeTimer(&absolute);
+  KeInitializeTimer(&relative);
+  KeSetTimer(&absolute, SystemTimeIn(30 * 60 * 1'000), nullptr);
+  KeSetTimer(&relative, Milliseconds(30 * 60 * 1'000), nullptr);
+  const ULONG64 interrupt_before = Now();
+  LARGE_INTEGER later = SystemTimeIn(0), previous, now;
+  later.QuadPart += kHour;
+  NT_EXPECT_EQ(ZwSetSystemTime(&later, &previous), STATUS_SUCCESS);
+  KeQuerySystemTime(&now);
+  NT_EXPECT_TRUE(now.QuadPart >= later.QuadPart);
+  NT_EXPECT_EQ(WaitFor(&absolute, kLong), STATUS_SUCCESS);
+  NT_EXPECT_TRUE(!KeReadStateTimer(&relative));
+  NT_EXPECT_TRUE(KeCancelTimer(&relative));
+  // Back again: an absolute timer is that much later.
+  KeSetTimer(&absolute, SystemTimeIn(5), nullptr);
+  LARGE_INTEGER back = SystemTimeIn(0);
+  back.QuadPart -= kHour;
+  NT_EXPECT_EQ(ZwSetSystemTime(&back, nullptr), STATUS_SUCCESS);
+  NT_EXPECT_EQ(WaitFor(&absolute, 30), STATUS_TIMEOUT);
+  NT_EXPECT_TRUE(KeCancelTimer(&absolute));
+  NT_EXPECT_TRUE(Now() - interrupt_before < static_cast<ULONG64>(kHour) / 2);
+  back.QuadPart = -1;
+  NT_EXPECT_EQ(ZwSetSystemTime(&back, nullptr), STATUS_INVALID_PARAMETER);
+}
+
+NT_TEST(KeTime, PreciseTimesAreNotBehindTheClock) {
+  for (int i = 0; i < 1'000; ++i) {
+    const ULONG64 clock = KeQueryInterruptTime();
+    const ULONG64 unbiased_clock = KeQueryUnbiasedInterruptTime();
+    ULONG64 counter, unbiased_counter;
+    const ULONG64 precise = KeQueryInterruptTimePrecise(&counter);
+    const ULONG64 unbiased = KeQueryUnbiasedInterruptTimePrecise(&unbiased_counter);
+    NT_EXPECT_TRUE(precise >= clock && unbiased >= unbiased_clock && unbiased_clock >= clock);
+    NT_EXPECT_TRUE(unbiased >= precise && unbiased_counter >= counter);
+    LARGE_INTEGER system, precise_system;
+    KeQuerySystemTime(&system);
+    KeQuerySystemTimePrecise(&precise_system);
+    NT_EXPECT_TRUE(precise_system.QuadPart >= system.QuadPart);
+  }
+}
+
+NT_TEST(KeTime, StallTakesAtLeastItsTime) {
+  LARGE_INTEGER frequency;
+  const ULONG intervals[] = {1, 50, 2'000};
+  for (const ULONG microseconds : intervals) {
+    const LARGE_INTEGER before = KeQueryPerformanceCounter(&frequency);
+    KeStallExecutionProcessor(microseconds);
+    const LARGE_INTEGER after = KeQueryPerformanceCounter(nullptr);
+    NT_EXPECT_TRUE((after.QuadPart - before.QuadPart) * 1'000'000 >= microseconds * frequency.QuadPart);
+  }
+}
+
+NT_TEST(KeTime, ResolutionIsTheFinestThatWasAskedFor) {
+  ULONG longest, shortest, present;
+  ExQueryTimerResolution(&longest, &shortest, &present);
+  NT_EXPECT_EQ(longest, KeQueryTimeIncrement());
+  NT_EXPECT_TRUE(shortest <= present && present <= longest);
+  NT_EXPECT_EQ(ExSetTimerResolution(20'000, TRUE), 20'000);
+  NT_EXPECT_EQ(ExSetTimerResolution(10'000, TRUE), 10'000);
+  NT_EXPECT_EQ(ExSetTimerResolution(40'000, TRUE), 10'000);
+  ExQueryTimerResolution(&longest, &shortest, &present);
+  NT_EXPECT_EQ(present, 10'000);
+  ExSetTimerResolution(0, FALSE);
+  ExSetTimerResolution(0, FALSE);
+  NT_EXPECT_EQ(ExSetTimerResolution(0, FALSE), longest);
+}
+
+NT_TEST(KeTime, ThereIsNoAuxiliaryCounter) {
+  ULONG64 value, error;
+  NT_EXPECT_EQ(KeQueryAuxiliaryCounterFrequency(&value), STATUS_NOT_SUPPORTED);
+  NT_EXPECT_EQ(KeConvertAuxiliaryCounterToPerformanceCounter(1, &value, &error), STATUS_NOT_SUPPORTED);
+  NT_EXPECT_EQ(KeConvertPerformanceCounterToAuxiliaryCounter(1, &value, &error), STATUS_NOT_SUPPORTED);
+}
