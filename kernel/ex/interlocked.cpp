@@ -1,127 +1,136 @@
-// S-lists (a 16-byte header, cmpxchg16b) and lists under a spin lock.
+// S-lists (ktl/sequenced_list.h; the pop is arch/x64/slist.S), and lists and sums under a spin lock.
 #include "ex/ex.h"
+#include "ke/lock_trace.h"
+#include "ktl/plain_spin_lock.h"
+#include "ktl/sequenced_list.h"
 #include "nt/export.h"
 #include "ob/ob.h"
 
-extern "C" unsigned char _InterlockedCompareExchange128(LONG64 volatile*, LONG64, LONG64, LONG64*);
-#pragma intrinsic(_InterlockedCompareExchange128)
-
 namespace {
 
-// The header: low word = depth (16 bits) and sequence, high word = first entry; bit 0 marks the 16-byte form.
-struct alignas(16) Header {
-  LONG64 low;
-  LONG64 high;
-};
+using List = ktl::SequencedList<KiSpinPolicy>;
+static_assert(sizeof(ktl::SequencedHeader) == sizeof(SLIST_HEADER) && alignof(SLIST_HEADER) == 16);
 
-PSLIST_ENTRY FirstOf(LONG64 high) {
-  return reinterpret_cast<PSLIST_ENTRY>(high & ~LONG64{15});
+ktl::SequencedHeader* HeaderOf(PSLIST_HEADER head) {
+  return reinterpret_cast<ktl::SequencedHeader*>(head);
 }
-LONG64 Next(LONG64 low, LONG64 depth) {
-  return static_cast<LONG64>(((static_cast<ULONG64>(low) >> 16) + 1) << 16 | (depth & 0xFFFF));
-}
-
-bool Replace(PSLIST_HEADER head, Header* expected, LONG64 low, LONG64 high) {
-  return _InterlockedCompareExchange128(reinterpret_cast<LONG64 volatile*>(head), high, low,
-                                        &expected->low) != 0;
-}
-
-Header Read(PSLIST_HEADER head) {
-  auto* words = reinterpret_cast<volatile LONG64*>(head);
-  Header header;
-  header.low = words[0];
-  header.high = words[1];
-  return header;
+PSLIST_ENTRY EntryOf(ktl::SequencedEntry* entry) {
+  return reinterpret_cast<PSLIST_ENTRY>(entry);
 }
 
 }  // namespace
 
-/// Prepares an S-list.
+/// Prepares an S-list: empty.
 /// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExInitializeSListHead.
-NT_EXPORT(InitializeSListHead, nt::AnyIrql(), Full, "KernelEx.*");
+/// Differs from NT: none. A header that is not aligned to 16 bytes raises STATUS_DATATYPE_MISALIGNMENT, as
+/// there. Source: WDK wdm/ExInitializeSListHead.
+NT_EXPORT(InitializeSListHead, nt::AnyIrql(), Full, "KernelEx.* ExSList.*");
 #undef InitializeSListHead
 extern "C" VOID InitializeSListHead(PSLIST_HEADER SListHead) {
-  auto* words = reinterpret_cast<volatile LONG64*>(SListHead);
-  words[0] = 0;
-  words[1] = 1;
+  if ((reinterpret_cast<ULONG64>(SListHead) & 15) != 0) ExRaiseStatus(STATUS_DATATYPE_MISALIGNMENT);
+  HeaderOf(SListHead)->low = 0;
+  HeaderOf(SListHead)->high = 0;
 }
 
 /// Puts an entry at the head of an S-list; returns the entry that was there.
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedPushEntrySList.
-NT_EXPORT(ExpInterlockedPushEntrySList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExpInterlockedPushEntrySList, nt::AnyIrql(), Full, "KernelEx.* ExSList.* StressSList.*");
 extern "C" PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER ListHead, PSLIST_ENTRY ListEntry) {
-  Header expected = Read(ListHead);
-  for (;;) {
-    PSLIST_ENTRY first = FirstOf(expected.high);
-    ListEntry->Next = reinterpret_cast<decltype(ListEntry->Next)>(first);
-    if (Replace(ListHead, &expected, Next(expected.low, (expected.low & 0xFFFF) + 1),
-                reinterpret_cast<LONG64>(ListEntry) | 1))
-      return first;
-  }
+  return EntryOf(List::Push(HeaderOf(ListHead), reinterpret_cast<ktl::SequencedEntry*>(ListEntry)));
 }
 
-/// Takes the head of an S-list; 0 if it is empty.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: WDK wdm/ExInterlockedPopEntrySList.
-NT_EXPORT(ExpInterlockedPopEntrySList, nt::AnyIrql(), Full, "KernelEx.*");
-extern "C" PSLIST_ENTRY ExpInterlockedPopEntrySList(PSLIST_HEADER ListHead) {
-  Header expected = Read(ListHead);
-  for (;;) {
-    PSLIST_ENTRY first = FirstOf(expected.high);
-    if (first == nullptr) return nullptr;
-    const auto next = reinterpret_cast<LONG64>(first->Next);
-    if (Replace(ListHead, &expected, Next(expected.low, (expected.low & 0xFFFF) - 1), next | 1)) return first;
-  }
-}
+/// Takes the head of an S-list; 0 if it is empty. Another processor may free an entry that it popped while
+/// this one reads it: the fault is survived. IRQL: any; <= APC_LEVEL where the entries are pageable. Differs
+/// from NT: none. Source: WDK wdm/ExInterlockedPopEntrySList.
+NT_EXPORT(ExpInterlockedPopEntrySList, nt::AnyIrql(), Full, "KernelEx.* ExSList.* StressSList.*");
 
 /// Takes all entries of an S-list, as a list.
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedFlushSList.
-NT_EXPORT(ExpInterlockedFlushSList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExpInterlockedFlushSList, nt::AnyIrql(), Full, "KernelEx.* ExSList.* StressSList.*");
 extern "C" PSLIST_ENTRY ExpInterlockedFlushSList(PSLIST_HEADER ListHead) {
-  Header expected = Read(ListHead);
-  for (;;) {
-    PSLIST_ENTRY first = FirstOf(expected.high);
-    if (first == nullptr) return nullptr;
-    if (Replace(ListHead, &expected, Next(expected.low, 0), 1)) return first;
-  }
+  return EntryOf(List::Flush(HeaderOf(ListHead)));
 }
 
 /// How many entries an S-list has at the moment.
 /// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExQueryDepthSList.
-NT_EXPORT(ExQueryDepthSList, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.*");
+NT_EXPORT(ExQueryDepthSList, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.* ExSList.*");
 #undef ExQueryDepthSList
 extern "C" USHORT ExQueryDepthSList(PSLIST_HEADER ListHead) {
-  return static_cast<USHORT>(*reinterpret_cast<volatile LONG64*>(ListHead));
+  return List::Depth(HeaderOf(ListHead));
+}
+
+/// The first entry of an S-list, which stays there; 0 if it is empty. Of use only where nobody pops
+/// meanwhile. IRQL: any. Differs from NT: none. Source: WDK ntifs/FirstEntrySList.
+NT_EXPORT(FirstEntrySList, nt::AnyIrql(), Full, "ExSList.First*");
+extern "C" PSLIST_ENTRY FirstEntrySList(const SLIST_HEADER* ListHead) {
+  return EntryOf(List::First(reinterpret_cast<const ktl::SequencedHeader*>(ListHead)));
+}
+
+/// FirstEntrySList by the name that the run-time library gives it.
+/// IRQL: any.
+/// Differs from NT: Windows exports this name from ntdll.dll only.
+/// Source: winnt header: RtlFirstEntrySList.
+NT_EXPORT(RtlFirstEntrySList, nt::AnyIrql(), Partial, "ExSList.First*");
+extern "C" PSLIST_ENTRY NTAPI RtlFirstEntrySList(const SLIST_HEADER* ListHead) {
+  return FirstEntrySList(ListHead);
 }
 
 namespace {
 
-// The lock's bit, with interrupts off: users may be at any IRQL, above DISPATCH_LEVEL too.
+using Plain = ktl::PlainSpinLock<KiSpinPolicy>;
+
+// The lock, with interrupts off: users may be at any IRQL, above DISPATCH_LEVEL too. Interrupts are as the
+// caller has them while it waits, so that a processor that holds the lock can still have its IPIs answered.
 class InterruptGuard {
  public:
-  explicit InterruptGuard(PKSPIN_LOCK lock) : lock_(lock), flags_(__readeflags()) {
-    __asm__ volatile("cli" ::: "memory");
-    while (_interlockedbittestandset64(reinterpret_cast<volatile LONG64*>(lock_), 0)) YieldProcessor();
+  InterruptGuard(PKSPIN_LOCK lock, PVOID caller)
+      : lock_(lock), enabled_((__readeflags() & kInterruptFlag) != 0) {
+    Disable();
+    if (Plain::TryAcquire(lock_)) {
+      KiTraceAcquire(lock_, LockFamilyPlain, caller);
+    } else {
+      Wait(caller);
+    }
   }
   ~InterruptGuard() {
-    InterlockedAnd64(reinterpret_cast<volatile LONG64*>(lock_), 0);
-    if (flags_ & 0x200) __asm__ volatile("sti" ::: "memory");
+    KiTraceRelease(lock_, LockFamilyPlain);
+    Plain::Release(lock_);
+    Restore();
   }
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
  private:
+  static constexpr unsigned long long kInterruptFlag = 0x200;
+
+  static void Disable() { __asm__ volatile("cli" ::: "memory"); }
+  void Restore() const {
+    if (enabled_) __asm__ volatile("sti" ::: "memory");
+  }
+  // Below DISPATCH_LEVEL the thread must not move to another processor while its record stands in this one's
+  // trace.
+  void Wait(PVOID caller) {
+    const KIRQL irql = static_cast<KIRQL>(__readcr8());
+    if (irql < DISPATCH_LEVEL) __writecr8(DISPATCH_LEVEL);
+    KSPIN_RECORD record;
+    KiBeginSpin(&record, lock_, LockFamilyPlain, caller, irql);
+    do {
+      Restore();
+      for (unsigned round = 0; !Plain::IsFree(lock_); ++round) KiSpinPolicy::Relax(round);
+      Disable();
+    } while (!Plain::TryAcquire(lock_));
+    KiEndSpin(&record);
+    if (irql < DISPATCH_LEVEL) __writecr8(irql);
+  }
+
   PKSPIN_LOCK lock_;
-  unsigned long long flags_;
+  bool enabled_;
 };
 
 }  // namespace
@@ -129,10 +138,10 @@ class InterruptGuard {
 /// Puts an entry at the head of a list, under its lock; returns what was first (0: the list was empty).
 /// IRQL: any (interrupts are off meanwhile, as on Windows, so that every user of the lock may be at any
 /// IRQL). Differs from NT: none. Source: WDK wdm/ExInterlockedInsertHeadList.
-NT_EXPORT(ExInterlockedInsertHeadList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInterlockedInsertHeadList, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertHeadList(PLIST_ENTRY ListHead, PLIST_ENTRY ListEntry,
                                                             PKSPIN_LOCK Lock) {
-  InterruptGuard guard(Lock);
+  InterruptGuard guard(Lock, __builtin_return_address(0));
   PLIST_ENTRY first = IsListEmpty(ListHead) ? nullptr : ListHead->Flink;
   InsertHeadList(ListHead, ListEntry);
   return first;
@@ -142,10 +151,10 @@ extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertHeadList(PLIST_ENTRY ListHead
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedInsertTailList.
-NT_EXPORT(ExInterlockedInsertTailList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInterlockedInsertTailList, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertTailList(PLIST_ENTRY ListHead, PLIST_ENTRY ListEntry,
                                                             PKSPIN_LOCK Lock) {
-  InterruptGuard guard(Lock);
+  InterruptGuard guard(Lock, __builtin_return_address(0));
   PLIST_ENTRY last = IsListEmpty(ListHead) ? nullptr : ListHead->Blink;
   InsertTailList(ListHead, ListEntry);
   return last;
@@ -155,9 +164,9 @@ extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertTailList(PLIST_ENTRY ListHead
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedRemoveHeadList.
-NT_EXPORT(ExInterlockedRemoveHeadList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInterlockedRemoveHeadList, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" PLIST_ENTRY FASTCALL ExInterlockedRemoveHeadList(PLIST_ENTRY ListHead, PKSPIN_LOCK Lock) {
-  InterruptGuard guard(Lock);
+  InterruptGuard guard(Lock, __builtin_return_address(0));
   return IsListEmpty(ListHead) ? nullptr : RemoveHeadList(ListHead);
 }
 
@@ -165,10 +174,10 @@ extern "C" PLIST_ENTRY FASTCALL ExInterlockedRemoveHeadList(PLIST_ENTRY ListHead
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedPopEntryList.
-NT_EXPORT(ExInterlockedPopEntryList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInterlockedPopEntryList, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" PSINGLE_LIST_ENTRY FASTCALL ExInterlockedPopEntryList(PSINGLE_LIST_ENTRY ListHead,
                                                                  PKSPIN_LOCK Lock) {
-  InterruptGuard guard(Lock);
+  InterruptGuard guard(Lock, __builtin_return_address(0));
   PSINGLE_LIST_ENTRY first = ListHead->Next;
   if (first != nullptr) ListHead->Next = first->Next;
   return first;
@@ -178,11 +187,11 @@ extern "C" PSINGLE_LIST_ENTRY FASTCALL ExInterlockedPopEntryList(PSINGLE_LIST_EN
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedPushEntryList.
-NT_EXPORT(ExInterlockedPushEntryList, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInterlockedPushEntryList, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" PSINGLE_LIST_ENTRY FASTCALL ExInterlockedPushEntryList(PSINGLE_LIST_ENTRY ListHead,
                                                                   PSINGLE_LIST_ENTRY ListEntry,
                                                                   PKSPIN_LOCK Lock) {
-  InterruptGuard guard(Lock);
+  InterruptGuard guard(Lock, __builtin_return_address(0));
   PSINGLE_LIST_ENTRY first = ListHead->Next;
   ListEntry->Next = first;
   ListHead->Next = ListEntry;
@@ -193,10 +202,10 @@ extern "C" PSINGLE_LIST_ENTRY FASTCALL ExInterlockedPushEntryList(PSINGLE_LIST_E
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedAddLargeInteger.
-NT_EXPORT(ExInterlockedAddLargeInteger, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInterlockedAddLargeInteger, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" LARGE_INTEGER NTAPI ExInterlockedAddLargeInteger(PLARGE_INTEGER Addend, LARGE_INTEGER Increment,
                                                             PKSPIN_LOCK Lock) {
-  InterruptGuard guard(Lock);
+  InterruptGuard guard(Lock, __builtin_return_address(0));
   const LARGE_INTEGER before = *Addend;
   Addend->QuadPart += Increment.QuadPart;
   return before;
@@ -206,9 +215,9 @@ extern "C" LARGE_INTEGER NTAPI ExInterlockedAddLargeInteger(PLARGE_INTEGER Adden
 /// IRQL: any.
 /// Differs from NT: none.
 /// Source: WDK wdm/ExInterlockedAddUlong.
-NT_EXPORT(ExInterlockedAddUlong, nt::AnyIrql(), Full, "KernelEx.*");
+NT_EXPORT(ExInterlockedAddUlong, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" ULONG FASTCALL ExInterlockedAddUlong(PULONG Addend, ULONG Increment, PKSPIN_LOCK Lock) {
-  InterruptGuard guard(Lock);
+  InterruptGuard guard(Lock, __builtin_return_address(0));
   const ULONG before = *Addend;
   *Addend += Increment;
   return before;

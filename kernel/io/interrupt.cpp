@@ -1,5 +1,6 @@
 // Interrupt objects over ke's lines of the I/O APIC.
 #include "io_internal.h"
+#include "ke/lock_trace.h"
 #include "nt/export.h"
 
 typedef struct _KINTERRUPT {
@@ -120,7 +121,8 @@ NT_EXPORT(KeSynchronizeExecution, nt::AtMost(12), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt,
                                                 PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,
                                                 PVOID SynchronizeContext) {
-  const KIRQL irql = KeAcquireInterruptSpinLock(Interrupt);
+  const KIRQL irql =
+      KiAcquireSpinLockFor(Interrupt->ActualLock, Interrupt->SynchronizeIrql, __builtin_return_address(0));
   const BOOLEAN result = SynchronizeRoutine(SynchronizeContext);
   KeReleaseInterruptSpinLock(Interrupt, irql);
   return result;
@@ -132,9 +134,7 @@ extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt,
 /// Source: WDK wdm/KeAcquireInterruptSpinLock.
 NT_EXPORT(KeAcquireInterruptSpinLock, nt::AtMost(12), Full, "KernelIo.*");
 extern "C" KIRQL NTAPI KeAcquireInterruptSpinLock(PKINTERRUPT Interrupt) {
-  const KIRQL irql = KfRaiseIrql(Interrupt->SynchronizeIrql);
-  KeAcquireSpinLockAtDpcLevel(Interrupt->ActualLock);
-  return irql;
+  return KiAcquireSpinLockFor(Interrupt->ActualLock, Interrupt->SynchronizeIrql, __builtin_return_address(0));
 }
 
 /// Releases an interrupt's lock.

@@ -1,10 +1,9 @@
 // I/O request packets: allocation, cancellation, the list of a thread's requests.
 #include "io_internal.h"
+#include "ke/lock_trace.h"
 #include "nt/export.h"
 
 namespace {
-
-KSPIN_LOCK g_cancel_lock;
 
 // Freed IRPs of the two usual sizes, linked by ThreadListEntry.Flink, so that most requests need no pool.
 constexpr CCHAR kSmallStack = 1;
@@ -117,9 +116,9 @@ extern "C" PIRP NTAPI IoMakeAssociatedIrp(PIRP Irp, CCHAR StackSize) {
 /// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/IoAcquireCancelSpinLock.
-NT_EXPORT(IoAcquireCancelSpinLock, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoAcquireCancelSpinLock, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.* KeSpinLockFamilies.Cancel*");
 extern "C" VOID NTAPI IoAcquireCancelSpinLock(PKIRQL Irql) {
-  *Irql = KeAcquireSpinLockRaiseToDpc(&g_cancel_lock);
+  *Irql = KiAcquireQueuedSpinLockFor(LockQueueIoCancelLock, DISPATCH_LEVEL, __builtin_return_address(0));
 }
 
 /// Releases the cancel spin lock.
@@ -128,7 +127,7 @@ extern "C" VOID NTAPI IoAcquireCancelSpinLock(PKIRQL Irql) {
 /// Source: WDK wdm/IoReleaseCancelSpinLock.
 NT_EXPORT(IoReleaseCancelSpinLock, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoReleaseCancelSpinLock(KIRQL Irql) {
-  KeReleaseSpinLock(&g_cancel_lock, Irql);
+  KeReleaseQueuedSpinLock(LockQueueIoCancelLock, Irql);
 }
 
 /// Marks an IRP as to be cancelled and calls its cancel routine, which releases the cancel spin lock. TRUE if

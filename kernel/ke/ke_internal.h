@@ -170,7 +170,11 @@ VOID KiBuildDumpHeader(ULONG code, PCONTEXT context, PVOID where);
 VOID KiInitializeLongHolds();
 VOID KiReportLongHold(PVOID lock, PVOID holder, ULONG processor, ULONG64 held, PVOID waiter);
 
-VOID KiPushLockTrace(PKSPIN_LOCK lock, PVOID caller);
+// ---- queued_spin_lock_exports.cpp ----
+VOID KiInitializeQueuedSpinLocks(PKPRCB prcb);
+// ---- slist_fault.cpp: TRUE when the fault is that of an S-list's pop whose list has changed since ----
+BOOLEAN KiResumeSListPop(PKTRAP_FRAME trap);
+
 VOID KiCaptureContext(PCONTEXT context);
 VOID KiSwapContext(PVOID* old_stack, PVOID new_stack);
 [[noreturn]] VOID KiSwitchStackAndCall(PVOID stack, VOID (*routine)());

@@ -2,10 +2,26 @@
 #include "ke_internal.h"
 
 #include "kd/kd.h"
+#include "ktl/plain_spin_lock.h"
 
 namespace {
 
 constexpr ULONG64 kLimit = kLockHoldLimitMicroseconds * (hal::kPerformanceFrequency / 1'000'000);
+constexpr ULONG kRecords = KLOCK_STACK_ENTRIES;
+constexpr ULONG64 kFamilyMask = 3;
+
+PVOID LockOf(const KLOCK_STACK_ENTRY& record) {
+  return reinterpret_cast<PVOID>(reinterpret_cast<ULONG64>(record.Lock) & ~kFamilyMask);
+}
+KLOCK_TRACE_FAMILY FamilyOf(const KLOCK_STACK_ENTRY& record) {
+  return static_cast<KLOCK_TRACE_FAMILY>(reinterpret_cast<ULONG64>(record.Lock) & kFamilyMask);
+}
+
+// More releases than acquisitions: the index has wrapped, nothing is known to be held.
+ULONG Depth(const KPRCB* prcb) {
+  const ULONG depth = prcb->LockStackIndex / 2;
+  return depth <= kRecords / 2 ? depth : 0;
+}
 
 // The whole TSC of a record that has its low half: the last time the counter had that low half.
 ULONG64 WholeTime(KLOCK_STACK_TIME* time, ULONG64 now) {
@@ -32,21 +48,56 @@ struct Holder {
 };
 
 // Who holds the lock, as far as the traces tell while it changes.
-Holder FindHolder(PKSPIN_LOCK lock) {
+Holder FindHolder(PVOID lock) {
   for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
     PKPRCB prcb = KiProcessorBlock[i];
-    const ULONG depth = prcb != nullptr ? prcb->LockStackIndex / 2 : 0;
-    for (ULONG k = 0; k < depth && k < KLOCK_STACK_ENTRIES / 2; ++k) {
-      if (prcb->LockStack[k].Lock == lock) return {prcb->LockStack[k].CallerAddress, i};
+    const ULONG depth = prcb != nullptr ? Depth(prcb) : 0;
+    for (ULONG k = 0; k < depth; ++k) {
+      if (LockOf(prcb->LockStack[k]) == lock) return {prcb->LockStack[k].CallerAddress, i};
     }
   }
   return {};
 }
 
-void ReportIfLong(PKSPIN_LOCK lock, const Holder& holder, ULONG64 waited, PVOID caller) {
-  if (waited <= kLimit || holder.caller == nullptr) return;
-  ++KiProcessorBlock[holder.processor]->LongHolds;
-  KiReportLongHold(lock, holder.caller, holder.processor, waited, caller);
+// Plain locks released out of order leave the record of one that is free below the index and that of one that
+// is held above. True when the lock's own word says that nobody holds it.
+bool IsFree(const KLOCK_STACK_ENTRY& record) {
+  PVOID lock = LockOf(record);
+  if (lock == nullptr || !MmIsAddressValid(lock)) return true;
+  return FamilyOf(record) >= LockFamilyShared ? *static_cast<volatile ULONG*>(lock) == 0
+                                              : *static_cast<volatile ULONG64*>(lock) == 0;
+}
+
+// The record that stands for slot `i`: its own, or, where that lock is free, one of those that were popped in
+// its place. `popped` moves on with each that was used. kRecords: none.
+ULONG TrueRecord(const KPRCB* prcb, ULONG i, ULONG* popped) {
+  if (!IsFree(prcb->LockStack[i])) return i;
+  const ULONG end = Depth(prcb) + KLOCK_TRACE_ENTRIES;
+  while (*popped < end && *popped < kRecords) {
+    const ULONG candidate = (*popped)++;
+    if (!IsFree(prcb->LockStack[candidate]) &&
+        FindHolder(LockOf(prcb->LockStack[candidate])).caller == nullptr) {
+      return candidate;
+    }
+  }
+  return kRecords;
+}
+
+void Record(PKPRCB prcb, ULONG index, ULONG64 now) {
+  KLOCK_TRACE_ENTRY* entry = FindFree(prcb);
+  if (entry == nullptr) return;
+  const KLOCK_STACK_ENTRY& held = prcb->LockStack[index];
+  entry->CallerAddress = held.CallerAddress;
+  entry->Thread = prcb->CurrentThread;
+  entry->StartTime = hal::TscToPerformance(WholeTime(&prcb->LockStackTime[index], now));
+  entry->Irql = DISPATCH_LEVEL;
+  entry->Family = FamilyOf(held);
+  entry->Lock = LockOf(held);
+  entry->Kind = LockTraceHeld;
+  const ULONG64 duration = hal::TscToPerformance(now) - entry->StartTime;
+  if (duration <= kLimit || KiBugCheckActive != 0) return;
+  ++prcb->LongHolds;
+  KiReportLongHold(LockOf(held), held.CallerAddress, prcb->Number, duration, nullptr);
 }
 
 }  // namespace
@@ -58,53 +109,79 @@ VOID KiResolveLockTrace(PKPRCB prcb) {
   for (KLOCK_TRACE_ENTRY& entry : prcb->LockTrace) {
     if (entry.Kind == LockTraceHeld) entry.Kind = LockTraceFree;
   }
-  const ULONG depth = prcb->LockStackIndex / 2;
-  if (depth > KLOCK_STACK_ENTRIES / 2)
-    return;  // more releases than acquisitions: nothing here is known to be held
+  const ULONG depth = Depth(prcb);
+  ULONG popped = depth;
   for (ULONG i = 0; i < depth; ++i) {
-    const KLOCK_STACK_ENTRY& held = prcb->LockStack[i];
-    PVOID lock = held.Lock;
-    KLOCK_TRACE_ENTRY* entry = FindFree(prcb);
-    if (entry == nullptr) break;
-    entry->CallerAddress = held.CallerAddress;
-    entry->Thread = prcb->CurrentThread;
-    const ULONG64 whole = WholeTime(&prcb->LockStackTime[i], now);
-    entry->StartTime = hal::TscToPerformance(whole);
-    entry->Irql = DISPATCH_LEVEL;
-    entry->Lock = lock;
-    entry->Kind = LockTraceHeld;
-    const ULONG64 duration = hal::TscToPerformance(now) - entry->StartTime;
-    if (duration <= kLimit || KiBugCheckActive != 0) continue;
-    ++prcb->LongHolds;
-    KiReportLongHold(lock, entry->CallerAddress, prcb->Number, duration, nullptr);
+    const ULONG index = TrueRecord(prcb, i, &popped);
+    if (index < kRecords) Record(prcb, index, now);
   }
 }
 
-VOID KxWaitForSpinLockAndAcquire(PKSPIN_LOCK lock, PVOID caller, ULONG old_irql) {
+BOOLEAN KiHoldsSpinLock(PVOID lock) {
+  const KPRCB* prcb = KeGetCurrentPrcb();
+  for (ULONG i = 0; i < Depth(prcb); ++i) {
+    if (LockOf(prcb->LockStack[i]) == lock) return TRUE;
+  }
+  return FALSE;
+}
+
+ULONG KiHeldSpinLocks() {
+  return Depth(KeGetCurrentPrcb());
+}
+
+VOID KiTraceReleaseOutOfOrder(PVOID tagged) {
   PKPRCB prcb = KeGetCurrentPrcb();
-  KLOCK_TRACE_ENTRY* entry = FindFree(prcb);
-  if (entry != nullptr) {
-    entry->CallerAddress = caller;
-    entry->Thread = prcb->CurrentThread;
-    entry->StartTime = hal::PerformanceNow();
-    entry->Irql = static_cast<KIRQL>(old_irql);
-    entry->Lock = lock;
-    entry->Kind = LockTraceSpinning;
+  const ULONG depth = Depth(prcb);
+  ULONG at = 0;
+  while (at < depth && prcb->LockStack[at].Lock != tagged) ++at;
+  for (; at + 1 < depth; ++at) {
+    prcb->LockStack[at].Lock = prcb->LockStack[at + 1].Lock;
+    prcb->LockStack[at].CallerAddress = prcb->LockStack[at + 1].CallerAddress;
+    prcb->LockStackTime[at] = prcb->LockStackTime[at + 1];
   }
-  const ULONG64 start = hal::PerformanceNow();
+  __asm__ volatile("subb $2, %%gs:%c0" ::"i"(PCR_LOCK_INDEX) : "memory", "cc");
+}
+
+VOID KiBeginSpin(KSPIN_RECORD* record, PVOID lock, KLOCK_TRACE_FAMILY family, PVOID caller, ULONG old_irql) {
+  PKPRCB prcb = KeGetCurrentPrcb();
+  record->Lock = lock;
+  record->Caller = caller;
+  record->Family = family;
+  record->Start = hal::PerformanceNow();
+  record->Entry = FindFree(prcb);
+  if (record->Entry != nullptr) {
+    record->Entry->CallerAddress = caller;
+    record->Entry->Thread = prcb->CurrentThread;
+    record->Entry->StartTime = record->Start;
+    record->Entry->Irql = static_cast<KIRQL>(old_irql);
+    record->Entry->Family = family;
+    record->Entry->Lock = lock;
+    record->Entry->Kind = LockTraceSpinning;
+  }
   const Holder holder = FindHolder(lock);
-  do {
-    // Plain reads first: under TCG a pause takes a global lock and leaves the processor's loop.
-    for (ULONG reads = 0; (__atomic_load_n(lock, __ATOMIC_RELAXED) & 1) != 0; ++reads) {
-      if (reads % 256 == 255) arch::Pause();
-    }
-  } while (_interlockedbittestandset64(reinterpret_cast<volatile LONG64*>(lock), 0) != 0);
-  if (entry != nullptr) {
-    entry->Kind = LockTraceFree;
-    entry->Lock = nullptr;
+  record->Holder = holder.caller;
+  record->HolderProcessor = holder.processor;
+}
+
+VOID KiEndSpin(KSPIN_RECORD* record) {
+  if (record->Entry != nullptr) {
+    record->Entry->Kind = LockTraceFree;
+    record->Entry->Lock = nullptr;
   }
-  KiPushLockTrace(lock, caller);
-  ReportIfLong(lock, holder, hal::PerformanceNow() - start, caller);
+  KiTraceAcquire(record->Lock, record->Family, record->Caller);
+  // Who queues behind others waits for the sum of their holds: no single one of them was long.
+  if (record->Holder == nullptr || record->Family == LockFamilyQueued) return;
+  const ULONG64 waited = hal::PerformanceNow() - record->Start;
+  if (waited <= kLimit) return;
+  ++KiProcessorBlock[record->HolderProcessor]->LongHolds;
+  KiReportLongHold(record->Lock, record->Holder, record->HolderProcessor, waited, record->Caller);
+}
+
+VOID KxWaitForSpinLockAndAcquire(PKSPIN_LOCK lock, PVOID caller, ULONG old_irql) {
+  KSPIN_RECORD record;
+  KiBeginSpin(&record, lock, LockFamilyPlain, caller, old_irql);
+  ktl::PlainSpinLock<KiSpinPolicy>::WaitAndAcquire(lock);
+  KiEndSpin(&record);
 }
 
 }  // extern "C"

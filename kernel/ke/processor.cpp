@@ -36,6 +36,7 @@ void InitializePcr(ProcessorArea* area, ULONG number, ULONG apic_id) {
   PKPRCB prcb = &pcr->Prcb;
   pcr->Self = pcr;
   pcr->CurrentPrcb = prcb;
+  pcr->LockArray = prcb->LockQueue;
   pcr->GdtBase = reinterpret_cast<_KGDTENTRY64*>(area->tables.gdt);
   pcr->TssBase = reinterpret_cast<_KTSS64*>(&area->tables.tss);
   pcr->MajorVersion = 1;
@@ -49,6 +50,7 @@ void InitializePcr(ProcessorArea* area, ULONG number, ULONG apic_id) {
   KiInitializeDpcData(prcb);
   KiInitializeTimerTable(prcb);
   KiInitializeWatchdogs(prcb);
+  KiInitializeQueuedSpinLocks(prcb);
   area->tables.tss.ist[arch::kIstDoubleFault] =
       reinterpret_cast<ULONG64>(area->double_fault_stack + kIstStackSize);
   area->tables.tss.ist[arch::kIstMachineCheck] =

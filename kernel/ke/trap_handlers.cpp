@@ -40,6 +40,7 @@ NTSTATUS KiHandlePageFault(PKTRAP_FRAME trap) {
   trap->FaultIndicator = static_cast<UCHAR>(code);
   PKPRCB prcb = KeGetCurrentPrcb();
   ++prcb->PageFaultCount;
+  if (KiResumeSListPop(trap)) return STATUS_SUCCESS;
   if ((trap->EFlags & arch::kRflagsInterrupt) == 0) {
     trap->PreviousIrql = 0xFF;  // as Windows shows a fault with interrupts disabled
     return kIrqlFault;

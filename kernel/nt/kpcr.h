@@ -55,7 +55,8 @@ typedef struct _KLOCK_TRACE_ENTRY {
   ULONG64 StartTime;  // performance counter: when the hold or the spin began
   UCHAR Kind;         // KLOCK_TRACE_KIND
   KIRQL Irql;         // spinning: IRQL before the acquisition; held: IRQL at which it is held
-  UCHAR Spare[6];
+  UCHAR Family;       // KLOCK_TRACE_FAMILY
+  UCHAR Spare[5];
 } KLOCK_TRACE_ENTRY, *PKLOCK_TRACE_ENTRY;
 
 typedef enum _KLOCK_TRACE_KIND : UCHAR {
@@ -64,11 +65,18 @@ typedef enum _KLOCK_TRACE_KIND : UCHAR {
   LockTraceSpinning = 2
 } KLOCK_TRACE_KIND;
 
+typedef enum _KLOCK_TRACE_FAMILY : UCHAR {
+  LockFamilyPlain = 0,
+  LockFamilyQueued = 1,     // in-stack and numbered
+  LockFamilyShared = 2,     // EX_SPIN_LOCK, a reader
+  LockFamilyExclusive = 3,  // EX_SPIN_LOCK, a writer
+} KLOCK_TRACE_FAMILY;
+
 #define KLOCK_TRACE_ENTRIES 16
 
 // The cheap record that an acquisition writes (see ke/lock_trace.h). Index: KPRCB.LockStackIndex / 2.
 typedef struct _KLOCK_STACK_ENTRY {
-  volatile PVOID Lock;
+  volatile PVOID Lock;  // its low two bits are the family
   PVOID CallerAddress;
 } KLOCK_STACK_ENTRY;
 typedef struct _KLOCK_STACK_TIME {
@@ -181,6 +189,7 @@ typedef struct _KPRCB {
   volatile UCHAR IpiWaiting;  // in IPI code, where it takes no clock interrupts
   UCHAR ClockSpare[6];
   KTIMER_TABLE TimerTable;
+  KSPIN_LOCK_QUEUE LockQueue[LockQueueMaximumLock];  // nodes of the numbered queued locks
 } KPRCB, *PKPRCB;
 
 typedef struct _KPCR {

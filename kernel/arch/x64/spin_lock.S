@@ -49,17 +49,18 @@ END_FUNCTION
   ret
   .seh_endproc
 
-// VOID KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK)
-FUNCTION KeAcquireSpinLockAtDpcLevel
+// VOID KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK), and under the name that 32-bit Windows has.
+.macro ACQUIRE_AT_DPC name
+FUNCTION \name
   .seh_endprologue
   lock bts qword ptr [rcx], 0
-  jc .Lat_dpc_contended
+  jc .L\name\()_contended
   mov r9d, 2
   TRACE_PUSH
   ret
 END_FUNCTION
-.Lat_dpc_contended:
-  .seh_proc .Lat_dpc_contended
+.L\name\()_contended:
+  .seh_proc .L\name\()_contended
   sub rsp, 0x28
   .seh_stackalloc 0x28
   .seh_endprologue
@@ -69,6 +70,10 @@ END_FUNCTION
   add rsp, 0x28
   ret
   .seh_endproc
+.endm
+
+ACQUIRE_AT_DPC KeAcquireSpinLockAtDpcLevel
+ACQUIRE_AT_DPC KefAcquireSpinLockAtDpcLevel
 
 // BOOLEAN KeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK)
 FUNCTION KeTryToAcquireSpinLockAtDpcLevel
@@ -95,23 +100,15 @@ FUNCTION KeReleaseSpinLock
   ret
 END_FUNCTION
 
-// VOID KeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK)
-FUNCTION KeReleaseSpinLockFromDpcLevel
+// VOID KeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK), and under the name that 32-bit Windows has.
+.macro RELEASE_FROM_DPC name
+FUNCTION \name
   .seh_endprologue
   TRACE_POP
   mov qword ptr [rcx], 0
   ret
 END_FUNCTION
+.endm
 
-// VOID KiPushLockTrace(PKSPIN_LOCK, PVOID caller): the record of a contended acquisition.
-FUNCTION KiPushLockTrace
-  .seh_endprologue
-  mov r10, rdx
-  mov r9d, 2
-  xadd gs:[PCR_LOCK_INDEX], r9b
-  mov gs:[r9 * 8 + PCR_LOCK_STACK], rcx
-  mov gs:[r9 * 8 + PCR_LOCK_STACK + 8], r10
-  rdtsc
-  mov gs:[r9 * 8 + PCR_LOCK_TIME], eax
-  ret
-END_FUNCTION
+RELEASE_FROM_DPC KeReleaseSpinLockFromDpcLevel
+RELEASE_FROM_DPC KefReleaseSpinLockFromDpcLevel
