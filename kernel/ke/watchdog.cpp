@@ -42,7 +42,11 @@ bool IsSilent(PKPRCB target) {
   const ULONG64 interrupts = target->ClockInterrupts;
   if (interrupts == target->WatchedInterrupts && !target->IpiWaiting) return true;
   target->WatchedInterrupts = interrupts;
-  target->ClockPing = kNoPing;
+  // A ping that was sent is still on its way: it stays known until it is answered, or its NMI would be taken
+  // for one of the host's.
+  UCHAR answered = kPingAnswered;
+  __atomic_compare_exchange_n(&target->ClockPing, &answered, kNoPing, false, __ATOMIC_SEQ_CST,
+                              __ATOMIC_RELAXED);
   target->ClockMissed = target->ClockSilent = 0;
   return false;
 }
