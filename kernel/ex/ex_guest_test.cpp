@@ -4,31 +4,6 @@
 
 extern "C" __declspec(dllimport) NTSTATUS NTAPI ZwResetEvent(HANDLE EventHandle, PLONG PreviousState);
 
-namespace {
-
-struct WorkProbe {
-  WORK_QUEUE_ITEM item;
-  KEVENT done;
-  KIRQL irql;
-};
-
-VOID NTAPI Work(PVOID context) {
-  auto* probe = static_cast<WorkProbe*>(context);
-  probe->irql = KeGetCurrentIrql();
-  KeSetEvent(&probe->done, 0, FALSE);
-}
-
-}  // namespace
-
-NT_TEST(KernelEx, AWorkItemRunsAtPassiveLevel) {
-  WorkProbe probe;
-  KeInitializeEvent(&probe.done, NotificationEvent, FALSE);
-  ExInitializeWorkItem(&probe.item, Work, &probe);
-  ExQueueWorkItem(&probe.item, DelayedWorkQueue);
-  KeWaitForSingleObject(&probe.done, Executive, KernelMode, FALSE, nullptr);
-  NT_EXPECT_EQ(probe.irql, PASSIVE_LEVEL);
-}
-
 NT_TEST(KernelEx, AnSListIsLastInFirstOut) {
   alignas(16) SLIST_HEADER head;
   alignas(16) SLIST_ENTRY entries[3];

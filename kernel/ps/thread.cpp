@@ -1,6 +1,7 @@
 // System threads: creation, start, exit, look-up.
 #include "ps_internal.h"
 
+#include "ke/auto_boost.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
 #include "nt/export.h"
@@ -17,6 +18,9 @@ NT_EXPORT_DATA(PsThreadType, Full, "KernelPs.*");
 
 #ifndef KERNEL_APC_PENDING_DURING_EXIT
 #define KERNEL_APC_PENDING_DURING_EXIT 0x20
+#endif
+#ifndef INVALID_IO_BOOST_STATE
+#define INVALID_IO_BOOST_STATE 0x13C
 #endif
 #ifndef THREAD_TERMINATE_HELD_MUTEX
 #define THREAD_TERMINATE_HELD_MUTEX 0x4000008A
@@ -41,7 +45,7 @@ NTSTATUS InitThreadType() {
                                     {STANDARD_RIGHTS_READ | 0x48, STANDARD_RIGHTS_WRITE | 0x437,
                                      STANDARD_RIGHTS_EXECUTE | 0x120800, THREAD_ALL_ACCESS},
                                     THREAD_ALL_ACCESS,
-                                    DeleteThread,
+                                    PspThreadDelete,
                                     nullptr,
                                     nullptr,
                                     nullptr,
@@ -50,14 +54,8 @@ NTSTATUS InitThreadType() {
   return ob::CreateType(type, &PsThreadType);
 }
 
-VOID NTAPI DeleteThread(PVOID object) {
-  auto* thread = static_cast<PETHREAD>(object);
-  if (thread->ThreadName != nullptr) ExFreePoolWithTag(thread->ThreadName, 0);
-  if (thread->Tcb.Process != nullptr) ObfDereferenceObject(thread->Tcb.Process);
-}
-
-// nt!KiReaperThread, PASSIVE_LEVEL: the thread is off its stack for good.
-VOID ReapThread(PKTHREAD tcb) {
+// What is left of a thread that is off its stack for good. PASSIVE_LEVEL.
+VOID DropStack(PKTHREAD tcb) {
   PVOID stack = tcb->StackBase;
   tcb->InitialStack = nullptr;
   tcb->StackBase = nullptr;
@@ -65,6 +63,46 @@ VOID ReapThread(PKTHREAD tcb) {
   tcb->KernelStack = nullptr;
   MmDeleteKernelStack(stack);
   ObfDereferenceObject(tcb);
+}
+
+}  // namespace ps
+
+// Threads that ended, linked by KTHREAD.Win32Thread.
+static PVOID volatile PspReaperListHead;
+static WORK_QUEUE_ITEM PspReaperWorkItem;
+static volatile LONG PspReaperQueued;
+
+// Work routine: gives back what ended threads leave.
+extern "C" VOID NTAPI PspReaper(PVOID) {
+  InterlockedExchange(&PspReaperQueued, 0);
+  auto* thread = static_cast<PKTHREAD>(InterlockedExchangePointer(&PspReaperListHead, nullptr));
+  while (thread != nullptr) {
+    auto* next = static_cast<PKTHREAD>(thread->Win32Thread);
+    thread->Win32Thread = nullptr;
+    ps::DropStack(thread);
+    thread = next;
+  }
+}
+
+// The last reference to a thread object is gone. Locks that it never gave back: bug check 0x153.
+extern "C" VOID NTAPI PspThreadDelete(PVOID Object) {
+  auto* thread = static_cast<PETHREAD>(Object);
+  KeAbCleanupThread(&thread->Tcb);
+  if (thread->ThreadName != nullptr) ExFreePoolWithTag(thread->ThreadName, 0);
+  if (thread->Tcb.Process != nullptr) ObfDereferenceObject(thread->Tcb.Process);
+}
+
+namespace ps {
+
+VOID ReapThread(PKTHREAD tcb) {
+  for (;;) {
+    PVOID head = PspReaperListHead;
+    tcb->Win32Thread = head;
+    if (InterlockedCompareExchangePointer(&PspReaperListHead, tcb, head) == head) break;
+  }
+  if (InterlockedExchange(&PspReaperQueued, 1) != 0) return;
+  ExInitializeWorkItem(&PspReaperWorkItem, PspReaper, nullptr);
+  ExQueueWorkItem(&PspReaperWorkItem, HyperCriticalWorkQueue);
 }
 
 namespace {
@@ -117,7 +155,7 @@ void UnlinkThread(PEPROCESS process, PETHREAD thread) {
 // A thread that never ran: what KeInitThread and the allocation did is undone.
 void DiscardThread(PETHREAD thread) {
   RemoveEntryList(&thread->Tcb.ThreadListEntry);
-  ReapThread(&thread->Tcb);
+  DropStack(&thread->Tcb);
 }
 
 NTSTATUS CreateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, ACCESS_MASK access,
@@ -226,6 +264,10 @@ extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
     auto* mutant = CONTAINING_RECORD(thread->Tcb.MutantListHead.Flink, KMUTANT, MutantListEntry);
     KeBugCheckEx(THREAD_TERMINATE_HELD_MUTEX, reinterpret_cast<ULONG_PTR>(thread),
                  reinterpret_cast<ULONG_PTR>(mutant), 0, 0);
+  }
+  if (thread->Tcb.OwnedResourceCount != 0) {
+    KeBugCheckEx(INVALID_IO_BOOST_STATE, reinterpret_cast<ULONG_PTR>(thread),
+                 static_cast<ULONG_PTR>(thread->Tcb.OwnedResourceCount), 0, 0);
   }
   ps::NotifyThread(thread, FALSE);
   ps::CancelThreadIrps(thread);

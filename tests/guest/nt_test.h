@@ -27,6 +27,9 @@ struct Case {
 
 extern ULONG64 case_start;  // interrupt time at which the running test began
 
+// The driver object of the driver that the tests are in.
+extern PDRIVER_OBJECT driver;
+
 // Marks the running test as failed and prints where and what; any IRQL.
 void Fail(const char* file, int line, const char* expression, unsigned long long actual,
           unsigned long long expected);

@@ -26,6 +26,7 @@ void RunCase(const nt_test::Case& test, ULONG* passed, ULONG* failed) {
 }  // namespace
 
 ULONG64 nt_test::case_start;
+PDRIVER_OBJECT nt_test::driver;
 
 void nt_test::Fail(const char* file, int line, const char* expression, unsigned long long actual,
                    unsigned long long expected) {
@@ -38,6 +39,7 @@ static void Unload(PDRIVER_OBJECT) {}
 extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
   ULONG passed = 0, failed = 0;
   driver->DriverUnload = Unload;
+  nt_test::driver = driver;
   // volatile: to the compiler the two markers are unrelated objects.
   const nt_test::Case* const* volatile first = &nt_cases_begin;
   const nt_test::Case* const* volatile last = &nt_cases_end;
