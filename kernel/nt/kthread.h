@@ -33,11 +33,11 @@ enum _KTHREAD_STATE : UCHAR {
 
 // One lock a thread holds or waits for (AutoBoost): ke/auto_boost.h. The debugger's reports read it.
 typedef struct _KLOCK_ENTRY {
-  PVOID LockState;              // address of the lock, 0 = free entry
-  PVOID CallerAddress;          // who acquired it
-  ULONG64 AcquireTime;          // performance counter
-  UCHAR Waiting;                // 1: the thread waits for it
-  UCHAR Kind;                   // KeLockKind
+  PVOID LockState;      // address of the lock, 0 = free entry
+  PVOID CallerAddress;  // who acquired it
+  ULONG64 AcquireTime;  // performance counter
+  UCHAR Waiting;        // 1: the thread waits for it
+  UCHAR Kind;           // KeLockKind
   UCHAR Spare[2];
   volatile LONG AcquiredState;  // 0: not acquired; else 1 | priority lent by a waiter << 8
   struct _KTHREAD* Thread;      // whose entry it is

@@ -92,8 +92,7 @@ extern "C" NTSTATUS NTAPI RtlRunOnceComplete(PRTL_RUN_ONCE RunOnce, ULONG Flags,
     const ULONG_PTR value = Load(RunOnce);
     const ULONG_PTR state = value & kStateBits;
     if (state == kUntouched || state == kDone) return STATUS_UNSUCCESSFUL;
-    if ((state == kRunningAsync) != ((Flags & RTL_RUN_ONCE_ASYNC) != 0))
-      return STATUS_INVALID_PARAMETER_2;
+    if ((state == kRunningAsync) != ((Flags & RTL_RUN_ONCE_ASYNC) != 0)) return STATUS_INVALID_PARAMETER_2;
     if (!Exchange(RunOnce, value, result)) continue;
     if (state == kRunning) Wake(value);
     return STATUS_SUCCESS;
