@@ -52,30 +52,3 @@ NT_EXPORT(ExLocalTimeToSystemTime, nt::AnyIrql(), Full, "KernelEx.*");
 extern "C" VOID NTAPI ExLocalTimeToSystemTime(PLARGE_INTEGER LocalTime, PLARGE_INTEGER SystemTime) {
   SystemTime->QuadPart = LocalTime->QuadPart + TimeZoneBias();
 }
-
-/// Raises an exception with a status. Exception handlers are not searched yet: it is bug check 0x1E at once,
-/// with the status and the caller's address. IRQL: <= APC_LEVEL. Differs from NT: no handler can catch it.
-/// Source: WDK wdm/ExRaiseStatus.
-NT_EXPORT(ExRaiseStatus, nt::AtMost(APC_LEVEL), Partial, "KernelEx.*");
-extern "C" DECLSPEC_NORETURN VOID NTAPI ExRaiseStatus(NTSTATUS Status) {
-  KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, static_cast<ULONG_PTR>(static_cast<LONG_PTR>(Status)),
-               reinterpret_cast<ULONG_PTR>(__builtin_return_address(0)), 0, 0);
-}
-
-/// ExRaiseStatus(STATUS_ACCESS_VIOLATION).
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no handler can catch it.
-/// Source: WDK ntddk/ExRaiseAccessViolation.
-NT_EXPORT(ExRaiseAccessViolation, nt::Exactly(PASSIVE_LEVEL), Partial, "KernelEx.*");
-extern "C" DECLSPEC_NORETURN VOID NTAPI ExRaiseAccessViolation() {
-  ExRaiseStatus(STATUS_ACCESS_VIOLATION);
-}
-
-/// ExRaiseStatus(STATUS_DATATYPE_MISALIGNMENT).
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no handler can catch it.
-/// Source: WDK ntddk/ExRaiseDatatypeMisalignment.
-NT_EXPORT(ExRaiseDatatypeMisalignment, nt::Exactly(PASSIVE_LEVEL), Partial, "KernelEx.*");
-extern "C" DECLSPEC_NORETURN VOID NTAPI ExRaiseDatatypeMisalignment() {
-  ExRaiseStatus(STATUS_DATATYPE_MISALIGNMENT);
-}

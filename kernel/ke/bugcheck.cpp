@@ -18,6 +18,7 @@ KiCrashHooks KiCrash;
 
 namespace {
 
+constexpr ULONG kSystemServiceException = 0x3B;
 constexpr ULONG64 kFreezeLimit =
     10 * hal::kPerformanceFrequency;  // with few host processors NMIs take a while
 
@@ -35,6 +36,18 @@ PKTRAP_FRAME CrashTrapFrame(PKPRCB prcb, ULONG code) {
   const bool memory = code == PAGE_FAULT_IN_NONPAGED_AREA || code == ATTEMPTED_WRITE_TO_READONLY_MEMORY ||
                       code == ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY || code == MEMORY_MANAGEMENT;
   return memory && prcb->CurrentThread != nullptr ? prcb->CurrentThread->TrapFrame : nullptr;
+}
+
+// An exception's own context, where the bug check has one.
+const CONTEXT* ExceptionContext(PKPRCB prcb) {
+  switch (KiBugCheckData[0]) {
+    case SYSTEM_THREAD_EXCEPTION_NOT_HANDLED:
+      return reinterpret_cast<const CONTEXT*>(KiBugCheckData[4]);
+    case kSystemServiceException:
+      return reinterpret_cast<const CONTEXT*>(KiBugCheckData[3]);
+    default:
+      return prcb->BugCheckContext;
+  }
 }
 
 void FreezeOthers(PKPRCB self) {
@@ -202,7 +215,12 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
 
   PKTRAP_FRAME trap = CrashTrapFrame(prcb, code);
   crash_context = prcb->ProcessorState.ContextFrame;
-  if (trap != nullptr) KiContextFromFrames(trap, prcb->BugCheckExceptionFrame, &crash_context);
+  const CONTEXT* about = ExceptionContext(prcb);
+  if (about != nullptr) {
+    crash_context = *about;
+  } else if (trap != nullptr) {
+    KiContextFromFrames(trap, prcb->BugCheckExceptionFrame, &crash_context);
+  }
   auto* where = reinterpret_cast<PVOID>(crash_context.Rip);
   PrintStop();
   WriteStopFacts(prcb, where, trap != nullptr ? trap->PreviousIrql : irql);

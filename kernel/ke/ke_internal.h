@@ -160,6 +160,13 @@ VOID KiSaveSpecialRegisters(KSPECIAL_REGISTERS* special);
 // ---- idt.cpp ----
 const arch::Gate* KiInterruptTable();
 
+// ---- exceptions ----
+// Refines what the processor alone cannot tell: division overflow, privileged instructions, lock prefixes.
+VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context);
+// Bug check 1E.
+[[noreturn]] VOID KiUnhandledException(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap,
+                                       PKEXCEPTION_FRAME frame);
+
 // ---- crash ----
 VOID KiRunBugCheckCallbacks();
 VOID KiAttributeBugCheck(PKPRCB prcb);    // a fault's code becomes the one that says whose it was
@@ -175,7 +182,7 @@ VOID KiInitializeQueuedSpinLocks(PKPRCB prcb);
 // ---- slist_fault.cpp: TRUE when the fault is that of an S-list's pop whose list has changed since ----
 BOOLEAN KiResumeSListPop(PKTRAP_FRAME trap);
 
-VOID KiCaptureContext(PCONTEXT context);
+VOID RtlCaptureContext(PCONTEXT context);
 VOID KiSwapContext(PVOID* old_stack, PVOID new_stack);
 [[noreturn]] VOID KiSwitchStackAndCall(PVOID stack, VOID (*routine)());
 VOID KiStartSystemThread();

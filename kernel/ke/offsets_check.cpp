@@ -45,4 +45,5 @@ CX_AT(CX_EFLAGS, EFlags);
 CX_AT(CX_RAX, Rax);
 CX_AT(CX_RIP, Rip);
 CX_AT(CX_FLOAT_SAVE, FltSave);
+CX_AT(CX_XMM0, FltSave.XmmRegisters);
 static_assert(sizeof(KSWITCH_FRAME) == 0x40 && FIELD_OFFSET(KSWITCH_FRAME, Return) == 0x38);

@@ -2,33 +2,12 @@
 #include "ke_internal.h"
 
 #include "mm/mm.h"
+#include "nt/seh.h"
 
 namespace {
-
-constinit PKEXCEPTION_DISPATCHER exception_dispatcher = nullptr;
-
 constexpr ULONG64 kFaultWrite = 2, kFaultFetch = 0x10;
+constexpr ULONG kSecurityCheckFailure = 0x139, kInterruptException = 0x3D, kInterruptUnwind = 0x3C;
 constexpr NTSTATUS kIrqlFault = static_cast<NTSTATUS>(STATUS_IN_PAGE_ERROR | 0x10000000);
-constexpr ULONG kSystemThreadException = 0x7E, kKmodeException = 0x1E;
-
-// Exceptions of a thread come up to PspSystemThreadStartup, whose filter stops the machine with 7E; those in
-// a DPC, an interrupt routine or an idle thread have no thread's start above them: 1E.
-[[noreturn]] void Unhandled(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap,
-                            PKEXCEPTION_FRAME frame) {
-  PKPRCB prcb = KeGetCurrentPrcb();
-  prcb->BugCheckTrapFrame = trap;
-  prcb->BugCheckExceptionFrame = frame;
-  const auto code = static_cast<ULONG_PTR>(static_cast<LONG_PTR>(static_cast<LONG>(record->ExceptionCode)));
-  const auto address = reinterpret_cast<ULONG_PTR>(record->ExceptionAddress);
-  const bool thread_context = !prcb->DpcRoutineActive && prcb->CurrentThread != prcb->IdleThread &&
-                              trap->PreviousIrql <= DISPATCH_LEVEL;
-  if (thread_context) {
-    KeBugCheckEx(kSystemThreadException, code, address, reinterpret_cast<ULONG_PTR>(record),
-                 reinterpret_cast<ULONG_PTR>(context));
-  }
-  KeBugCheckEx(kKmodeException, code, address, record->ExceptionInformation[0],
-               record->ExceptionInformation[1]);
-}
 
 }  // namespace
 
@@ -50,16 +29,9 @@ NTSTATUS KiHandlePageFault(PKTRAP_FRAME trap) {
   thread->TrapFrame = trap;
   const NTSTATUS status = MmAccessFault(code, reinterpret_cast<PVOID>(trap->FaultAddress), KernelMode, trap);
   thread->TrapFrame = trap->TrapFrame;
+  // Whatever mm says of it, a fault at this IRQL is no exception that code could catch.
+  if (!NT_SUCCESS(status) && trap->PreviousIrql >= DISPATCH_LEVEL) return kIrqlFault;
   return status;
-}
-
-// Privileged instructions do not exist in ring 0: what is left is an access violation.
-NTSTATUS KiClassifyProtectionFault(PKTRAP_FRAME) {
-  return STATUS_ACCESS_VIOLATION;
-}
-
-VOID KeSetExceptionDispatcher(PKEXCEPTION_DISPATCHER dispatcher) {
-  exception_dispatcher = dispatcher;
 }
 
 VOID KiContextFromFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PCONTEXT context) {
@@ -103,11 +75,41 @@ VOID KiDispatchException(PEXCEPTION_RECORD record, PKEXCEPTION_FRAME frame, PKTR
                          KPROCESSOR_MODE previous_mode, BOOLEAN first_chance) {
   CONTEXT context;
   KiContextFromFrames(trap, frame, &context);
-  if (exception_dispatcher != nullptr && exception_dispatcher(record, &context)) {
+  KiPreprocessFault(record, &context);
+  if (first_chance && RtlDispatchException(record, &context)) {
     KiContextToFrames(trap, frame, &context);
     return;
   }
-  Unhandled(record, &context, trap, frame);
+  KiUnhandledException(record, &context, trap, frame);
+}
+
+// int 29h: 139 with the trap frame and a record of the fast failure.
+[[noreturn]] VOID KiFastFailDispatch(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PEXCEPTION_RECORD record) {
+  record->ExceptionCode = STATUS_STACK_BUFFER_OVERRUN;
+  record->ExceptionFlags = EXCEPTION_NONCONTINUABLE;
+  record->ExceptionRecord = nullptr;
+  record->ExceptionAddress = reinterpret_cast<PVOID>(trap->Rip);
+  record->NumberParameters = 1;
+  record->ExceptionInformation[0] = static_cast<ULONG>(trap->Rcx);
+  PKPRCB prcb = KeGetCurrentPrcb();
+  prcb->BugCheckTrapFrame = trap;
+  prcb->BugCheckExceptionFrame = frame;
+  KeBugCheckEx(kSecurityCheckFailure, static_cast<ULONG>(trap->Rcx), reinterpret_cast<ULONG_PTR>(trap),
+               reinterpret_cast<ULONG_PTR>(record), 0);
+}
+
+// An exception that leaves an interrupt routine: nothing above it may catch it.
+KI_DISPOSITION KiInterruptHandler(PEXCEPTION_RECORD record, PVOID, PCONTEXT context, PDISPATCHER_CONTEXT) {
+  if ((record->ExceptionFlags & EXCEPTION_UNWIND) != 0) KeBugCheckEx(kInterruptUnwind, 0, 0, 0, 0);
+  KeGetCurrentPrcb()->BugCheckContext = context;
+  KeBugCheckEx(kInterruptException, reinterpret_cast<ULONG_PTR>(record),
+               reinterpret_cast<ULONG_PTR>(context), 0, 0);
+}
+
+// One that leaves a DPC: the interrupted thread's handlers must not see it, so the search ends here.
+KI_DISPOSITION KiDpcInterruptHandler(PEXCEPTION_RECORD record, PVOID, PCONTEXT, PDISPATCHER_CONTEXT) {
+  record->ExceptionFlags |= EXCEPTION_STACK_INVALID;
+  return KiContinueSearch;
 }
 
 }  // extern "C"

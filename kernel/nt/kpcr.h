@@ -190,6 +190,7 @@ typedef struct _KPRCB {
   UCHAR ClockSpare[6];
   KTIMER_TABLE TimerTable;
   KSPIN_LOCK_QUEUE LockQueue[LockQueueMaximumLock];  // nodes of the numbered queued locks
+  PCONTEXT BugCheckContext;  // the registers that an unhandled exception is about
 } KPRCB, *PKPRCB;
 
 typedef struct _KPCR {

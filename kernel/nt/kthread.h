@@ -108,7 +108,10 @@ typedef struct _KTHREAD {
   USHORT ResourceIndex;              // where its entry was found last in a resource's owner table
   SCHAR AbPriorityFloor;             // the highest priority that waiters lend, 0 = none
   PVOID Win32Thread;
-  UCHAR Spare[64];
+  struct _KSTACK_CONTROL* StackControl;  // the segment that the thread runs on, 0 = its first
+  struct _XSTATE_SAVE* XStateSave;       // innermost KeSaveExtendedProcessorState
+  ULONG ExtendedStateUsers;              // how many are in force: the state is switched with the thread then
+  UCHAR Spare[44];
 } KTHREAD, *PRKTHREAD;
 
 typedef struct _KPROCESS {

@@ -19,6 +19,9 @@
 #define KeRaiseIrqlToSynchLevel KiInlineRaiseIrqlToSynchLevel
 #define KeGetCurrentThread KiInlineGetCurrentThread
 #define KeInitializeSpinLock KiInlineInitializeSpinLock
+// Declared by the C library's headers with other types.
+#define __C_specific_handler KiHeaderCSpecificHandler
+#define longjmp KiHeaderLongJump
 
 // Drivers see these as pointers to the kernel's variables; in the kernel they are the variables.
 #define CmKeyObjectType KiDriverViewCmKeyObjectType
@@ -60,6 +63,9 @@
 #undef KeRaiseIrqlToSynchLevel
 #undef KeGetCurrentThread
 #undef KeInitializeSpinLock
+#undef __C_specific_handler
+#undef longjmp
+#undef RtlGetCallersAddress
 #undef KeRaiseIrql
 #define KeRaiseIrql(NewIrql, OldIrql) (*(OldIrql) = KfRaiseIrql(NewIrql))
 

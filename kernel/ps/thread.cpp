@@ -278,9 +278,20 @@ extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
   KeTerminateThread(0);
 }
 
+// The filter around every system thread: nobody else took the exception. Does not return.
+extern "C" DECLSPEC_NOINLINE LONG NTAPI PspUnhandledExceptionInSystemThread(PEXCEPTION_POINTERS pointers) {
+  const EXCEPTION_RECORD* record = pointers->ExceptionRecord;
+  KeBugCheckEx(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, static_cast<ULONG_PTR>(LONG_PTR{record->ExceptionCode}),
+               reinterpret_cast<ULONG_PTR>(record->ExceptionAddress), reinterpret_cast<ULONG_PTR>(record),
+               reinterpret_cast<ULONG_PTR>(pointers->ContextRecord));
+}
+
 extern "C" VOID NTAPI PspSystemThreadStartup(PKSTART_ROUTINE StartRoutine, PVOID StartContext) {
   KeLowerIrql(PASSIVE_LEVEL);
-  StartRoutine(StartContext);
+  __try {
+    StartRoutine(StartContext);
+  } __except (PspUnhandledExceptionInSystemThread(static_cast<PEXCEPTION_POINTERS>(_exception_info()))) {
+  }
   PspExitThread(STATUS_SUCCESS);
 }
 

@@ -47,8 +47,8 @@ FUNCTION KiSwitchStackAndCall
   jmp rdx
 END_FUNCTION
 
-// VOID KiCaptureContext(PCONTEXT): the caller's registers as they will be when this returns.
-FUNCTION KiCaptureContext
+// VOID RtlCaptureContext(PCONTEXT): the caller's registers as they will be when this returns.
+FUNCTION RtlCaptureContext
   pushfq
   .seh_stackalloc 8
   .seh_endprologue
@@ -104,7 +104,7 @@ FUNCTION KeBugCheckEx
   mov byte ptr gs:[PCR_BUGCHECK_ENTERED], 1
   mov rcx, gs:[PCR_CURRENT_PRCB]
   add rcx, PCR_CONTEXT_FRAME - 0x180
-  call KiCaptureContext
+  call RtlCaptureContext
   mov rcx, gs:[PCR_CURRENT_PRCB]
   mov rax, [rsp + 0x40]
   mov [rcx + PCR_CONTEXT_FRAME - 0x180 + CX_RAX + 0x08], rax

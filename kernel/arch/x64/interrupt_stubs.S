@@ -4,9 +4,12 @@
 
   .text
 
-// handler(KTRAP_FRAME*), called at `irql` with interrupts enabled.
-.macro INTERRUPT name, irql, handler
+// handler(KTRAP_FRAME*), called at `irql` with interrupts enabled. Exceptions that leave it meet `watcher`.
+.macro INTERRUPT name, irql, handler, watcher
 FUNCTION \name
+.ifnb \watcher
+  .seh_handler \watcher, @except, @unwind
+.endif
   TRAP_ENTER 0
   mov ecx, \irql
   mov cr8, rcx
@@ -21,9 +24,9 @@ END_FUNCTION
 .endm
 
 INTERRUPT KiApcInterrupt, 1, KiHandleApcInterrupt
-INTERRUPT KiDpcInterrupt, 2, KiHandleDpcInterrupt
-INTERRUPT KiClockInterrupt, 13, KiHandleClockInterrupt
-INTERRUPT KiIpiInterrupt, 14, KiHandleIpiInterrupt
+INTERRUPT KiDpcInterrupt, 2, KiHandleDpcInterrupt, KiDpcInterruptHandler
+INTERRUPT KiClockInterrupt, 13, KiHandleClockInterrupt, KiInterruptHandler
+INTERRUPT KiIpiInterrupt, 14, KiHandleIpiInterrupt, KiInterruptHandler
 
 // No end of interrupt for the spurious vector.
 FUNCTION KiSpuriousInterrupt
@@ -33,6 +36,7 @@ END_FUNCTION
 
 // Devices: the thunk pushes the vector in the place of an error code.
 FUNCTION KiInterruptDispatch
+  .seh_handler KiInterruptHandler, @except, @unwind
   .seh_pushframe @code
   TRAP_ENTER_FROM_ERROR_CODE
   mov ecx, [rsp + TF_ERROR_CODE]

@@ -12,7 +12,10 @@
 #define STATUS_SINGLE_STEP 0x80000004
 #define STATUS_ASSERTION_FAILURE 0xC0000420
 #define STATUS_FLOAT_MULTIPLE_FAULTS 0xC00002B4
+#define STATUS_FLOAT_MULTIPLE_TRAPS 0xC00002B5
 #define STATUS_DATATYPE_MISALIGNMENT 0x80000002
+#define STATUS_GUARD_PAGE_VIOLATION 0x80000001
+#define STATUS_IN_PAGE_ERROR 0xC0000006
 #define IRQL_FAULT_STATUS 0xD0000006
 
   .text
@@ -43,6 +46,7 @@ END_FUNCTION
 // ecx = code, rdx, r8, r9, r10 = parameters; rbp as in every stub.
 FUNCTION KiBugCheckDispatch
   EXCEPTION_FRAME_ENTER
+  cli
   mov [rsp + EF_P5], r10
   lea rax, [rbp - TF_BIAS]
   mov gs:[PCR_BUGCHECK_TRAP_FRAME], rax
@@ -64,6 +68,14 @@ FUNCTION KiPageFault
   je 2f
   mov ecx, eax
   mov edx, 2
+  mov r11d, eax
+  cmp eax, STATUS_ACCESS_VIOLATION
+  je 3f
+  cmp eax, STATUS_GUARD_PAGE_VIOLATION
+  je 3f
+  mov ecx, STATUS_IN_PAGE_ERROR
+  mov edx, 3
+3:
   mov r8, [rsp + TF_RIP]
   movzx r9d, byte ptr [rsp + TF_FAULT_INDICATOR]
   mov r10, [rsp + TF_FAULT_ADDRESS]
@@ -94,14 +106,45 @@ END_FUNCTION
 .endm
 
 SIMPLE_EXCEPTION KiDivideErrorFault, 0, STATUS_INTEGER_DIVIDE_BY_ZERO
-SIMPLE_EXCEPTION KiDebugTrapOrFault, 0, STATUS_SINGLE_STEP
 SIMPLE_EXCEPTION KiOverflowTrap, 0, STATUS_INTEGER_OVERFLOW
 SIMPLE_EXCEPTION KiBoundFault, 0, STATUS_ARRAY_BOUNDS_EXCEEDED
 SIMPLE_EXCEPTION KiInvalidOpcodeFault, 0, STATUS_ILLEGAL_INSTRUCTION
 SIMPLE_EXCEPTION KiNpxNotAvailableFault, 0, STATUS_ILLEGAL_INSTRUCTION
 SIMPLE_EXCEPTION KiFloatingErrorFault, 0, STATUS_FLOAT_MULTIPLE_FAULTS
-SIMPLE_EXCEPTION KiXmmException, 0, STATUS_FLOAT_MULTIPLE_FAULTS
 SIMPLE_EXCEPTION KiAlignmentFault, 1, STATUS_DATATYPE_MISALIGNMENT
+
+// A single step, or a debug register: the code that is told goes on without the trap flag.
+FUNCTION KiDebugTrapOrFault
+  TRAP_ENTER 0
+  TRAP_ALLOW_INTERRUPTS
+  and dword ptr [rsp + TF_EFLAGS], ~0x100
+  mov ecx, STATUS_SINGLE_STEP
+  xor edx, edx
+  mov r8, [rsp + TF_RIP]
+  call KiExceptionDispatch
+  TRAP_EXIT
+END_FUNCTION
+
+// Invalid, denormal and division are faults; overflow, underflow and inexact results traps. Parameters: 0, MXCSR.
+FUNCTION KiXmmException
+  TRAP_ENTER 0
+  TRAP_ALLOW_INTERRUPTS
+  mov r10d, [rsp + TF_MXCSR]
+  mov eax, r10d
+  shr eax, 7
+  not eax
+  and eax, r10d
+  mov ecx, STATUS_FLOAT_MULTIPLE_FAULTS
+  test eax, 0x07
+  jnz 1f
+  mov ecx, STATUS_FLOAT_MULTIPLE_TRAPS
+1:
+  mov edx, 2
+  mov r8, [rsp + TF_RIP]
+  xor r9d, r9d
+  call KiExceptionDispatch
+  TRAP_EXIT
+END_FUNCTION
 
 // int 3: the record's address is the instruction itself, so RIP goes back over it. Parameter: breakpoint number 0.
 FUNCTION KiBreakpointTrap
@@ -132,22 +175,27 @@ END_FUNCTION
 FUNCTION KiRaiseSecurityCheckFailure
   TRAP_ENTER 0
   sub qword ptr [rsp + TF_RIP], 2
-  mov edx, [rsp + TF_RCX]
-  mov ecx, 0x139
-  mov r8, rsp
-  xor r9d, r9d
-  xor r10d, r10d
-  call KiBugCheckDispatch
+  call KxFastFail
   int3
 END_FUNCTION
 
-// Non-canonical addresses and forbidden instructions: an access violation at an unknown address, as NT reports them.
-FUNCTION KiGeneralProtectionFault
+// The rest of the registers and room for the record.
+FUNCTION KxFastFail
+  EXCEPTION_FRAME_ENTER 0xA0
+  lea rcx, [rbp - TF_BIAS]
+  mov rdx, rsp
+  lea r8, [rsp + 0x140]
+  call KiFastFailDispatch
+  int3
+END_FUNCTION
+
+// Non-canonical addresses (through rsp or rbp: a stack fault) and forbidden instructions: an access violation at an
+// unknown address, as NT reports them; KiPreprocessFault knows privileged instructions.
+.macro PROTECTION_FAULT name
+FUNCTION \name
   TRAP_ENTER 1
   TRAP_ALLOW_INTERRUPTS
-  mov rcx, rsp
-  call KiClassifyProtectionFault
-  mov ecx, eax
+  mov ecx, STATUS_ACCESS_VIOLATION
   mov edx, 2
   mov r8, [rsp + TF_RIP]
   xor r9d, r9d
@@ -155,6 +203,10 @@ FUNCTION KiGeneralProtectionFault
   call KiExceptionDispatch
   TRAP_EXIT
 END_FUNCTION
+.endm
+
+PROTECTION_FAULT KiGeneralProtectionFault
+PROTECTION_FAULT KiStackFault
 
 // What a correct kernel never meets: bug check 7F with the vector.
 .macro FATAL_TRAP name, code, vector
@@ -174,7 +226,6 @@ FATAL_TRAP KiDoubleFaultAbort, 1, 8
 FATAL_TRAP KiNpxSegmentOverrunAbort, 0, 9
 FATAL_TRAP KiInvalidTssFault, 1, 10
 FATAL_TRAP KiSegmentNotPresentFault, 1, 11
-FATAL_TRAP KiStackFault, 1, 12
 FATAL_TRAP KiUnexpectedTrap, 0, 15
 
 FUNCTION KiMcheckAbort

@@ -79,10 +79,6 @@ VOID KeFlushMultipleTb(ULONG count, PVOID* addresses);
 VOID KeFlushEntireTb(BOOLEAN invalid, BOOLEAN all_processors);
 
 // ---- Faults ----
-// Exception dispatch below a handler search that another module may supply (SEH). Returns TRUE when the
-// exception was handled: context and frames then say where to go on.
-typedef BOOLEAN (*PKEXCEPTION_DISPATCHER)(PEXCEPTION_RECORD record, PCONTEXT context);
-VOID KeSetExceptionDispatcher(PKEXCEPTION_DISPATCHER dispatcher);
 VOID KiContextFromFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME exception, PCONTEXT context);
 VOID KiContextToFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME exception, PCONTEXT context);
 

@@ -57,3 +57,4 @@
 #define CX_RAX 0x78
 #define CX_RIP 0xF8
 #define CX_FLOAT_SAVE 0x100
+#define CX_XMM0 0x1A0
