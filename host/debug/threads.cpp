@@ -93,6 +93,7 @@ base::Result<Registers> Session::ProcessorRegisters(uint32_t number) const {
 
 uint32_t Session::FindCrashProcessor() const {
   constexpr uint32_t kOffsetKThreadStackLimit = 0x340, kOffsetKThreadStackBase = 0x344;
+  constexpr uint64_t kStackGuard = 0x1000;  // an exhausted stack ends below its limit
   const kdump::ContextX64& context = header().Context;
   for (uint32_t i = 0; i < processor_count(); ++i) {
     const auto saved = SavedProcessorRegisters(i);
@@ -110,7 +111,7 @@ uint32_t Session::FindCrashProcessor() const {
     };
     const auto limit = field("StackLimit", kOffsetKThreadStackLimit);
     const auto top = field("StackBase", kOffsetKThreadStackBase);
-    if (limit && top && context.Rsp >= *limit && context.Rsp < *top) return i;
+    if (limit && top && context.Rsp >= *limit - kStackGuard && context.Rsp < *top) return i;
   }
   return 0;
 }

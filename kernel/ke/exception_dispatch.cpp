@@ -1,8 +1,9 @@
-// The two passes of structured exception handling: RtlDispatchException asks the handlers of the frames above the
-// exception, innermost first; RtlUnwindEx runs the termination handlers up to the frame that took it.
+// The two passes of structured exception handling: RtlDispatchException asks the handlers of the frames above
+// the exception, innermost first; RtlUnwindEx runs the termination handlers up to the frame that took it.
 //
-// Each handler is called by RtlpExecuteHandlerFor..., whose own frame has a handler that reports an exception inside
-// the handler (nested exception) or an unwind that passes over an unwind in progress (collided unwind).
+// Each handler is called by RtlpExecuteHandlerFor..., whose own frame has a handler that reports an exception
+// inside the handler (nested exception) or an unwind that passes over an unwind in progress (collided
+// unwind).
 #include "ke_internal.h"
 #include "nt/export.h"
 #include "unwind_frames.h"
@@ -112,8 +113,8 @@ void Search::TakeCollided(ki::FrameWalk* walk) {
   walk->Leave(UNW_FLAG_NHANDLER);
 }
 
-// The second pass. `current_` is the frame being left, `previous_` its caller; both live outside: the caller's
-// context record, which handlers see, and one of ours.
+// The second pass. `current_` is the frame being left, `previous_` its caller; both live outside: the
+// caller's context record, which handlers see, and one of ours.
 class Unwind {
  public:
   Unwind(PVOID target_frame, PVOID target_ip, PEXCEPTION_RECORD record, PVOID return_value, PCONTEXT original,
@@ -164,8 +165,8 @@ bool Unwind::LeaveInto(PCONTEXT context, ULONG64 pc, ULONG handlers) {
   result_ = {context->Rsp, 0, nullptr, false};
   const rtl::UnwindRegisters registers = ki::RegistersOf(context);
   const bool left = function == nullptr ? rtl::UnwindLeaf(bounds, registers)
-                                        : rtl::UnwindFunction(image_.base, pc, function, handlers, after_call_,
-                                                              bounds, registers, &result_);
+                                        : rtl::UnwindFunction(image_.base, pc, function, handlers,
+                                                              after_call_, bounds, registers, &result_);
   after_call_ = !result_.machine_frame;
   return left;
 }
@@ -180,7 +181,8 @@ void Unwind::CheckFrame() {
 bool Unwind::Step() {
   const ULONG64 pc = current_->Rip;
   RtlCopyMemory(previous_, current_, sizeof(CONTEXT));
-  if (pc == 0 || !LeaveInto(previous_, pc, UNW_FLAG_UHANDLER)) RaiseInsideDispatch(STATUS_BAD_STACK, record_);
+  const bool ended = pc == 0 && after_call_;  // a call of address 0 is no end
+  if (ended || !LeaveInto(previous_, pc, UNW_FLAG_UHANDLER)) RaiseInsideDispatch(STATUS_BAD_STACK, record_);
   if (dispatcher_.FunctionEntry == nullptr) {
     Advance();
     return false;
@@ -256,7 +258,8 @@ BOOLEAN RtlDispatchException(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT Context
   return search.Run();
 }
 
-// The handlers of RtlpExecuteHandlerFor...'s own frames, whose dispatcher context lies 0x20 above the establisher.
+// The handlers of RtlpExecuteHandlerFor...'s own frames, whose dispatcher context lies 0x20 above the
+// establisher.
 KI_DISPOSITION RtlpExceptionHandler(PEXCEPTION_RECORD record, PVOID establisher, PCONTEXT,
                                     PDISPATCHER_CONTEXT dispatcher) {
   if ((record->ExceptionFlags & EXCEPTION_UNWIND) != 0) return KiContinueSearch;
@@ -265,7 +268,8 @@ KI_DISPOSITION RtlpExceptionHandler(PEXCEPTION_RECORD record, PVOID establisher,
   return KiNestedException;
 }
 
-KI_DISPOSITION RtlpUnwindHandler(PEXCEPTION_RECORD, PVOID establisher, PCONTEXT, PDISPATCHER_CONTEXT dispatcher) {
+KI_DISPOSITION RtlpUnwindHandler(PEXCEPTION_RECORD, PVOID establisher, PCONTEXT,
+                                 PDISPATCHER_CONTEXT dispatcher) {
   const auto* interrupted = *reinterpret_cast<PDISPATCHER_CONTEXT*>(static_cast<UCHAR*>(establisher) + 0x20);
   const ULONG64 target = dispatcher->TargetIp;
   *dispatcher = *interrupted;
@@ -273,15 +277,15 @@ KI_DISPOSITION RtlpUnwindHandler(PEXCEPTION_RECORD, PVOID establisher, PCONTEXT,
   return KiCollidedUnwind;
 }
 
-/// Unwinds to the frame TargetFrame, running the termination handlers on the way, and goes on at TargetIp there with
-/// ReturnValue in rax. ContextRecord is scratch. TargetFrame 0: an exit unwind, over all frames.
+/// Unwinds to the frame TargetFrame, running the termination handlers on the way, and goes on at TargetIp
+/// there with ReturnValue in rax. ContextRecord is scratch. TargetFrame 0: an exit unwind, over all frames.
 /// IRQL: any.
-/// Differs from NT: the history table is neither read nor written; STATUS_UNWIND_CONSOLIDATE (C++ exceptions) is not
-/// known.
-/// Source: winnt.h RtlUnwindEx.
+/// Differs from NT: the history table is neither read nor written; STATUS_UNWIND_CONSOLIDATE (C++ exceptions)
+/// is not known. Source: winnt.h RtlUnwindEx.
 NT_EXPORT(RtlUnwindEx, nt::AnyIrql(), Partial, "RtlUnwind.*");
-DECLSPEC_NOINLINE VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord, PVOID ReturnValue,
-                       PCONTEXT ContextRecord, PUNWIND_HISTORY_TABLE HistoryTable) {
+DECLSPEC_NOINLINE VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord,
+                                         PVOID ReturnValue, PCONTEXT ContextRecord,
+                                         PUNWIND_HISTORY_TABLE HistoryTable) {
   EXCEPTION_RECORD local;
   RtlCaptureContext(ContextRecord);
   if (ExceptionRecord == nullptr) {
@@ -299,7 +303,8 @@ DECLSPEC_NOINLINE VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXC
 /// Differs from NT: as RtlUnwindEx.
 /// Source: winnt.h RtlUnwind.
 NT_EXPORT(RtlUnwind, nt::AnyIrql(), Partial, "RtlUnwind.*");
-VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord, PVOID ReturnValue) {
+VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord,
+                     PVOID ReturnValue) {
   CONTEXT context;
   RtlUnwindEx(TargetFrame, TargetIp, ExceptionRecord, ReturnValue, &context, nullptr);
 }

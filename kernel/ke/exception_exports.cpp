@@ -77,10 +77,8 @@ void UnwindScopes(ULONG flags, PVOID establisher, PDISPATCHER_CONTEXT dispatcher
 
 extern "C" {
 
-/// The language handler of functions with __try: runs filters in the first pass, __finally blocks in the second.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: winnt.h __C_specific_handler.
+/// The language handler of functions with __try: runs filters in the first pass, __finally blocks in the
+/// second. IRQL: any. Differs from NT: none. Source: winnt.h __C_specific_handler.
 NT_EXPORT(__C_specific_handler, nt::AnyIrql(), Full, "Seh.*");
 KI_DISPOSITION __C_specific_handler(PEXCEPTION_RECORD ExceptionRecord, PVOID EstablisherFrame,
                                     PCONTEXT ContextRecord, PDISPATCHER_CONTEXT DispatcherContext) {
@@ -92,8 +90,8 @@ KI_DISPOSITION __C_specific_handler(PEXCEPTION_RECORD ExceptionRecord, PVOID Est
 }
 
 // Nobody took it: bug check 1E. `context` is where it was raised.
-[[noreturn]] KI_NOINLINE VOID KiUnhandledException(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap,
-                                                   PKEXCEPTION_FRAME frame) {
+[[noreturn]] KI_NOINLINE VOID KiUnhandledException(PEXCEPTION_RECORD record, PCONTEXT context,
+                                                   PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   arch::DisableInterrupts();  // the PRCB's fields are this processor's
   PKPRCB prcb = KeGetCurrentPrcb();
   prcb->BugCheckTrapFrame = trap;
@@ -168,10 +166,8 @@ DECLSPEC_NORETURN VOID NTAPI ExRaiseDatatypeMisalignment() {
   KiRaiseStatus(STATUS_DATATYPE_MISALIGNMENT, 2);
 }
 
-/// A filter that takes the exceptions of services called from user mode and passes those of kernel callers on.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: ntifs.h ExSystemExceptionFilter.
+/// A filter that takes the exceptions of services called from user mode and passes those of kernel callers
+/// on. IRQL: any. Differs from NT: none. Source: ntifs.h ExSystemExceptionFilter.
 NT_EXPORT(ExSystemExceptionFilter, nt::AnyIrql(), Full, "Seh.*");
 LONG NTAPI ExSystemExceptionFilter() {
   return KeCurrentThread()->PreviousMode != KernelMode ? 1 : 0;

@@ -4,7 +4,7 @@
 namespace {
 
 struct Instruction {
-  const UCHAR* at;    // opcode
+  const UCHAR* at;  // opcode
   UCHAR rex = 0;
   bool word = false;  // operand-size prefix
   bool lock = false;
@@ -20,7 +20,15 @@ Instruction SkipPrefixes(const UCHAR* at) {
       case 0xF0:
         instruction.lock = true;
         continue;
-      case 0x26: case 0x2E: case 0x36: case 0x3E: case 0x64: case 0x65: case 0x67: case 0xF2: case 0xF3:
+      case 0x26:
+      case 0x2E:
+      case 0x36:
+      case 0x3E:
+      case 0x64:
+      case 0x65:
+      case 0x67:
+      case 0xF2:
+      case 0xF3:
         continue;
     }
     break;
@@ -73,9 +81,21 @@ bool DivisorIsZero(const Instruction& instruction, const ULONG64* gpr) {
 
 bool IsPrivileged(const UCHAR* at) {
   switch (*at) {
-    case 0x6C: case 0x6D: case 0x6E: case 0x6F:  // ins, outs
-    case 0xE4: case 0xE5: case 0xE6: case 0xE7: case 0xEC: case 0xED: case 0xEE: case 0xEF:  // in, out
-    case 0xF4: case 0xFA: case 0xFB:                                                         // hlt, cli, sti
+    case 0x6C:
+    case 0x6D:
+    case 0x6E:
+    case 0x6F:  // ins, outs
+    case 0xE4:
+    case 0xE5:
+    case 0xE6:
+    case 0xE7:
+    case 0xEC:
+    case 0xED:
+    case 0xEE:
+    case 0xEF:  // in, out
+    case 0xF4:
+    case 0xFA:
+    case 0xFB:  // hlt, cli, sti
       return true;
     case 0x0F:
       break;
@@ -83,9 +103,16 @@ bool IsPrivileged(const UCHAR* at) {
       return false;
   }
   switch (at[1]) {
-    case 0x06: case 0x08: case 0x09:              // clts, invd, wbinvd
-    case 0x20: case 0x21: case 0x22: case 0x23:   // mov cr, dr
-    case 0x30: case 0x32: case 0x33:              // wrmsr, rdmsr, rdpmc
+    case 0x06:
+    case 0x08:
+    case 0x09:  // clts, invd, wbinvd
+    case 0x20:
+    case 0x21:
+    case 0x22:
+    case 0x23:  // mov cr, dr
+    case 0x30:
+    case 0x32:
+    case 0x33:  // wrmsr, rdmsr, rdpmc
       return true;
     case 0x00:  // lldt, ltr
       return (at[2] >> 3 & 7) == 2 || (at[2] >> 3 & 7) == 3;

@@ -102,8 +102,8 @@ VOID KiDispatchException(PEXCEPTION_RECORD record, PKEXCEPTION_FRAME frame, PKTR
 KI_DISPOSITION KiInterruptHandler(PEXCEPTION_RECORD record, PVOID, PCONTEXT context, PDISPATCHER_CONTEXT) {
   if ((record->ExceptionFlags & EXCEPTION_UNWIND) != 0) KeBugCheckEx(kInterruptUnwind, 0, 0, 0, 0);
   KeGetCurrentPrcb()->BugCheckContext = context;
-  KeBugCheckEx(kInterruptException, reinterpret_cast<ULONG_PTR>(record),
-               reinterpret_cast<ULONG_PTR>(context), 0, 0);
+  KeBugCheckEx(kInterruptException, reinterpret_cast<ULONG_PTR>(record), reinterpret_cast<ULONG_PTR>(context),
+               0, 0);
 }
 
 // One that leaves a DPC: the interrupted thread's handlers must not see it, so the search ends here.

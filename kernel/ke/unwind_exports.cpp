@@ -6,8 +6,8 @@
 
 namespace {
 
-// Return addresses from the caller of the exported function outward. At any IRQL: reads stacks within their bounds and
-// unwind data only.
+// Return addresses from the caller of the exported function outward. At any IRQL: reads stacks within their
+// bounds and unwind data only.
 KI_NOINLINE ULONG Walk(PVOID* callers, ULONG skip, ULONG count) {
   CONTEXT context;
   RtlCaptureContext(&context);
@@ -38,11 +38,9 @@ const RUNTIME_FUNCTION* NTAPI RtlLookupFunctionEntry(ULONG64 ControlPc, PULONG64
   return function;
 }
 
-/// Leaves one frame: ContextRecord becomes the caller's. Returns the frame's language handler if it is of HandlerType
-/// and the function's body executes.
-/// IRQL: any.
-/// Differs from NT: none.
-/// Source: winnt.h RtlVirtualUnwind.
+/// Leaves one frame: ContextRecord becomes the caller's. Returns the frame's language handler if it is of
+/// HandlerType and the function's body executes. IRQL: any. Differs from NT: none. Source: winnt.h
+/// RtlVirtualUnwind.
 NT_EXPORT(RtlVirtualUnwind, nt::AnyIrql(), Full, "RtlUnwind.*");
 PKLANGUAGE_HANDLER NTAPI RtlVirtualUnwind(ULONG HandlerType, ULONG64 ImageBase, ULONG64 ControlPc,
                                           const RUNTIME_FUNCTION* FunctionEntry, PCONTEXT ContextRecord,

@@ -65,7 +65,8 @@ bool FrameWalk::Leave(ULONG handlers) {
   first_ = false;
   after_call_ = true;
   if (function_ == nullptr) return valid_ = rtl::UnwindLeaf(bounds_, registers_);
-  valid_ = rtl::UnwindFunction(image_.base, pc, function_, handlers, after_call, bounds_, registers_, &result_);
+  valid_ =
+      rtl::UnwindFunction(image_.base, pc, function_, handlers, after_call, bounds_, registers_, &result_);
   if (result_.machine_frame) after_call_ = false;
   return valid_;
 }

@@ -6,7 +6,8 @@
 
 namespace ki {
 
-// The stack that contains `address`: a segment of the current thread's, or one of this processor's. False: none.
+// The stack that contains `address`: a segment of the current thread's, or one of this processor's. False:
+// none.
 bool StackOf(ULONG64 address, rtl::StackBounds* bounds);
 
 // The function tables of the image looked at last: frames of one image follow each other.
@@ -26,7 +27,8 @@ inline rtl::UnwindRegisters RegistersOf(PCONTEXT context, PKNONVOLATILE_CONTEXT_
 }
 static_assert(FIELD_OFFSET(CONTEXT, Rip) == FIELD_OFFSET(CONTEXT, Rax) + 16 * sizeof(ULONG64));
 
-// Goes from frame to frame of `registers`, which it changes. Stops where the stack ends or is not to be trusted.
+// Goes from frame to frame of `registers`, which it changes. Stops where the stack ends or is not to be
+// trusted.
 class FrameWalk {
  public:
   // after_call: rip is a return address.
@@ -35,13 +37,14 @@ class FrameWalk {
   }
 
   bool valid() const { return valid_; }
-  bool at_end() const { return registers_.rip() == 0; }
+  bool at_end() const { return registers_.rip() == 0 && !first_; }  // a call of address 0 is none
   ULONG64 pc() const { return registers_.rip(); }
   const ImageFunctions& image() const { return image_; }
   const RUNTIME_FUNCTION* function() const { return function_; }
   const rtl::UnwindResult& result() const { return result_; }
 
-  // Leaves the frame at pc(); `handlers`: UNW_FLAG_... A leaf function leaves result().handler 0. False: stop.
+  // Leaves the frame at pc(); `handlers`: UNW_FLAG_... A leaf function leaves result().handler 0. False:
+  // stop.
   bool Leave(ULONG handlers);
   // The context was replaced (collided unwind).
   void Restart(bool after_call) { after_call_ = after_call, valid_ = StackOf(registers_.rsp(), &bounds_); }

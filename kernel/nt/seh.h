@@ -1,5 +1,5 @@
-// What exception dispatch and unwinding pass around. Names and layout as in Windows (winnt.h), which the DDK headers
-// leave out.
+// What exception dispatch and unwinding pass around. Names and layout as in Windows (winnt.h), which the DDK
+// headers leave out.
 #pragma once
 
 #include "nt/ktrap.h"
@@ -45,7 +45,8 @@ typedef struct _DISPATCHER_CONTEXT {
   ULONG ScopeIndex;
   ULONG Fill0;
 } DISPATCHER_CONTEXT, *PDISPATCHER_CONTEXT;
-static_assert(FIELD_OFFSET(DISPATCHER_CONTEXT, LanguageHandler) == 0x30 && sizeof(DISPATCHER_CONTEXT) == 0x50);
+static_assert(FIELD_OFFSET(DISPATCHER_CONTEXT, LanguageHandler) == 0x30 &&
+              sizeof(DISPATCHER_CONTEXT) == 0x50);
 
 typedef struct _SCOPE_RECORD {
   ULONG BeginAddress;
@@ -91,8 +92,8 @@ PKLANGUAGE_HANDLER NTAPI RtlVirtualUnwind(ULONG HandlerType, ULONG64 ImageBase, 
                                           const VOID** HandlerData, PULONG64 EstablisherFrame,
                                           PKNONVOLATILE_CONTEXT_POINTERS ContextPointers);
 PVOID NTAPI RtlPcToFileHeader(PVOID PcValue, PVOID* BaseOfImage);
-VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord, PVOID ReturnValue,
-                       PCONTEXT ContextRecord, PUNWIND_HISTORY_TABLE HistoryTable);
+VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord,
+                       PVOID ReturnValue, PCONTEXT ContextRecord, PUNWIND_HISTORY_TABLE HistoryTable);
 VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord, PVOID ReturnValue);
 VOID NTAPI RtlCaptureContext(PCONTEXT ContextRecord);
 [[noreturn]] VOID NTAPI RtlRestoreContext(PCONTEXT ContextRecord, PEXCEPTION_RECORD ExceptionRecord);
@@ -101,7 +102,8 @@ VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD ExceptionRecord);
 KI_DISPOSITION __C_specific_handler(PEXCEPTION_RECORD ExceptionRecord, PVOID EstablisherFrame,
                                     PCONTEXT ContextRecord, PDISPATCHER_CONTEXT DispatcherContext);
 
-// exception_support.S: the handler runs under a frame whose own handler notices nested exceptions and collided unwinds.
+// exception_support.S: the handler runs under a frame whose own handler notices nested exceptions and
+// collided unwinds.
 KI_DISPOSITION RtlpExecuteHandlerForException(PEXCEPTION_RECORD record, PVOID establisher, PCONTEXT context,
                                               PDISPATCHER_CONTEXT dispatcher);
 KI_DISPOSITION RtlpExecuteHandlerForUnwind(PEXCEPTION_RECORD record, PVOID establisher, PCONTEXT context,

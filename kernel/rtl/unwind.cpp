@@ -161,8 +161,8 @@ const uint8_t* Frame::SkipRelease(const uint8_t* at, const Info* info, uint64_t*
 // Does a function end here: a return, or a jump out of it?
 bool IsEnd(const uint8_t* at, uint64_t begin, uint64_t end) {
   if (at[0] == 0xC3 || at[0] == 0xC2 || (at[0] == 0xF3 && at[1] == 0xC3)) return true;
-  if (at[0] == 0xFF && at[1] == 0x25) return true;                                          // jmp [rip + x]
-  if ((at[0] & 0xF8) == 0x48 && at[1] == 0xFF && (at[2] & 0x38) == 0x20) return true;       // rex.w jmp r/m
+  if (at[0] == 0xFF && at[1] == 0x25) return true;                                     // jmp [rip + x]
+  if ((at[0] & 0xF8) == 0x48 && at[1] == 0xFF && (at[2] & 0x38) == 0x20) return true;  // rex.w jmp r/m
   if (at[0] != 0xEB && at[0] != 0xE9) return false;
   const uint64_t next = reinterpret_cast<uint64_t>(at) + (at[0] == 0xEB ? 2 : 5);
   const int64_t distance = at[0] == 0xEB ? static_cast<int8_t>(at[1]) : Signed32(at + 1);

@@ -1,4 +1,5 @@
-/* The table of small functions with __try, __except and __finally; each writes down the order of its events. */
+/* The table of small functions with __try, __except and __finally; each writes down the order of its events.
+ */
 #ifndef SEH_CASES_H
 #define SEH_CASES_H
 

@@ -66,6 +66,15 @@ void LoadTables(ProcessorTables& tables, const Gate* idt, uint32_t idt_entries) 
   __asm__ volatile("lidt %0" ::"m"(idt_pointer));
 }
 
+uint64_t UsableExtendedStates() {
+  const CpuidResult states = Cpuid(0xD);
+  const uint64_t supported = (uint64_t{states.edx} << 32) | states.eax;
+  uint64_t wanted = supported & (kXStateLegacy | kXStateAvx);
+  // AVX-512's three belong together, and to AVX.
+  if ((supported & kXStateAvx512) == kXStateAvx512 && (wanted & kXStateAvx) != 0) wanted |= kXStateAvx512;
+  return wanted;
+}
+
 void EnableProcessorFeatures() {
   const CpuidResult basic = Cpuid(1);
   const CpuidResult extended = Cpuid(0).eax >= 7 ? Cpuid(7) : CpuidResult{};
@@ -76,7 +85,10 @@ void EnableProcessorFeatures() {
   if (extended.ebx & (1u << 7)) cr4 |= kCr4Smep;
   if (extended.ebx & (1u << 20)) cr4 |= kCr4Smap;
   if (extended.ecx & (1u << 2)) cr4 |= kCr4Umip;
+  const bool xsave = (basic.ecx & (1u << 26)) != 0;
+  if (xsave) cr4 |= kCr4OsXsave;
   WriteCr4(cr4);
+  if (xsave) WriteXcr0(UsableExtendedStates());
   WriteCr0((ReadCr0() & ~0x6000000Cull) | kCr0WriteProtect | 0x22);  // caches on, no emulation, NE, MP
 }
 

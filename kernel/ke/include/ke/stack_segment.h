@@ -1,5 +1,5 @@
-// Segments of a thread's kernel stack (KeExpandKernelStackAndCallout). The first one is KTHREAD.InitialStack's; each
-// further one describes, at its own top, the one that it was entered from.
+// Segments of a thread's kernel stack (KeExpandKernelStackAndCallout). The first one is
+// KTHREAD.InitialStack's; each further one describes, at its own top, the one that it was entered from.
 #pragma once
 
 #include "nt/ntos.h"

@@ -1,5 +1,6 @@
-// x64 stack unwinding by .pdata and .xdata, on live memory: the pure part, compiled for the host too, where it is
-// checked against the debugger's unwinder. Takes no lock, allocates nothing, reads the stack only within bounds.
+// x64 stack unwinding by .pdata and .xdata, on live memory: the pure part, compiled for the host too, where
+// it is checked against the debugger's unwinder. Takes no lock, allocates nothing, reads the stack only
+// within bounds.
 #pragma once
 
 #include <stdint.h>
@@ -34,10 +35,10 @@ struct StackBounds {
 inline constexpr StackBounds kAnyStack = {0, ~0ull};
 
 struct UnwindResult {
-  uint64_t establisher;     // what a handler of this frame gets
-  uint64_t handler;         // address of the language handler asked for, 0 if none applies
+  uint64_t establisher;  // what a handler of this frame gets
+  uint64_t handler;      // address of the language handler asked for, 0 if none applies
   const void* handler_data;
-  bool machine_frame;       // the caller was interrupted, it did not call
+  bool machine_frame;  // the caller was interrupted, it did not call
 };
 
 inline constexpr uint32_t kUnwindFlagException = 1, kUnwindFlagUnwind = 2, kUnwindFlagChained = 4;

@@ -7,11 +7,14 @@ namespace arch {
 
 inline constexpr uint64_t kCr0WriteProtect = 1ull << 16;
 inline constexpr uint64_t kCr4Pge = 1 << 7, kCr4OsFxsr = 1 << 9, kCr4OsXmmExcept = 1 << 10,
-                          kCr4Umip = 1 << 11, kCr4FsGsBase = 1 << 16, kCr4Smep = 1 << 20, kCr4Smap = 1 << 21;
+                          kCr4Umip = 1 << 11, kCr4FsGsBase = 1 << 16, kCr4OsXsave = 1 << 18,
+                          kCr4Smep = 1 << 20, kCr4Smap = 1 << 21;
 inline constexpr uint32_t kMsrGsBase = 0xC0000101, kMsrKernelGsBase = 0xC0000102, kMsrEfer = 0xC0000080,
                           kMsrStar = 0xC0000081, kMsrLStar = 0xC0000082, kMsrCStar = 0xC0000083,
                           kMsrSyscallMask = 0xC0000084;
 inline constexpr uint64_t kRflagsInterrupt = 1 << 9;
+// Components of the extended state (XCR0): x87 and SSE; the upper halves of YMM; opmasks and ZMM.
+inline constexpr uint64_t kXStateLegacy = 3, kXStateAvx = 4, kXStateAvx512 = 0xE0;
 
 inline uint64_t ReadCr0() {
   uint64_t v;
@@ -49,6 +52,29 @@ inline void WriteCr4(uint64_t v) {
 }
 inline void WriteCr8(uint64_t v) {
   __asm__ volatile("mov %0, %%cr8" ::"r"(v) : "memory");
+}
+
+// Only with CR4.OSXSAVE.
+inline uint64_t ReadXcr0() {
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t{high} << 32) | low;
+}
+inline void WriteXcr0(uint64_t value) {
+  __asm__ volatile("xsetbv" ::"c"(0), "a"(static_cast<uint32_t>(value)),
+                   "d"(static_cast<uint32_t>(value >> 32))
+                   : "memory");
+}
+// `area`: 64-byte aligned.
+inline void SaveExtendedState(void* area, uint64_t mask) {
+  __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(static_cast<uint32_t>(mask)),
+                   "d"(static_cast<uint32_t>(mask >> 32))
+                   : "memory");
+}
+inline void RestoreExtendedState(const void* area, uint64_t mask) {
+  __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(static_cast<uint32_t>(mask)),
+                   "d"(static_cast<uint32_t>(mask >> 32))
+                   : "memory");
 }
 
 inline uint64_t ReadMsr(uint32_t msr) {

@@ -44,5 +44,7 @@ void LoadTables(ProcessorTables& tables, const Gate* idt, uint32_t idt_entries);
 
 // CR0, CR4 and EFER features, only where CPUID has them (a bit that is not supported hangs TCG).
 void EnableProcessorFeatures();
+// The components of the extended state that this processor has and the kernel switches (XCR0).
+uint64_t UsableExtendedStates();
 
 }  // namespace arch
