@@ -213,6 +213,10 @@ VOID KiEnsureClock(PKPRCB prcb, ULONG64 due) {
   arch::RestoreInterrupts(enabled);
 }
 
+VOID KiEnsureTick(PKPRCB prcb) {
+  if (prcb->ClockDeadline == 0) KiEnsureClock(prcb, hal::PerformanceNow() + kTickUnits);
+}
+
 ULONG KiTickCount() {
   return static_cast<ULONG>(hal::PerformanceNow() / kTickUnits);
 }

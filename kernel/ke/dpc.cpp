@@ -166,6 +166,7 @@ VOID KiInsertTimerDpc(PKDPC dpc) {
 static KI_NOINLINE VOID KiExecuteAllDpcs(PKPRCB prcb) {
   KDPC_DATA* data = &prcb->DpcData[0];
   Call call;
+  if (data->DpcQueueDepth != 0) KiEnsureTick(prcb);  // the watchdogs need it, also where only DPCs run
   while (Pop(data, &call)) {
     PKTHREAD thread = prcb->CurrentThread;
     const ULONG apc_count = thread->CombinedApcDisable;

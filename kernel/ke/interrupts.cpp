@@ -41,6 +41,7 @@ VOID KiHandleDeviceInterrupt(PKTRAP_FRAME trap) {
   const ULONG vector = static_cast<ULONG>(trap->ErrorCode) & 0xFF;
   PKPRCB prcb = KeGetCurrentPrcb();
   ++prcb->InterruptCount;
+  KiEnsureTick(prcb);  // for the watchdogs, should the routine not return
   const ULONG line = line_of_vector[vector];
   if (line != 0) {
     for (const Connection& connection : lines[line - 1].connections) {

@@ -115,6 +115,7 @@ VOID KiShiftAbsoluteTimers(LONGLONG delta);  // DISPATCH_LEVEL: the system time 
 // ---- clock.cpp ----
 // This processor's clock interrupt comes at `due` at the latest.
 VOID KiEnsureClock(PKPRCB prcb, ULONG64 due);
+VOID KiEnsureTick(PKPRCB prcb);  // ... within a tick, also on an idle processor
 ULONG KiTickCount();
 VOID KiUpdateSharedTime();        // KUSER_SHARED_DATA's times are those of now
 ULONG64 KiSharedInterruptTime();  // as a driver reads it

@@ -182,7 +182,10 @@ BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due) {
   if (!absolute && when < 0) when = MAXLONGLONG;  // overflow: never
   timer->Header.Absolute = absolute;
   timer->DueTime.QuadPart = when < 0 ? 0 : static_cast<ULONGLONG>(when);
-  if (when <= now) return FALSE;
+  if (when <= now) {
+    if (KiSharedInterruptTime() < timer->DueTime.QuadPart) KiUpdateSharedTime();
+    return FALSE;
+  }
   Insert(timer);
   return TRUE;
 }
