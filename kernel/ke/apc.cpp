@@ -1,28 +1,54 @@
-// Kernel APCs: special ones (no normal routine) run at APC_LEVEL, normal ones then at PASSIVE_LEVEL. There
-// are no user APCs.
+// APCs: special kernel ones (no normal routine) run at APC_LEVEL, normal ones then at PASSIVE_LEVEL. Those
+// for user mode wait in their queue: they end alertable waits in user mode, and a thread that ends runs them
+// down; there are no threads in user mode that could run them. A thread's queues, its alerts and its pending
+// flags are under its lock.
 #include "ke_internal.h"
 #include "nt/export.h"
 
 namespace {
 
+// KAPC_ENVIRONMENT, as drivers declare it.
+constexpr CCHAR kCurrentApcEnvironment = 2, kInsertApcEnvironment = 3;
+
+PKAPC ApcOf(LIST_ENTRY* link) {
+  return CONTAINING_RECORD(link, KAPC, ApcListEntry);
+}
 bool IsSpecial(PKAPC apc) {
   return apc->NormalRoutine == nullptr;
 }
+bool NormalAllowed(PKTHREAD thread) {
+  return thread->KernelApcDisable == 0 && !thread->ApcState.KernelApcInProgress;
+}
+
+// The APCs of the address space that the APC was meant for: the thread's own process, or the one it is
+// attached to.
+KAPC_STATE* StateFor(PKTHREAD thread, PKAPC apc) {
+  if (apc->ApcStateIndex == kInsertApcEnvironment)
+    apc->ApcStateIndex = static_cast<CCHAR>(thread->ApcStateIndex);
+  return apc->ApcStateIndex == thread->ApcStateIndex ? &thread->ApcState : &thread->SavedApcState;
+}
 
 // Special APCs before normal ones, each kind in order.
-void Queue(PKTHREAD thread, PKAPC apc) {
-  LIST_ENTRY* head = &thread->ApcState.ApcListHead[KernelMode];
+void Queue(KAPC_STATE* state, PKAPC apc) {
+  LIST_ENTRY* head = &state->ApcListHead[static_cast<int>(apc->ApcMode)];
   LIST_ENTRY* at = head;
   if (IsSpecial(apc)) {
     at = head->Flink;
-    while (at != head && IsSpecial(CONTAINING_RECORD(at, KAPC, ApcListEntry))) at = at->Flink;
+    while (at != head && IsSpecial(ApcOf(at))) at = at->Flink;
   }
   InsertTailList(at, &apc->ApcListEntry);
   apc->Inserted = TRUE;
-  thread->ApcState.KernelApcPending = TRUE;
+  if (apc->ApcMode == KernelMode) state->KernelApcPending = TRUE;
 }
 
-void Notify(PKTHREAD thread, PKAPC apc, KPRIORITY increment) {
+// Ends the wait from which the thread looks again at what came for it.
+void Interrupt(PKTHREAD thread, KPRIORITY increment) {
+  if (KiClaimWait(thread, kNoteInterrupt)) KiDecideWait(thread, STATUS_KERNEL_APC, increment);
+}
+
+// A thread that is just being switched to looks for itself: it is marked running before it does.
+void NotifyKernel(PKTHREAD thread, KPRIORITY increment) {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
   if (thread->State == Running) {
     PKPRCB prcb = KiProcessorBlock[thread->NextProcessor];
     if (prcb == KeGetCurrentPrcb()) {
@@ -30,14 +56,16 @@ void Notify(PKTHREAD thread, PKAPC apc, KPRIORITY increment) {
     } else {
       hal::SendIpi(prcb->ApicId, hal::kApcVector);
     }
-    return;
   }
-  const bool allowed =
-      thread->SpecialApcDisable == 0 &&
-      (IsSpecial(apc) || (thread->KernelApcDisable == 0 && !thread->ApcState.KernelApcInProgress));
-  if (thread->State == Waiting && thread->WaitIrql < APC_LEVEL && allowed) {
-    KiUnwaitThread(thread, STATUS_KERNEL_APC, increment);
-  }
+  if (thread->WaitRegister != kWaitNone && KiKernelApcDue(thread, thread->WaitIrql))
+    Interrupt(thread, increment);
+}
+
+void NotifyUser(PKTHREAD thread, KPRIORITY increment) {
+  if (thread->WaitRegister == kWaitNone || thread->WaitMode != UserMode) return;
+  if (!thread->Alertable && !thread->ApcState.UserApcPending) return;
+  thread->ApcState.UserApcPending = TRUE;
+  Interrupt(thread, increment);
 }
 
 // The next APC that may run now, off the queue; 0: none. `normal` disabled: special ones only.
@@ -47,28 +75,67 @@ PKAPC Take(PKTHREAD thread) {
     thread->ApcState.KernelApcPending = FALSE;
     return nullptr;
   }
-  PKAPC apc = CONTAINING_RECORD(head->Flink, KAPC, ApcListEntry);
-  if (!IsSpecial(apc) && (thread->KernelApcDisable != 0 || thread->ApcState.KernelApcInProgress))
-    return nullptr;
+  PKAPC apc = ApcOf(head->Flink);
+  if (!IsSpecial(apc) && !NormalAllowed(thread)) return nullptr;
   RemoveEntryList(&apc->ApcListEntry);
   apc->Inserted = FALSE;
   if (IsListEmpty(head)) thread->ApcState.KernelApcPending = FALSE;
   return apc;
 }
 
+// The first APC of a thread that ends; the flag keeps others from being queued.
+PKAPC TakeForRundown(PKTHREAD thread) {
+  ThreadGuard guard(thread);
+  thread->ApcQueueable = FALSE;
+  for (LIST_ENTRY& head : thread->ApcState.ApcListHead) {
+    if (IsListEmpty(&head)) continue;
+    PKAPC apc = ApcOf(RemoveHeadList(&head));
+    apc->Inserted = FALSE;
+    return apc;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 extern "C" {
+
+// Thread lock held.
+bool KiKernelApcDue(PKTHREAD thread, KIRQL irql) {
+  LIST_ENTRY* head = &thread->ApcState.ApcListHead[KernelMode];
+  if (irql >= APC_LEVEL || thread->SpecialApcDisable != 0 || IsListEmpty(head)) return false;
+  return IsSpecial(ApcOf(head->Flink)) || NormalAllowed(thread);
+}
+
+// PASSIVE_LEVEL.
+VOID KiRundownApcs(PKTHREAD thread) {
+  while (PKAPC apc = TakeForRundown(thread)) {
+    if (apc->RundownRoutine != nullptr) {
+      apc->RundownRoutine(apc);
+    } else {
+      ExFreePool(apc);
+    }
+  }
+}
+
+VOID KiCheckApcState(PVOID routine, ULONG kind) {
+  PKTHREAD thread = KeCurrentThread();
+  if (thread->CombinedApcDisable == 0 && thread->ApcStateIndex == 0) return;
+  const ULONG_PTR counts = (ULONG_PTR{static_cast<USHORT>(thread->SpecialApcDisable)} << 16) |
+                           static_cast<USHORT>(thread->KernelApcDisable);
+  KeBugCheckEx(APC_INDEX_MISMATCH, reinterpret_cast<ULONG_PTR>(routine), thread->ApcStateIndex, counts, kind);
+}
 
 // At APC_LEVEL.
 VOID KiDeliverApc() {
   PKTHREAD thread = KeCurrentThread();
   if (thread->SpecialApcDisable != 0) return;
   for (;;) {
-    KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
-    KiLockDispatcherAtDispatch();
+    const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+    KiAcquireThreadLock(thread);
     PKAPC apc = Take(thread);
-    KiExitDispatcher(irql);
+    KiReleaseThreadLock(thread);
+    KeLowerIrql(irql);
     if (apc == nullptr) return;
     PKNORMAL_ROUTINE normal = apc->NormalRoutine;
     PVOID context = apc->NormalContext;
@@ -102,18 +169,18 @@ VOID KiHandleApcInterrupt(PKTRAP_FRAME) {
   KiDeliverApc();
 }
 
-/// Prepares an APC.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: kernel mode only: an APC for user mode is never delivered.
-/// Source: not documented by Microsoft; signature as drivers declare it.
-NT_EXPORT(KeInitializeApc, nt::AtMost(DISPATCH_LEVEL), Partial, "KeApc.*");
+/// Prepares an APC. Environment: 0 = the thread's own process, 1 = the one it is attached to, 2 = the current
+/// one, 3 = the one at the time of the insertion. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: not
+/// documented by Microsoft; signature as drivers declare it.
+NT_EXPORT(KeInitializeApc, nt::AtMost(DISPATCH_LEVEL), Full, "KeApc.*");
 VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKERNEL_ROUTINE KernelRoutine,
                            PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine,
                            KPROCESSOR_MODE ApcMode, PVOID NormalContext) {
   Apc->Type = kApcObject;
   Apc->Size = sizeof(KAPC);
   Apc->Thread = Thread;
-  Apc->ApcStateIndex = static_cast<CCHAR>(Environment);
+  Apc->ApcStateIndex =
+      static_cast<CCHAR>(Environment == kCurrentApcEnvironment ? Thread->ApcStateIndex : Environment);
   Apc->KernelRoutine = KernelRoutine;
   Apc->RundownRoutine = RundownRoutine;
   Apc->NormalRoutine = NormalRoutine;
@@ -122,20 +189,57 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKE
   Apc->Inserted = FALSE;
 }
 
-/// Queues an APC to its thread. Returns FALSE if it is queued already, is for user mode, or the thread has
-/// ended. IRQL: <= DISPATCH_LEVEL. Differs from NT: user-mode APCs are refused. Source: not documented by
-/// Microsoft; signature as drivers declare it.
+/// Queues an APC to its thread. Returns FALSE if it is queued already or the thread has ended. One for user
+/// mode ends an alertable wait in user mode with STATUS_USER_APC. IRQL: <= DISPATCH_LEVEL. Differs from NT:
+/// the normal routine of an APC for user mode never runs: there are no threads in user mode. Source: not
+/// documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeInsertQueueApc, nt::AtMost(DISPATCH_LEVEL), Partial, "KeApc.*");
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2,
                                KPRIORITY Increment) {
-  DispatcherGuard guard;
   PKTHREAD thread = Apc->Thread;
-  if (Apc->Inserted || Apc->ApcMode != KernelMode || thread->State == Terminated) return FALSE;
+  ThreadGuard guard(thread);
+  if (Apc->Inserted || !thread->ApcQueueable) return FALSE;
   Apc->SystemArgument1 = SystemArgument1;
   Apc->SystemArgument2 = SystemArgument2;
-  Queue(thread, Apc);
-  Notify(thread, Apc, Increment);
+  KAPC_STATE* state = StateFor(thread, Apc);
+  Queue(state, Apc);
+  if (state != &thread->ApcState) return TRUE;  // due when the thread is back in that address space
+  if (Apc->ApcMode == KernelMode) {
+    NotifyKernel(thread, Increment);
+  } else {
+    NotifyUser(thread, Increment);
+  }
   return TRUE;
+}
+
+/// Alerts a thread: an alertable wait in that mode, or a more privileged one, ends with STATUS_ALERTED, now
+/// or when it begins. Returns whether the thread was alerted already. IRQL: <= DISPATCH_LEVEL. Differs from
+/// NT: none. Source: not documented by Microsoft; signature as drivers declare it.
+NT_EXPORT(KeAlertThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeAlert.*");
+BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode) {
+  ThreadGuard guard(Thread);
+  BOOLEAN* flag = &Thread->Alerted[static_cast<int>(AlertMode)];
+  const BOOLEAN previous = *flag;
+  *flag = TRUE;
+  const bool reaches = AlertMode == KernelMode || Thread->WaitMode == UserMode;
+  if (!previous && Thread->WaitRegister != kWaitNone && Thread->Alertable && reaches) Interrupt(Thread, 0);
+  return previous;
+}
+
+/// Clears the current thread's alert for that mode and returns whether it was set. In user mode a queued user
+/// APC becomes pending. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: not documented by Microsoft;
+/// signature as drivers declare it.
+NT_EXPORT(KeTestAlertThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeAlert.*");
+BOOLEAN NTAPI KeTestAlertThread(KPROCESSOR_MODE AlertMode) {
+  PKTHREAD thread = KeCurrentThread();
+  ThreadGuard guard(thread);
+  BOOLEAN* flag = &thread->Alerted[static_cast<int>(AlertMode)];
+  const BOOLEAN previous = *flag;
+  *flag = FALSE;
+  KAPC_STATE* state = &thread->ApcState;
+  if (!previous && AlertMode == UserMode && !IsListEmpty(&state->ApcListHead[UserMode]))
+    state->UserApcPending = TRUE;
+  return previous;
 }
 
 /// Disables normal kernel APCs for the thread until KeLeaveCriticalRegion; nests.

@@ -52,7 +52,7 @@ VOID NTAPI KeStackAttachProcess(PKPROCESS Process, PKAPC_STATE ApcState) {
     KeBugCheckEx(INVALID_PROCESS_ATTACH_ATTEMPT, reinterpret_cast<ULONG_PTR>(Process),
                  reinterpret_cast<ULONG_PTR>(thread->ApcState.Process), thread->ApcStateIndex, 1);
   }
-  DispatcherGuard guard;
+  ThreadGuard guard(thread);
   if (thread->ApcState.Process == Process) {
     ApcState->Process = reinterpret_cast<PKPROCESS>(1);  // nothing to undo
     return;
@@ -76,7 +76,7 @@ VOID NTAPI KeUnstackDetachProcess(PKAPC_STATE ApcState) {
   if (ApcState->Process == reinterpret_cast<PKPROCESS>(1)) return;
   PKTHREAD thread = KeCurrentThread();
   DeliverPending(thread);
-  DispatcherGuard guard;
+  ThreadGuard guard(thread);
   if (thread->ApcStateIndex == 0) {
     KeBugCheckEx(INVALID_PROCESS_DETACH_ATTEMPT, 0, 0, 0, 0);
   }
@@ -95,7 +95,7 @@ VOID NTAPI KeUnstackDetachProcess(PKAPC_STATE ApcState) {
 NT_EXPORT(KeAttachProcess, nt::AtMost(DISPATCH_LEVEL), Full, "KeAttach.*");
 VOID NTAPI KeAttachProcess(PKPROCESS Process) {
   PKTHREAD thread = KeCurrentThread();
-  DispatcherGuard guard;
+  ThreadGuard guard(thread);
   if (thread->ApcState.Process == Process) return;
   if (thread->ApcStateIndex != 0) {
     KeBugCheckEx(INVALID_PROCESS_ATTACH_ATTEMPT, reinterpret_cast<ULONG_PTR>(Process),
@@ -114,7 +114,7 @@ NT_EXPORT(KeDetachProcess, nt::AtMost(DISPATCH_LEVEL), Full, "KeAttach.*");
 VOID NTAPI KeDetachProcess() {
   PKTHREAD thread = KeCurrentThread();
   DeliverPending(thread);
-  DispatcherGuard guard;
+  ThreadGuard guard(thread);
   if (thread->ApcStateIndex == 0) return;
   Return(thread, &thread->SavedApcState);
   thread->ApcStateIndex = 0;

@@ -4,6 +4,8 @@
 
 namespace {
 
+constexpr KPRIORITY kSetEventBoost = 1;
+
 void InitializeHeader(DISPATCHER_HEADER* header, UCHAR type, SIZE_T size, LONG state) {
   header->Type = type;
   header->Abandoned = 0;
@@ -14,20 +16,32 @@ void InitializeHeader(DISPATCHER_HEADER* header, UCHAR type, SIZE_T size, LONG s
 }
 
 // Signals an event for which nobody waits: that concerns no thread, so a moment with interrupts off will do,
-// which is cheaper than raising the IRQL. False: somebody waits, or the dispatcher is busy.
+// which is cheaper than raising the IRQL. False: somebody waits, or the object is in use.
 bool SetWithoutWaiters(PRKEVENT event, LONG* previous) {
   const bool enabled = arch::DisableInterruptsAndTell();
   bool done = false;
-  if (KiTryLockDispatcher()) {
+  if (KiTryAcquireObjectLock(&event->Header)) {
     done = IsListEmpty(&event->Header.WaitListHead);
     if (done) {
       *previous = event->Header.SignalState;
       event->Header.SignalState = 1;
     }
-    KiUnlockDispatcherFromDispatch();
+    KiReleaseObjectLock(&event->Header);
   }
   arch::RestoreInterrupts(enabled);
   return done;
+}
+
+// Object lock held: the mutant is free. Returns the thread that owned it.
+PKTHREAD Disown(PRKMUTANT mutant) {
+  PKTHREAD owner = mutant->OwnerThread;
+  if (owner == nullptr) return nullptr;
+  KiAcquireThreadLock(owner);
+  RemoveEntryList(&mutant->MutantListEntry);
+  KiReleaseThreadLock(owner);
+  owner->KernelApcDisable = static_cast<SHORT>(owner->KernelApcDisable + mutant->ApcDisable);
+  mutant->OwnerThread = nullptr;
+  return owner;
 }
 
 }  // namespace
@@ -42,18 +56,44 @@ VOID NTAPI KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {
 }
 
 /// Signals an event: releases one waiter (synchronization) or all (notification). Returns the previous state.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait: the caller may be
-/// preempted. Source: WDK wdm/KeSetEvent.
-NT_EXPORT(KeSetEvent, nt::AtMost(DISPATCH_LEVEL), Partial, "KeEvent.*");
+/// With Wait TRUE the IRQL stays at DISPATCH_LEVEL for the wait that follows, which restores it. IRQL: <=
+/// DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE. Differs from NT: none. Source: WDK wdm/KeSetEvent.
+NT_EXPORT(KeSetEvent, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
 LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
   LONG previous;
-  if (SetWithoutWaiters(Event, &previous)) return previous;
-  DispatcherGuard guard;
+  if (!Wait && SetWithoutWaiters(Event, &previous)) return previous;
+  ObjectGuard guard(&Event->Header);
   previous = Event->Header.SignalState;
   Event->Header.SignalState = 1;
   KiSignalObject(&Event->Header, Increment);
+  if (Wait) guard.KeepForNextWait();
   return previous;
+}
+
+/// Signals a synchronization event; a waiter that it releases gets the processor sooner. Thread, if wanted,
+/// is that waiter, or 0. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: not documented by Microsoft;
+/// signature as drivers declare it.
+NT_EXPORT(KeSetEventBoostPriority, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
+VOID NTAPI KeSetEventBoostPriority(PRKEVENT Event, PRKTHREAD* Thread) {
+  ObjectGuard guard(&Event->Header);
+  if (Thread != nullptr) *Thread = nullptr;
+  LIST_ENTRY* first = Event->Header.WaitListHead.Flink;
+  if (Thread != nullptr && first != &Event->Header.WaitListHead) {
+    *Thread = CONTAINING_RECORD(first, KWAIT_BLOCK, WaitListEntry)->Thread;
+  }
+  Event->Header.SignalState = 1;
+  KiSignalObject(&Event->Header, kSetEventBoost);
+}
+
+/// TRUE when no thread waits for the object.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
+NT_EXPORT(KeIsWaitListEmpty, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
+BOOLEAN NTAPI KeIsWaitListEmpty(PVOID Object) {
+  auto* header = static_cast<DISPATCHER_HEADER*>(Object);
+  ObjectGuard guard(header);
+  return IsListEmpty(&header->WaitListHead);
 }
 
 /// Clears an event; returns the previous state.
@@ -62,7 +102,7 @@ LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
 /// Source: WDK wdm/KeResetEvent.
 NT_EXPORT(KeResetEvent, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
 LONG NTAPI KeResetEvent(PRKEVENT Event) {
-  DispatcherGuard guard;
+  ObjectGuard guard(&Event->Header);
   const LONG previous = Event->Header.SignalState;
   Event->Header.SignalState = 0;
   return previous;
@@ -86,17 +126,18 @@ LONG NTAPI KeReadStateEvent(PRKEVENT Event) {
   return __atomic_load_n(&Event->Header.SignalState, __ATOMIC_ACQUIRE);
 }
 
-/// Signals an event for those who wait now, and clears it. Returns the previous state.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait.
+/// Signals an event for those who wait now, and clears it. Returns the previous state. Wait: as KeSetEvent.
+/// IRQL: <= DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE.
+/// Differs from NT: none.
 /// Source: WDK ntifs/KePulseEvent.
-NT_EXPORT(KePulseEvent, nt::AtMost(DISPATCH_LEVEL), Partial, "KeEvent.*");
+NT_EXPORT(KePulseEvent, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
 LONG NTAPI KePulseEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
-  DispatcherGuard guard;
+  ObjectGuard guard(&Event->Header);
   const LONG previous = Event->Header.SignalState;
   Event->Header.SignalState = 1;
   KiSignalObject(&Event->Header, Increment);
   Event->Header.SignalState = 0;
+  if (Wait) guard.KeepForNextWait();
   return previous;
 }
 
@@ -111,21 +152,22 @@ VOID NTAPI KeInitializeSemaphore(PRKSEMAPHORE Semaphore, LONG Count, LONG Limit)
 }
 
 /// Adds to a semaphore's count and releases waiters. Returns the previous count; past the limit it raises
-/// STATUS_SEMAPHORE_LIMIT_EXCEEDED.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait.
+/// STATUS_SEMAPHORE_LIMIT_EXCEEDED. Wait: as KeSetEvent.
+/// IRQL: <= DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE.
+/// Differs from NT: none.
 /// Source: WDK wdm/KeReleaseSemaphore.
-NT_EXPORT(KeReleaseSemaphore, nt::AtMost(DISPATCH_LEVEL), Partial, "KeSemaphore.*");
+NT_EXPORT(KeReleaseSemaphore, nt::AtMost(DISPATCH_LEVEL), Full, "KeSemaphore.*");
 LONG NTAPI KeReleaseSemaphore(PRKSEMAPHORE Semaphore, KPRIORITY Increment, LONG Adjustment, BOOLEAN Wait) {
   LONG previous;
   bool exceeded;
   {
-    DispatcherGuard guard;
+    ObjectGuard guard(&Semaphore->Header);
     previous = Semaphore->Header.SignalState;
     exceeded = Adjustment <= 0 || Adjustment > Semaphore->Limit - previous;
     if (!exceeded) {
       Semaphore->Header.SignalState = previous + Adjustment;
       KiSignalObject(&Semaphore->Header, Increment);
+      if (Wait) guard.KeepForNextWait();
     }
   }
   if (exceeded) ExRaiseStatus(STATUS_SEMAPHORE_LIMIT_EXCEEDED);
@@ -164,47 +206,46 @@ VOID NTAPI KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN InitialOwner) {
   Mutant->Abandoned = FALSE;
   Mutant->ApcDisable = 0;
   if (!InitialOwner) return;
-  DispatcherGuard guard;
+  ThreadGuard guard(KeCurrentThread());
   Mutant->OwnerThread = KeCurrentThread();
   InsertTailList(&Mutant->OwnerThread->MutantListHead, &Mutant->MutantListEntry);
 }
 
-/// Gives up one acquisition of a mutant. Abandon TRUE marks it abandoned whoever owns it. Returns the
-/// previous state. IRQL: <= DISPATCH_LEVEL. Differs from NT: Wait TRUE does not keep the dispatcher locked
-/// until the next wait. Source: WDK ntifs/KeReleaseMutant.
-NT_EXPORT(KeReleaseMutant, nt::AtMost(DISPATCH_LEVEL), Partial, "KeMutex.*");
+/// Gives up one acquisition of a mutant. Abandon TRUE frees it and marks it abandoned, whoever owns it.
+/// Returns the previous state. Raises STATUS_MUTANT_NOT_OWNED, or STATUS_ABANDONED for one that was
+/// abandoned. Wait: as KeSetEvent. IRQL: <= DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE. Differs from NT:
+/// none. Source: WDK ntifs/KeReleaseMutant.
+NT_EXPORT(KeReleaseMutant, nt::AtMost(DISPATCH_LEVEL), Full, "KeMutex.*");
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandon, BOOLEAN Wait) {
   PKTHREAD thread = KeCurrentThread();
   LONG previous;
-  bool owned = true;
+  NTSTATUS failure = STATUS_SUCCESS;
   bool check_apcs = false;
   {
-    DispatcherGuard guard;
+    ObjectGuard guard(&Mutant->Header);
     previous = Mutant->Header.SignalState;
-    owned = Abandon || Mutant->OwnerThread == thread;
-    if (owned) {
+    if (!Abandon && Mutant->OwnerThread != thread) {
+      failure = Mutant->Abandoned ? STATUS_ABANDONED : STATUS_MUTANT_NOT_OWNED;
+    } else {
       Mutant->Header.SignalState = Abandon ? 1 : previous + 1;
       if (Abandon) Mutant->Abandoned = TRUE;
-      if (Mutant->Header.SignalState == 1 && Mutant->OwnerThread != nullptr) {
-        PKTHREAD owner = Mutant->OwnerThread;
-        RemoveEntryList(&Mutant->MutantListEntry);
-        owner->KernelApcDisable = static_cast<SHORT>(owner->KernelApcDisable + Mutant->ApcDisable);
-        check_apcs = owner == thread && Mutant->ApcDisable != 0 && owner->KernelApcDisable == 0;
-        Mutant->OwnerThread = nullptr;
+      if (Mutant->Header.SignalState == 1) {
+        check_apcs = Disown(Mutant) == thread && Mutant->ApcDisable != 0 && thread->KernelApcDisable == 0;
         KiSignalObject(&Mutant->Header, Increment);
       }
+      if (Wait) guard.KeepForNextWait();
     }
   }
-  if (!owned) ExRaiseStatus(STATUS_MUTANT_NOT_OWNED);
+  if (failure != STATUS_SUCCESS) ExRaiseStatus(failure);
   if (check_apcs) KiCheckForKernelApcDelivery();
   return previous;
 }
 
-/// Gives up one acquisition of a mutex. Returns the previous state.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: Wait TRUE does not keep the dispatcher locked until the next wait.
+/// Gives up one acquisition of a mutex. Returns the previous state. Wait: as KeSetEvent.
+/// IRQL: <= DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE.
+/// Differs from NT: none.
 /// Source: WDK wdm/KeReleaseMutex.
-NT_EXPORT(KeReleaseMutex, nt::AtMost(DISPATCH_LEVEL), Partial, "KeMutex.*");
+NT_EXPORT(KeReleaseMutex, nt::AtMost(DISPATCH_LEVEL), Full, "KeMutex.*");
 LONG NTAPI KeReleaseMutex(PRKMUTEX Mutex, BOOLEAN Wait) {
   return KeReleaseMutant(Mutex, 1, FALSE, Wait);
 }

@@ -3,6 +3,7 @@
 
 #include "arch/cpu.h"
 #include "arch/descriptors.h"
+#include "dispatcher_locks.h"
 #include "hal/hal.h"
 #include "ke/bugcheck.h"
 #include "ke/ke.h"
@@ -34,73 +35,69 @@ enum KiObjectType : UCHAR {
   kThreadedDpcObject = 24,
 };
 
-// ---- The dispatcher lock: guards threads' states, ready queues, wait lists, timers and APC queues. Taken at
-// DISPATCH_LEVEL and held across a context switch: the thread that is switched to releases it. ----
-void KiLockDispatcherAtDispatch();
-bool KiTryLockDispatcher();  // also with interrupts off below DISPATCH_LEVEL
-void KiUnlockDispatcherFromDispatch();
-class DispatcherGuard {  // raises to DISPATCH_LEVEL, locks; readied threads get their processor on the way
-                         // out
- public:
-  DispatcherGuard();
-  ~DispatcherGuard();
-
- private:
-  KIRQL old_irql_;
-};
-
-// ---- The order of locks, all at DISPATCH_LEVEL: an object's lock (bit 7 of DISPATCHER_HEADER.Lock; several
-// only in ascending address order), the timer table's, a thread's (KTHREAD.ThreadLock), a processor's
-// (KPRCB.PrcbLock). Until the global lock is gone these are it. ----
-inline constexpr UCHAR kObjectLockBit = 0x80;
-FORCEINLINE UCHAR KiTypeOf(const DISPATCHER_HEADER* object) {  // the lock bit may be set at any time
-  return object->Type & static_cast<UCHAR>(~kObjectLockBit);
-}
-FORCEINLINE void KiAcquireObjectLock(DISPATCHER_HEADER*) {
-  KiLockDispatcherAtDispatch();
-}
-FORCEINLINE bool KiTryAcquireObjectLock(DISPATCHER_HEADER*) {
-  return KiTryLockDispatcher();
-}
-FORCEINLINE void KiReleaseObjectLock(DISPATCHER_HEADER*) {
-  KiUnlockDispatcherFromDispatch();
-}
-// Raises to DISPATCH_LEVEL and locks the object; at the end it unlocks it and gives readied threads their
-// processors.
-class ObjectGuard {
- public:
-  explicit ObjectGuard(DISPATCHER_HEADER*) {}
-
- private:
-  DispatcherGuard guard_;
-};
-
 extern "C" {
-// ---- scheduler.cpp ----
-extern KAFFINITY KiIdleSummary;
-VOID KiReadyThread(PKTHREAD thread);                           // lock held
-KI_NOINLINE LONG_PTR KiSwapThread(PKTHREAD old, PKPRCB prcb);  // lock held on entry, released on return
-VOID KiExitDispatcher(KIRQL old_irql);  // lock held on entry; preempts, lowers the IRQL
+// ---- scheduler.cpp: who runs where. DISPATCH_LEVEL ----
+extern volatile KAFFINITY KiIdleSummary;
+VOID KiDeferReady(
+    PKTHREAD thread);  // nobody else knows the thread; placed when the dispatcher is left. Any lock held
+VOID KiProcessDeferred(
+    PKPRCB prcb);  // own processor, no lock held: gives the readied threads their processors
+PKTHREAD KiSelectThread(PKPRCB prcb, int minimum,
+                        bool idle);  // what runs next here, chosen; 0: nothing of `minimum`
+VOID KiUnselectThread(PKPRCB prcb, PKTHREAD next, PKTHREAD current);  // it does not run after all
+PKPRCB KiLockSettledThread(
+    PKTHREAD thread);  // thread lock; ready, standby or running: its processor's lock as well
+VOID KiUnlockSettledThread(PKTHREAD thread, PKPRCB prcb);
+VOID KiRemoveReady(PKTHREAD thread, PKPRCB prcb);  // both locks held: out of the ready queue
+VOID KiSetPriority(PKTHREAD thread, KPRIORITY priority, KPRIORITY base);  // no lock held
+VOID KiInitializeProcessorScheduling(PKPRCB prcb, PKTHREAD idle_thread);
+VOID KiJoinScheduling(PKPRCB prcb);  // a processor that starts: from now on it is given threads
+
+// ---- context_switch.cpp ----
+KI_NOINLINE VOID KiSwapThread(PKTHREAD old,
+                              PKTHREAD next);  // no lock held; `old` is queued, waits or has ended
+VOID KiExitDispatcher(KIRQL old_irql);  // no lock held: places readied threads, preempts, lowers the IRQL
 VOID KiDispatchInterrupt();             // tail of the dispatch interrupt
-VOID KiRemoveReadyThread(PKTHREAD thread);
-VOID KiBoostPriority(PKTHREAD thread, KPRIORITY increment);
-VOID KiSetPriority(PKTHREAD thread, KPRIORITY priority);
+VOID KiYield();
+NTSTATUS NTAPI NtYieldExecution();
 VOID KiFinishThreadStart();
 VOID KiRequestDispatchInterrupt(PKPRCB prcb);
 VOID KiInitializeScheduler();
 PKTHREAD KiTakeReaperList();
 
-// ---- wait.cpp ----
-VOID KiSignalObject(DISPATCHER_HEADER* object,
-                    KPRIORITY increment);  // lock held: releases waiters that it can
-VOID KiUnwaitThread(PKTHREAD thread, LONG_PTR status, KPRIORITY increment);
-KI_NOINLINE NTSTATUS KiCommitThreadWait(PKTHREAD thread, PLARGE_INTEGER timeout, KIRQL old_irql);
-VOID KiAbandonMutants(PKTHREAD thread);
-VOID KiPrepareQueueWait(PKTHREAD thread, DISPATCHER_HEADER* queue, KPROCESSOR_MODE mode);
+// ---- wait_decision.cpp: DISPATCH_LEVEL ----
+// The object's lock is held: releases the waiters that it can. Where a thread waits for all of several
+// objects the lock is released and taken again on the way.
+VOID KiSignalObject(DISPATCHER_HEADER* object, KPRIORITY increment);
+bool KiIsSignalled(DISPATCHER_HEADER* object, PKTHREAD thread);  // lock held
+bool KiSatisfy(DISPATCHER_HEADER* object, PKTHREAD thread);      // lock held; true: an abandoned mutant
+bool KiClaimWait(PKTHREAD thread,
+                 ULONG note);  // the wait's end is ours to decide; else the note is left, if it can be
+VOID KiDecideWait(PKTHREAD thread, LONG_PTR status, KPRIORITY increment);
+VOID KiLinkWaitBlock(KWAIT_BLOCK* block, PKTHREAD thread, DISPATCHER_HEADER* object, UCHAR type, USHORT key);
+bool KiUnlinkSatisfied(KWAIT_BLOCK* block);
+VOID KiLockAllObjects(KWAIT_BLOCK* blocks, ULONG count);  // ascending, each once
+VOID KiUnlockAllObjects(KWAIT_BLOCK* blocks, ULONG count, DISPATCHER_HEADER* but);
 
-// ---- queue_exports.cpp: lock held ----
-VOID KiQueueThreadBlocks(PKQUEUE queue);
-VOID KiQueueThreadWakes(PKQUEUE queue);
+// ---- wait.cpp ----
+KIRQL KiEnterWait(PKTHREAD thread);  // DISPATCH_LEVEL; kernel APCs that were due have run
+VOID KiBeginWait(PKTHREAD thread, KWAIT_REASON reason, KPROCESSOR_MODE mode, BOOLEAN alertable,
+                 KIRQL old_irql);
+KI_NOINLINE VOID KiCommitThreadWait(PKTHREAD thread, KWAIT_BLOCK* blocks, ULONG count,
+                                    const LARGE_INTEGER* left);
+bool KiTestAlert(PKTHREAD thread, KPROCESSOR_MODE mode, BOOLEAN alertable, NTSTATUS* status);
+VOID KiAbandonMutants(PKTHREAD thread);
+struct KiDeadline {  // a time-out that stays the same while a wait is begun again
+  explicit KiDeadline(const LARGE_INTEGER* timeout);
+  bool poll = false, forever = false;
+  LONGLONG due = 0;
+  LARGE_INTEGER Left() const;  // as KiInsertTimer takes it
+};
+
+// ---- queue_exports.cpp: no lock held, DISPATCH_LEVEL ----
+VOID KiQueueThreadBlocks(PKTHREAD thread);
+VOID KiQueueThreadWakes(PKTHREAD thread);
+VOID KiLeaveQueue(PKTHREAD thread);
 
 // ---- timer.cpp: the timer's object lock held; due times are interrupt time ----
 VOID KiInitializeTimerTable(PKPRCB prcb);
@@ -150,6 +147,10 @@ VOID KiUpdateDpcRate(PKPRCB prcb);
 // ---- apc.cpp ----
 VOID KiDeliverApc();
 VOID KiCheckForKernelApcDelivery();
+bool KiKernelApcDue(PKTHREAD thread, KIRQL irql);  // one may run now if the thread runs at `irql`
+VOID KiRundownApcs(PKTHREAD thread);               // the thread ends: no more of them
+VOID KiCheckApcState(PVOID routine,
+                     ULONG kind);  // 0 service, 1 worker: a return with APCs disabled is bug check 1
 FORCEINLINE bool KiApcDeliverable(PKTHREAD thread) {
   return thread->ApcState.KernelApcPending && thread->SpecialApcDisable == 0;
 }

@@ -102,6 +102,8 @@ void InitializeIdleProcess(ULONG64 directory_table_base) {
 
 // The idle thread runs already (or will, from the start code): only its description.
 void InitializeIdleThread(PETHREAD thread, PKPRCB prcb, PVOID stack_base, PVOID stack_limit) {
+  prcb->CurrentThread = prcb->IdleThread = &thread->Tcb;  // leaving the dispatcher looks at them
+  KiInitializeProcessorScheduling(prcb, &thread->Tcb);
   KeInitThread(&thread->Tcb, stack_base, stack_limit, nullptr, nullptr, nullptr, &KiInitialProcess.Pcb);
   thread->Tcb.State = Running;
   thread->Tcb.Priority = 0;
@@ -111,7 +113,6 @@ void InitializeIdleThread(PETHREAD thread, PKPRCB prcb, PVOID stack_base, PVOID 
   thread->Tcb.NextProcessor = thread->Tcb.IdealProcessor = prcb->Number;
   InsertTailList(&KiInitialProcess.ThreadListHead, &thread->ThreadListEntry);
   KiInitialProcess.ActiveThreads = KiInitialProcess.ActiveThreads + 1;
-  prcb->CurrentThread = prcb->IdleThread = &thread->Tcb;
   prcb->RspBase = reinterpret_cast<ULONG64>(stack_base);
 }
 
@@ -186,12 +187,7 @@ extern "C" [[noreturn]] void KiApplicationProcessorStart(ULONG apic_id) {
   prcb->MHz = boot_area.pcr.Prcb.MHz;
   arch::WriteCr8(DISPATCH_LEVEL);
   arch::EnableInterrupts();
-  KiLockDispatcherAtDispatch();
-  KiProcessorBlock[apic_id] = prcb;
-  KeActiveProcessors = KeActiveProcessors | prcb->SetMember;
-  KeNumberProcessors = static_cast<CCHAR>(KeNumberProcessors + 1);
-  KiIdleSummary |= prcb->SetMember;
-  KiUnlockDispatcherFromDispatch();
+  KiJoinScheduling(prcb);
   __atomic_add_fetch(&kd::Control()->processors_running, 1, __ATOMIC_RELAXED);
   KiIdleLoop();
 }

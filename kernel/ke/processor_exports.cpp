@@ -178,7 +178,7 @@ VOID NTAPI KeRevertToUserGroupAffinityThread(PGROUP_AFFINITY PreviousAffinity) {
 /// Source: WDK ntifs/KeSetIdealProcessorThread.
 NT_EXPORT(KeSetIdealProcessorThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeProcessor.*");
 UCHAR NTAPI KeSetIdealProcessorThread(PKTHREAD Thread, UCHAR Processor) {
-  DispatcherGuard guard;
+  ThreadGuard guard(Thread);
   const auto previous = static_cast<UCHAR>(Thread->IdealProcessor);
   if (Processor < Count()) Thread->IdealProcessor = Processor;
   return previous;

@@ -111,6 +111,12 @@ typedef struct _KTHREAD {
   struct _KSTACK_CONTROL* StackControl;  // the segment that the thread runs on, 0 = its first
   struct _XSTATE_SAVE* XStateSave;       // innermost KeSaveExtendedProcessorState
   ULONG ExtendedStateUsers;              // how many are in force: the state is switched with the thread then
+  volatile ULONG WaitRegister;  // who decided the wait: KiWaitPhase and notes
+  UCHAR WaitNext;               // the dispatcher is kept for the wait that follows (Wait = TRUE)
+  UCHAR ApcQueueable;
+  SCHAR AdjustIncrement;  // priority boost that comes with becoming ready
+  UCHAR AdjustReason;
+  ULONG64 QuantumLeft;  // of a preempted thread, 100 ns
   UCHAR Spare[44];
 } KTHREAD, *PRKTHREAD;
 

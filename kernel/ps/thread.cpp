@@ -154,7 +154,7 @@ void UnlinkThread(PEPROCESS process, PETHREAD thread) {
 
 // A thread that never ran: what KeInitThread and the allocation did is undone.
 void DiscardThread(PETHREAD thread) {
-  RemoveEntryList(&thread->Tcb.ThreadListEntry);
+  KeUninitThread(&thread->Tcb);
   DropStack(&thread->Tcb);
 }
 

@@ -4,7 +4,7 @@
   .text
 
 // VOID KiSwapContext(PVOID* old_stack, PVOID new_stack): saves what the ABI calls nonvolatile, leaves a KSWITCH_FRAME
-// whose address goes to *old_stack, and goes on where new_stack was left. The dispatcher lock is held across it.
+// whose address goes to *old_stack, and goes on where new_stack was left. No lock is held across it.
 FUNCTION KiSwapContext
   EXCEPTION_FRAME_ENTER
   call SwapContext

@@ -28,6 +28,8 @@ typedef VOID (*PKSYSTEM_ROUTINE)(PKSTART_ROUTINE start, PVOID context);
 // routine never returns.
 VOID KeInitThread(PKTHREAD thread, PVOID stack_base, PVOID stack_limit, PKSYSTEM_ROUTINE system_routine,
                   PKSTART_ROUTINE start, PVOID context, PKPROCESS process);
+// Undoes KeInitThread for a thread that never ran.
+VOID KeUninitThread(PKTHREAD thread);
 // Makes the thread runnable for the first time. IRQL <= DISPATCH_LEVEL.
 VOID KeStartThread(PKTHREAD thread);
 // Ends the current thread: signals its object, leaves the process's list and never comes back. IRQL <=
