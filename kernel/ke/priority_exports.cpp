@@ -137,9 +137,6 @@ KAFFINITY NTAPI KeSetAffinityThread(PKTHREAD Thread, KAFFINITY Affinity) {
   return previous;
 }
 
-/// Lets another ready thread of the same or higher priority run. Returns STATUS_NO_YIELD_PERFORMED if there
-/// is none. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwYieldExecution.
-NT_EXPORT(NtYieldExecution, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
 NTSTATUS NTAPI NtYieldExecution() {
   PKTHREAD thread = KeCurrentThread();
   const ULONG switches = thread->ContextSwitches;
@@ -147,6 +144,13 @@ NTSTATUS NTAPI NtYieldExecution() {
   KiYield();
   KiExitDispatcher(irql);
   return thread->ContextSwitches == switches ? STATUS_NO_YIELD_PERFORMED : STATUS_SUCCESS;
+}
+
+/// Lets another ready thread of the same or higher priority run. Returns STATUS_NO_YIELD_PERFORMED if there
+/// is none. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwYieldExecution.
+NT_EXPORT(ZwYieldExecution, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
+NTSTATUS NTAPI ZwYieldExecution() {
+  return NtYieldExecution();
 }
 
 }  // extern "C"
