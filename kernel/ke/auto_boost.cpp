@@ -56,12 +56,12 @@ void UpdateFloor(PKTHREAD thread) {
   const KPRIORITY before = thread->AbPriorityFloor;
   thread->AbPriorityFloor = static_cast<SCHAR>(floor);
   {
-    DispatcherGuard guard;
+    DispatchGuard guard;
     if (floor > thread->Priority) {
-      KiSetPriority(thread, floor);
+      KiSetPriority(thread, floor, thread->BasePriority);
     } else if (floor < before && thread->Priority <= before) {
       const KPRIORITY normal = floor > thread->BasePriority ? floor : thread->BasePriority;
-      if (normal < thread->Priority) KiSetPriority(thread, normal);
+      if (normal < thread->Priority) KiSetPriority(thread, normal, thread->BasePriority);
     }
   }
   KeReleaseSpinLock(&floor_lock, irql);

@@ -49,13 +49,15 @@ bool Misplaced(PKPRCB prcb) {
   return (prcb->CurrentThread->Affinity & prcb->SetMember) == 0;
 }
 
-// Priority decays towards the base.
+// Priority decays towards the base, or to what waiters for the thread's locks lend it.
 void EndQuantum(PKPRCB prcb) {
   PKTHREAD thread = prcb->CurrentThread;
   prcb->QuantumEnd = FALSE;
   if (thread == prcb->IdleThread) return;
   thread->QuantumTarget = hal::PerformanceNow() + kQuantumUnits;
-  if (thread->Priority < kLowRealtime && thread->Priority > thread->BasePriority) {
+  const KPRIORITY floor =
+      thread->AbPriorityFloor > thread->BasePriority ? thread->AbPriorityFloor : thread->BasePriority;
+  if (thread->Priority < kLowRealtime && thread->Priority > floor) {
     KiSetPriority(thread, thread->Priority - 1, thread->BasePriority);
   }
 }
