@@ -16,7 +16,7 @@ inline constexpr ULONG kMaximumProcessors = 64;
 inline constexpr ULONG64 kTickUnits = 156'250;  // one clock tick, in 100 ns
 inline constexpr ULONG64 kQuantumUnits = 2 * kTickUnits;
 inline constexpr SCHAR kLowRealtime = 16;
-inline constexpr ULONG kTimerOrDpcInvalid = 0xC7;  // mingw-w64's headers have no name for it
+inline constexpr ULONG kTimerOrDpcInvalid = 0xC7;             // mingw-w64's headers have no name for it
 inline constexpr UCHAR kTargetFreeze = 1, kTargetFrozen = 2;  // KPRCB.IpiFrozen
 
 // Kinds of dispatcher objects (DISPATCHER_HEADER.Type), as NT numbers them.
