@@ -65,8 +65,8 @@ void PrintLocks(Context& context, const nt::Thread& thread) {
   }
   for (const nt::ThreadLock& lock : nt::ThreadLocks(context.kernel, thread)) {
     lines.push_back(fmt::format(
-        "{} the lock {}{}, {} {}", lock.waiting ? "Waits for" : "Holds", Hex16(lock.lock),
-        lock.microseconds ? " for " + ShortTime(*lock.microseconds) : "",
+        "{} the {} {}{}, {} {}", lock.waiting ? "Waits for" : "Holds", nt::LockKindName(lock.kind),
+        Hex16(lock.lock), lock.microseconds ? " for " + ShortTime(*lock.microseconds) : "",
         lock.waiting ? "wanted by" : "taken by", context.session.symbols().Describe(lock.caller)));
   }
   if (lines.empty()) return;

@@ -64,6 +64,11 @@ std::vector<ThreadLock> ThreadLocks(Kernel& kernel, const Thread& thread) {
   return locks;
 }
 
+const char* LockKindName(uint64_t kind) {
+  static constexpr const char* kNames[] = {"lock", "fast mutex", "guarded mutex", "push lock", "resource"};
+  return kind < std::size(kNames) ? kNames[kind] : kNames[0];
+}
+
 uint64_t FirstOwnedMutant(Kernel& kernel, const Thread& thread) {
   const auto head = kernel.type("_ETHREAD").OffsetOf("Tcb.MutantListHead");
   const auto link = kernel.type("_KMUTANT").OffsetOf("MutantListEntry");

@@ -37,6 +37,9 @@ struct ThreadLock {
   uint64_t kind = 0;
   std::optional<double> microseconds;
 };
+inline constexpr uint64_t kResourceLock = 4;
+// "fast mutex", "guarded mutex", "push lock", "resource"; else "lock".
+const char* LockKindName(uint64_t kind);
 std::vector<ThreadLock> ThreadLocks(Kernel& kernel, const Thread& thread);
 // The first mutant on the thread's MutantListHead, 0 = none.
 uint64_t FirstOwnedMutant(Kernel& kernel, const Thread& thread);
