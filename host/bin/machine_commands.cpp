@@ -113,8 +113,14 @@ int VerifierCommand(run::MachineClient& client, const Arguments& arguments) {
   for (size_t i = 1; i < arguments.size(); i++) payload.String(arguments[i]);
   auto reply = client.Call(boot::Request::kVerifier, payload.payload());
   if (int status = CheckReply(reply)) return status;
+  run::FieldReader answer(reply->payload);
+  const uint32_t in_force = answer.U32().value_or(0);
+  const std::string missing = answer.String().value_or("");
+  if (!run::Succeeded(reply->status) && !missing.empty())
+    return ReportError("verifier: Driver Verifier has no " + missing);
   if (!run::Succeeded(reply->status)) return Refused("verifier", reply->status);
-  fmt::print("verifier flags in force: {:#x}\n", run::FieldReader(reply->payload).U32().value_or(0));
+  fmt::print("verifier flags in force: {:#x}\n", in_force);
+  if (!missing.empty()) fmt::print("left out: {}\n", missing);
   return kClean;
 }
 

@@ -16,11 +16,23 @@ struct VerifierFlag {
   uint32_t bits;
 };
 
+// The kernel leaves out what it has not, instead of refusing.
+constexpr uint32_t kWhatThereIs = 0x80000000;
+
 // Bits as in verifier.exe /flags.
 constexpr VerifierFlag kVerifierFlags[] = {
-    {"standard", 0x209BB}, {"special_pool", 0x1}, {"irql", 0x2},      {"low_resources", 0x4},
-    {"pool", 0x8},         {"io", 0x10},          {"deadlock", 0x20}, {"dma", 0x80},
-    {"security", 0x100},   {"misc", 0x800},       {"ddi", 0x20000},   {"none", 0},
+    {"standard", 0x209BB | kWhatThereIs},
+    {"special_pool", 0x1},
+    {"irql", 0x2},
+    {"low_resources", 0x4},
+    {"pool", 0x8},
+    {"io", 0x10},
+    {"deadlock", 0x20},
+    {"dma", 0x80},
+    {"security", 0x100},
+    {"misc", 0x800},
+    {"ddi", 0x20000},
+    {"none", 0},
 };
 
 }  // namespace
@@ -50,7 +62,8 @@ void MachineArguments::AddTo(CLI::App& app) {
   app.add_option("--boot-options", boot_options, "options for the kernel: name=value name=value");
   app.add_option(
       "--verifier", verifier,
-      "Driver Verifier: standard, a number, or names joined by commas (refused: this kernel has none yet)");
+      "Driver Verifier for the driver: standard, a number, or names joined by commas (special_pool, irql, "
+      "low_resources, pool, io, deadlock, ddi)");
   app.add_option("--build", build_number, "the build number that RtlGetVersion reports (default 22621)");
 }
 

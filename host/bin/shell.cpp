@@ -24,7 +24,7 @@ constexpr char kHelp[] =
     "dir [PATH]             a folder of C:\n"
     "type FILE              a file of C:\n"
     "objdir [DIRECTORY]     the object manager's names, e.g. objdir \\Device\n"
-    "verifier FLAGS [DRIVER.sys ...]   Driver Verifier (refused: this kernel has none yet)\n"
+    "verifier FLAGS [DRIVER.sys ...]   Driver Verifier for drivers that are started from now on\n"
     "crash                  stops the machine with bug check 0xE2 (the dump goes to "
     "C:\\Windows\\MEMORY.DMP)\n"
     "help, exit\n";

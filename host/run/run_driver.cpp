@@ -179,10 +179,15 @@ bool Runner::CreateService() {
                              .payload();
     auto reply = machine_->Call(boot::Request::kVerifier, payload, Clock::now() + kReplyLimit);
     if (!reply) return GiveUp("the verifier was set up");
+    FieldReader answer(reply->payload);
+    answer.U32();  // flags in force
+    const std::string missing = answer.String().value_or("");
     if (!Succeeded(reply->status)) {
       return Fail(Outcome::kInternalError,
-                  "cannot turn on Driver Verifier: this kernel has none (" + StatusText(reply->status) + ")");
+                  missing.empty() ? "cannot turn on Driver Verifier: " + StatusText(reply->status)
+                                  : "Driver Verifier has no " + missing);
     }
+    if (!missing.empty()) result_.warnings.push_back("Driver Verifier runs without " + missing);
   }
   progress_.Stage(fmt::format("sc create {0}, sc start {0}", ServiceName()));
   const auto payload = FieldWriter()

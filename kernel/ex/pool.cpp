@@ -225,6 +225,15 @@ SIZE_T PoolBlockSize(PVOID block, bool* charged) {
   return BlockPool::RequestedOf(block) - (*charged ? kQuotaBytes : 0);
 }
 
+PoolAddress ClassifyPoolAddress(PVOID address) {
+  const ULONG64 va = Va(address);
+  if (const Pool* pool = FindPoolOfAddress(va))
+    return pool->paged ? PoolAddress::kPaged : PoolAddress::kNonPaged;
+  if (va < MmSpecialPoolStart || va >= MmSpecialPoolEnd) return PoolAddress::kNone;
+  const ULONG64 slot = (va - MmSpecialPoolStart) / (2 * kPageSize);
+  return slot >= MiSpecialPoolPagedSlots ? PoolAddress::kPaged : PoolAddress::kNonPaged;
+}
+
 void DrainPools() {
   const bool paged_too = KeGetCurrentIrql() <= APC_LEVEL;
   DrainCaches(paged_too);

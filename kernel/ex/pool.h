@@ -33,6 +33,9 @@ bool InitPools();
 // Bytes that the caller may use, 0 for an address that begins no block. *charged: to a process's quota.
 SIZE_T PoolBlockSize(PVOID block, bool* charged);
 
+enum class PoolAddress : UCHAR { kNone, kNonPaged, kPaged };
+PoolAddress ClassifyPoolAddress(PVOID address);
+
 // Gives everything that is kept for later back to mm: processors' caches, empty pages.
 // IRQL <= APC_LEVEL: all pools; DISPATCH_LEVEL: the nonpaged ones.
 void DrainPools();
@@ -59,6 +62,13 @@ extern "C" {
 PVOID ExAllocateHeapPool(const ex::PoolRequest* Request, NTSTATUS* Status);
 // Tag 0: not checked. Bug checks 0x19, 0xC2 and 0x13A as documented there.
 VOID ExFreeHeapPool(PVOID P, ULONG Tag, PVOID Caller);
+
+// The bodies of ExAllocatePoolWithTagPriority, ExAllocatePoolWithQuotaTag and ExAllocatePool3 for a caller of
+// one's choice.
+PVOID ExpAllocatePoolByType(POOL_TYPE type, SIZE_T bytes, ULONG tag, PVOID caller, EX_POOL_PRIORITY priority);
+PVOID ExpAllocatePoolByQuota(POOL_TYPE type, SIZE_T bytes, ULONG tag, PVOID caller);
+PVOID ExpAllocatePoolByFlags(POOL_FLAGS flags, SIZE_T bytes, ULONG tag, PVOID caller,
+                             PCPOOL_EXTENDED_PARAMETER parameters, ULONG count);
 
 // Special pool (special_pool.cpp). 0 when it has no room or the size does not fit: take the common pool.
 PVOID MiAllocateSpecialPool(const ex::PoolRequest* Request);

@@ -154,6 +154,21 @@ FORCEINLINE PVOID AllocateByFlags(ULONG64 flags, SIZE_T bytes, ULONG tag, PVOID 
 
 }  // namespace
 
+// For Driver Verifier, whose routines stand between the driver and these.
+extern "C" {
+PVOID ExpAllocatePoolByType(POOL_TYPE type, SIZE_T bytes, ULONG tag, PVOID caller,
+                            EX_POOL_PRIORITY priority) {
+  return AllocateByType(type, bytes, tag, caller, priority);
+}
+PVOID ExpAllocatePoolByQuota(POOL_TYPE type, SIZE_T bytes, ULONG tag, PVOID caller) {
+  return AllocateWithQuota(type, bytes, tag, caller);
+}
+PVOID ExpAllocatePoolByFlags(POOL_FLAGS flags, SIZE_T bytes, ULONG tag, PVOID caller,
+                             PCPOOL_EXTENDED_PARAMETER parameters, ULONG count) {
+  return AllocateByFlags(flags, bytes, tag, caller, parameters, count);
+}
+}
+
 #undef ExAllocatePool
 #undef ExFreePool
 

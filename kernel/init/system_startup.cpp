@@ -17,6 +17,7 @@
 #include "ob/ob.h"
 #include "ps/ps.h"
 #include "se/se.h"
+#include "vf/vf.h"
 
 extern "C" {
 extern PVOID MmPfnDatabase;
@@ -49,7 +50,20 @@ NTSTATUS Processes(const LoaderBlock*) {
   return PsInitSystem();
 }
 
+KiSpecialPoolState SpecialPoolState(PVOID address) {
+  switch (MmClassifySpecialPoolAddress(address)) {
+    case MmSpecialPoolGuard:
+      return KiSpecialPoolState::kBeyondEnd;
+    case MmSpecialPoolFreed:
+      return KiSpecialPoolState::kFreed;
+    case MmNotSpecialPool:
+      break;
+  }
+  return KiSpecialPoolState::kNone;
+}
+
 NTSTATUS CrashInformation(const LoaderBlock*) {
+  KiCrash.special_pool_state = SpecialPoolState;
   KiCrash.find_image = MiLookupDataTableEntry;
   KiCrash.find_unloaded_image = MiLookupUnloadedDriver;
   KiCrash.describe_pages = MmDescribeDumpPages;
@@ -114,6 +128,9 @@ NTSTATUS Executive(const LoaderBlock*) {
 NTSTATUS Registry(const LoaderBlock*) {
   return CmInitSystem();
 }
+NTSTATUS DriverVerifier(const LoaderBlock*) {
+  return VfInitSystem();
+}
 NTSTATUS BootDriverFiles(const LoaderBlock*) {
   MmReclaimBootFiles();
   return STATUS_SUCCESS;
@@ -134,6 +151,7 @@ constexpr init::Task kPhase1[] = {
     {"registry", Registry, "executive"},
     {"settings", init::ApplyKernelSettings, "registry"},
     {"input and output", IoInitSystem, "registry, executive; loads the boot drivers"},
+    {"driver verifier", DriverVerifier, "control rings; looks at drivers that are loaded from now on"},
     {"boot files", BootDriverFiles, "the boot drivers are loaded: their files' memory is free"},
     {"control thread", ControlThread, "every handler is registered"},
 };

@@ -19,6 +19,9 @@ VOID NTAPI KeInitializeApc(PKAPC Apc, PKTHREAD Thread, ULONG Environment, PKKERN
 BOOLEAN NTAPI KeInsertQueueApc(PKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
 }
 
+extern "C" PIO_CALL_DRIVER pIofCallDriver;
+PIO_CALL_DRIVER pIofCallDriver;
+
 /// Hands an IRP to a driver: makes the next stack location current and calls the dispatch routine of its
 /// major function. Out of stack locations: bug check 0x35. IRQL: <= DISPATCH_LEVEL. Differs from NT: none.
 /// Source: WDK wdm/IofCallDriver.
@@ -30,7 +33,8 @@ extern "C" NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp
   PIO_STACK_LOCATION stack = IoGetNextIrpStackLocation(Irp);
   Irp->Tail.Overlay.CurrentStackLocation = stack;
   stack->DeviceObject = DeviceObject;
-  return DeviceObject->DriverObject->MajorFunction[stack->MajorFunction](DeviceObject, Irp);
+  PDRIVER_DISPATCH routine = DeviceObject->DriverObject->MajorFunction[stack->MajorFunction];
+  return pIofCallDriver != nullptr ? pIofCallDriver(DeviceObject, Irp, routine) : routine(DeviceObject, Irp);
 }
 
 namespace {

@@ -96,6 +96,12 @@ extern "C" NTSTATUS MmAccessFault(ULONG FaultCode, PVOID VirtualAddress, KPROCES
     if (IsSystemAddress(va)) return CheckValidPage(FaultCode, va, walk.entry, TrapFrame);
     return STATUS_ACCESS_VIOLATION;
   }
+  // Where special pool has no page there is none at any IRQL: the mistake is told from a page that is out.
+  if (!walk.valid && !IsTransition(walk.entry) &&
+      MmClassifySpecialPoolAddress(VirtualAddress) != MmNotSpecialPool) {
+    KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(FaultCode),
+                 TrapFrame != nullptr ? TrapFrame->Rip : 0, 0);
+  }
   if (KeGetCurrentIrql() >= DISPATCH_LEVEL) return kNotResident;
   if (!IsSystemAddress(va)) return STATUS_ACCESS_VIOLATION;
   const ULONG_PTR rip = TrapFrame != nullptr ? TrapFrame->Rip : 0;

@@ -125,6 +125,7 @@ struct Survey {
 
 // Second pass: fills the address table.
 struct Binder {
+  LoadedImage* image;
   ImageView view;
   UCHAR* stubs;
   char* names;
@@ -138,7 +139,11 @@ struct Binder {
 
   bool Import(const ImportThunk& thunk) {
     ULONG64 address = 0;
-    if (Resolve(library, thunk, &address) == Verdict::kTrap) address = MakeTrap(thunk.name);
+    if (Resolve(library, thunk, &address) == Verdict::kTrap) {
+      address = MakeTrap(thunk.name);
+    } else if (MiVerifier != nullptr && thunk.name != nullptr && IsKernelLibrary(library)) {
+      address = Va(MiVerifier->bind_import(&image->entry, thunk.name, reinterpret_cast<PVOID>(address)));
+    }
     view.Write(thunk.slot_rva, address);
     return true;
   }
@@ -216,7 +221,7 @@ NTSTATUS BindImports(LoadedImage* image, ImageView view, DataDirectory directory
   }
   if (!AllocateTraps(image, survey.traps)) return STATUS_INSUFFICIENT_RESOURCES;
   auto* stubs = reinterpret_cast<UCHAR*>(image->traps);
-  Binder binder = {view, stubs, reinterpret_cast<char*>(stubs + survey.traps * kTrapSize)};
+  Binder binder = {image, view, stubs, reinterpret_cast<char*>(stubs + survey.traps * kTrapSize)};
   ForEachImport(view, directory, binder);
   SealTraps(image);
   for (ULONG i = 0; i < image->import_count; ++i) ++image->imports[i]->entry.LoadCount;

@@ -221,7 +221,10 @@ NTSTATUS LoadParsed(ImageLoad& load, PCUNICODE_STRING full_name, PCUNICODE_STRIN
   if (!NT_SUCCESS(status)) return status;
   FillEntry(load);
   MapSections(load);
-  if (InsertImage(load.image)) return STATUS_SUCCESS;
+  if (InsertImage(load.image)) {
+    if (MiVerifier != nullptr) MiVerifier->loaded(&load.image->entry);
+    return STATUS_SUCCESS;
+  }
   ReleaseImports(load.image);
   RetirePages(load.base, load.image->pages);
   return STATUS_INSUFFICIENT_RESOURCES;
@@ -258,6 +261,8 @@ void ReportLine(ImageReport* report, const char* a, const char* b, const char* c
 
 extern "C" {
 
+const MiVerifierHooks* MiVerifier;
+
 NTSTATUS MmLoadSystemImage(const void* File, SIZE_T Size, PCUNICODE_STRING FullName,
                            PCUNICODE_STRING BaseName, mm::ImageReport* Report,
                            PKLDR_DATA_TABLE_ENTRY* Entry) {
@@ -293,6 +298,7 @@ NTSTATUS MmUnloadSystemImage(PKLDR_DATA_TABLE_ENTRY Entry) {
   {
     SleepGuard guard(g_load_lock);
     if (image == KernelImage() || Entry->LoadCount != 1) return STATUS_CANNOT_DELETE;
+    if (MiVerifier != nullptr) MiVerifier->unloading(Entry);
     RememberUnloaded(image);
     RemoveImage(image);
     ReleaseImports(image);
@@ -300,6 +306,7 @@ NTSTATUS MmUnloadSystemImage(PKLDR_DATA_TABLE_ENTRY Entry) {
   }
   // Other processors must fault on what was unloaded, from now on.
   DrainRetired();
+  if (MiVerifier != nullptr) MiVerifier->unloaded(&Entry->BaseDllName);
   ExFreePoolWithTag(image, kImageTag);
   return STATUS_SUCCESS;
 }

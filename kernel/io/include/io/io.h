@@ -14,6 +14,10 @@ VOID IoShutdownSystem();
 
 extern POBJECT_TYPE IopDriverObjectType;
 
+// Driver Verifier's way into a dispatch routine, in place of the plain call; 0: none.
+typedef NTSTATUS (*PIO_CALL_DRIVER)(PDEVICE_OBJECT DeviceObject, PIRP Irp, PDRIVER_DISPATCH Routine);
+extern PIO_CALL_DRIVER pIofCallDriver;
+
 // Loads the driver of a service key (\Registry\Machine\System\CurrentControlSet\Services\NAME).
 // PASSIVE_LEVEL.
 NTSTATUS IopLoadDriverByServiceKey(PUNICODE_STRING ServiceKey);

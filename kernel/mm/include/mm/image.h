@@ -47,6 +47,16 @@ PKLDR_DATA_TABLE_ENTRY MiLookupDataTableEntry(PVOID Pc);
 // The address of an exported name of a loaded image (forwarders followed), 0 if it exports none.
 PVOID MiFindExportedRoutine(PKLDR_DATA_TABLE_ENTRY Entry, const char* Name);
 
+// What Driver Verifier wants to know of images; 0: no verifier. Called under the load lock.
+struct MiVerifierHooks {
+  // What an import of the kernel's export `name` is bound to; the image's entry has its name already.
+  PVOID (*bind_import)(PKLDR_DATA_TABLE_ENTRY image, const char* name, PVOID original);
+  void (*loaded)(PKLDR_DATA_TABLE_ENTRY image);     // before its entry routine runs
+  void (*unloading)(PKLDR_DATA_TABLE_ENTRY image);  // its pages are still there
+  void (*unloaded)(PCUNICODE_STRING base_name);     // no processor can run its code any more
+};
+extern const MiVerifierHooks* MiVerifier;
+
 typedef struct _UNLOADED_DRIVERS {
   UNICODE_STRING Name;
   PVOID StartAddress;
