@@ -74,7 +74,7 @@ struct Pool {
   POOL_TYPE type;
   UCHAR index;  // EXP_POOL_*
   PoolLock page_lock;
-  LIST_ENTRY free_pages;  // MMFREE_POOL_ENTRY at each page's start; under page_lock
+  LIST_ENTRY free_pages;  // MMFREE_POOL_ENTRY in each page; under page_lock
 
   POOL_DESCRIPTOR& descriptor() const { return ExpPoolDescriptors[index]; }
 };

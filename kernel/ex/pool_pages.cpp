@@ -6,7 +6,7 @@
 #pragma code_seg("POOLMI")
 
 extern "C" {
-// At the start of a kept page.
+// In a kept page, behind where the header of its first block was.
 typedef struct _MMFREE_POOL_ENTRY {
   LIST_ENTRY List;
   PFN_NUMBER Size;
@@ -21,6 +21,8 @@ namespace {
 constexpr ULONG64 kKeptPages = 32;
 constexpr unsigned kCorruptListEntry = 3;  // FAST_FAIL_CORRUPT_LIST_ENTRY
 constexpr ULONG64 kFreeSignature = 0x50554F4C;
+
+constexpr ULONG64 kEntryOffset = kPoolUnit;
 
 void Fill(PMMFREE_POOL_ENTRY entry) {
   entry->Size = 1;
@@ -44,7 +46,7 @@ ULONG64 TakeKept(Pool& pool) {
   PoolGuard guard(pool.page_lock);
   if (pool.free_pages.Flink == &pool.free_pages) return 0;
   --pool.descriptor().FreePages;
-  return Va(MiUnlinkFreePoolPage(pool));
+  return Va(MiUnlinkFreePoolPage(pool)) - kEntryOffset;
 }
 
 }  // namespace
@@ -79,7 +81,7 @@ void GiveBlockPage(Pool& pool, ULONG64 va) {
     PoolGuard guard(pool.page_lock);
     if (pool.descriptor().FreePages < kKeptPages) {
       ++pool.descriptor().FreePages;
-      auto* entry = reinterpret_cast<PMMFREE_POOL_ENTRY>(va);
+      auto* entry = reinterpret_cast<PMMFREE_POOL_ENTRY>(va + kEntryOffset);
       Fill(entry);
       PLIST_ENTRY first = pool.free_pages.Flink;
       entry->List.Flink = first;

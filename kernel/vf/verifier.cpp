@@ -8,6 +8,7 @@
 #include "vf/vf.h"
 
 extern "C" {
+extern PUNICODE_STRING KiBugCheckDriver;
 MM_DRIVER_VERIFIER_DATA MmVerifierData;
 LIST_ENTRY VfSuspectDriversList = {&VfSuspectDriversList, &VfSuspectDriversList};
 ULONG64 VfRandomSeed;
@@ -149,7 +150,10 @@ void ImageUnloading(PKLDR_DATA_TABLE_ENTRY image) {
   ex::CheckPools();
   if (IsOn(DRIVER_VERIFIER_TRACK_POOL_ALLOCATIONS)) {
     const ULONG64 left = MmQueryPoolOfImage(image, nullptr, nullptr);
-    if (left != 0) VerifierBugCheckIfAppropriate(kViolation, kLeakedPool, Bits(&driver->BaseName), 0, left);
+    if (left != 0) KiBugCheckDriver = &driver->BaseName;  // none of its code is on the stack
+    if (left != 0)
+      VerifierBugCheckIfAppropriate(kViolation, kLeakedPool, Bits(&driver->BaseName), Bits(image->DllBase),
+                                    left);
   }
   if (IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION)) DeadlockForget(image->DllBase, image->SizeOfImage);
   ++driver->Unloads;

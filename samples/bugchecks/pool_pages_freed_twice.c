@@ -1,0 +1,17 @@
+/* An allocation of whole pages is freed twice: nobody has allocated that address any more. */
+#include <ntddk.h>
+
+#define TAG 'kcoB'
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    UCHAR *Block = ExAllocatePoolWithTag(NonPagedPoolNx, 3 * PAGE_SIZE, TAG);
+
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    if (Block == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    ExFreePoolWithTag(Block, TAG);
+    ExFreePoolWithTag(Block, TAG);
+    return STATUS_UNSUCCESSFUL;
+}
