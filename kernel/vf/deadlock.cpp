@@ -79,6 +79,12 @@ bool Ready() {
   return ViDeadlockThreads != nullptr;
 }
 
+// A lock on the stack is another one the next time: nothing can be learnt from its order.
+bool OnStack(PVOID lock) {
+  const PKTHREAD thread = KeGetCurrentThread();
+  return lock >= thread->StackLimit && lock < thread->StackBase;
+}
+
 class Guard {
  public:
   Guard() : irql_(KeAcquireSpinLockRaiseToDpc(&g_lock)) {}
@@ -277,14 +283,17 @@ Verdict Forget(ULONG_PTR memory, SIZE_T bytes) {
 }  // namespace
 
 __attribute__((noinline)) void DeadlockAcquired(PVOID lock, LockKind kind, PVOID caller) {
+  if (OnStack(lock)) return;
   Stop(Acquire(lock, kind, caller));
 }
 
 __attribute__((noinline)) void DeadlockReleased(PVOID lock, LockKind kind, PVOID) {
+  if (OnStack(lock)) return;
   Stop(Release(lock, kind));
 }
 
 __attribute__((noinline)) void DeadlockInitialized(PVOID lock, LockKind kind, PVOID) {
+  if (OnStack(lock)) return;
   Stop(Initialize(lock, kind));
 }
 

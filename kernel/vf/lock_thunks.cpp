@@ -128,6 +128,15 @@ VOID NTAPI VerifierKeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock) {
   NameHolder(SpinLock, CALLER);
 }
 
+BOOLEAN FASTCALL VerifierKeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock) {
+  CheckAtDispatch(kAtDpcBelow, SpinLock);
+  if (!KeTryToAcquireSpinLockAtDpcLevel(SpinLock)) return FALSE;
+  CountSpinLock(CALLER);
+  Acquiring(SpinLock, LockKind::kSpinLock, CALLER);
+  NameHolder(SpinLock, CALLER);
+  return TRUE;
+}
+
 VOID NTAPI VerifierKeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK SpinLock) {
   CheckAtDispatch(kFromDpcBelow, SpinLock);
   Releasing(SpinLock, LockKind::kSpinLock, CALLER);
@@ -261,8 +270,15 @@ NTSTATUS NTAPI VerifierKeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAI
                                                 PKWAIT_BLOCK WaitBlockArray) {
   CheckWait(Object, Timeout);
   if (Alertable && FailThisCall(CALLER)) return STATUS_ALERTED;
-  return KeWaitForMultipleObjects(Count, Object, WaitType, WaitReason, WaitMode, Alertable, Timeout,
-                                  WaitBlockArray);
+  const NTSTATUS status = KeWaitForMultipleObjects(Count, Object, WaitType, WaitReason, WaitMode, Alertable,
+                                                   Timeout, WaitBlockArray);
+  const auto index = static_cast<ULONG>(status);
+  if (!IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION) || index >= Count) return status;
+  for (ULONG i = 0; i < Count; ++i) {
+    if (IsMutex(Object[i]) && (WaitType == WaitAll || i == index))
+      DeadlockAcquired(Object[i], LockKind::kMutex, CALLER);
+  }
+  return status;
 }
 
 NTSTATUS NTAPI VerifierKeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
@@ -302,6 +318,7 @@ const Thunk kThunks[] = {
     VF_THUNK(KeAcquireSpinLockRaiseToDpc),
     VF_THUNK(KeReleaseSpinLock),
     VF_THUNK(KeAcquireSpinLockAtDpcLevel),
+    VF_THUNK(KeTryToAcquireSpinLockAtDpcLevel),
     VF_THUNK(KeReleaseSpinLockFromDpcLevel),
     VF_THUNK(KeAcquireInStackQueuedSpinLock),
     VF_THUNK(KeReleaseInStackQueuedSpinLock),
