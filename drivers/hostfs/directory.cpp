@@ -77,7 +77,7 @@ void SortNames(ListedName** entries, ULONG count) {
 
 ListedName* CopyName(const WCHAR* name, USHORT units, bool is_directory) {
   auto* copy = static_cast<ListedName*>(
-      ExAllocatePoolWithTag(PagedPool, sizeof(ListedName) + units * sizeof(WCHAR), kTag));
+      ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(ListedName) + units * sizeof(WCHAR), kTag));
   if (copy == nullptr) return nullptr;
   copy->units = units;
   copy->is_directory = is_directory;
@@ -112,7 +112,7 @@ NTSTATUS TakeEntries(Volume& volume, Fcb* fcb, Ccb* ccb) {
   if (!NT_SUCCESS(status)) return status;
   const ULONG most = fcb->listing->count + 2;
   ccb->entries =
-      static_cast<ListedName**>(ExAllocatePoolWithTag(PagedPool, most * sizeof(ListedName*), kTag));
+      static_cast<ListedName**>(ExAllocatePoolWithTag(NonPagedPoolNx, most * sizeof(ListedName*), kTag));
   if (ccb->entries == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   const WCHAR dots[2] = {'.', '.'};
   if (fcb != volume.root()) {
@@ -135,7 +135,7 @@ NTSTATUS SetPattern(Ccb* ccb, const UNICODE_STRING* pattern) {
   ccb->pattern_units = 0;
   const USHORT units = pattern != nullptr ? pattern->Length / sizeof(WCHAR) : 0;
   if (units == 0 || (units == 1 && pattern->Buffer[0] == '*')) return STATUS_SUCCESS;
-  ccb->pattern = static_cast<WCHAR*>(ExAllocatePoolWithTag(PagedPool, units * sizeof(WCHAR), kTag));
+  ccb->pattern = static_cast<WCHAR*>(ExAllocatePoolWithTag(NonPagedPoolNx, units * sizeof(WCHAR), kTag));
   if (ccb->pattern == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   RtlCopyMemory(ccb->pattern, pattern->Buffer, units * sizeof(WCHAR));
   ccb->pattern_units = units;
@@ -239,7 +239,7 @@ NTSTATUS QueryLocked(Volume& volume, PIO_STACK_LOCATION stack, PVOID buffer, ULO
     status = TakeEntries(volume, fcb, ccb);
   if (!NT_SUCCESS(status)) return status;
   if (first && ccb->entry_count == 0) return STATUS_NO_SUCH_FILE;
-  auto* facts = static_cast<Fcb*>(ExAllocatePoolWithTag(PagedPool, sizeof(Fcb), kTag));
+  auto* facts = static_cast<Fcb*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Fcb), kTag));
   if (facts == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   RtlZeroMemory(facts, sizeof *facts);
   status = FillBuffer(volume, fcb, ccb, layout, (stack->Flags & SL_RETURN_SINGLE_ENTRY) != 0,
@@ -256,12 +256,14 @@ NTSTATUS NTAPI HostFsDirectoryControl(PDEVICE_OBJECT device, PIRP irp) {
   // Change notification is not supported: what the host changes cannot be heard of.
   if (volume == nullptr || stack->MinorFunction != IRP_MN_QUERY_DIRECTORY)
     return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
-  PVOID buffer = BufferOf(irp);
-  if (buffer == nullptr) return Complete(irp, STATUS_INVALID_USER_BUFFER, 0);
+  HeldBuffer buffer;
+  NTSTATUS status = HoldBuffer(irp, stack->Parameters.QueryDirectory.Length, IoWriteAccess, &buffer);
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   ULONG used = 0;
   volume->Lock();
-  const NTSTATUS status = QueryLocked(*volume, stack, buffer, &used);
+  status = QueryLocked(*volume, stack, buffer.address, &used);
   volume->Unlock();
+  ReleaseBuffer(&buffer);
   return Complete(irp, status, used);
 }
 

@@ -29,10 +29,44 @@ NTSTATUS Complete(PIRP irp, NTSTATUS status, ULONG_PTR information) {
   return status;
 }
 
-PVOID BufferOf(PIRP irp) {
-  if (irp->AssociatedIrp.SystemBuffer != nullptr) return irp->AssociatedIrp.SystemBuffer;
-  if (irp->MdlAddress != nullptr) return MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority);
-  return irp->UserBuffer;
+// MmProbeAndLockPages reports by an exception.
+static NTSTATUS LockMdl(PMDL mdl, KPROCESSOR_MODE mode, LOCK_OPERATION operation) {
+  MmProbeAndLockPages(mdl, mode, operation);
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS HoldBuffer(PIRP irp, ULONG length, LOCK_OPERATION operation, HeldBuffer* buffer) {
+  *buffer = {irp->AssociatedIrp.SystemBuffer, nullptr};
+  if (buffer->address == nullptr && irp->MdlAddress != nullptr) {
+    buffer->address = MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority);
+  }
+  if (buffer->address != nullptr) return STATUS_SUCCESS;
+  if (irp->UserBuffer == nullptr || length == 0) {
+    buffer->address = irp->UserBuffer;
+    return irp->UserBuffer != nullptr ? STATUS_SUCCESS : STATUS_INVALID_USER_BUFFER;
+  }
+  buffer->mdl = IoAllocateMdl(irp->UserBuffer, length, FALSE, FALSE, nullptr);
+  if (buffer->mdl == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  NTSTATUS status = LockMdl(buffer->mdl, irp->RequestorMode, operation);
+  if (NT_SUCCESS(status)) {
+    // System addresses show the locked pages in every process; a program's do so only to that program.
+    buffer->address = irp->UserBuffer >= MmSystemRangeStart
+                          ? irp->UserBuffer
+                          : MmGetSystemAddressForMdlSafe(buffer->mdl, NormalPagePriority);
+    if (buffer->address != nullptr) return STATUS_SUCCESS;
+    MmUnlockPages(buffer->mdl);
+    status = STATUS_INSUFFICIENT_RESOURCES;
+  }
+  IoFreeMdl(buffer->mdl);
+  *buffer = {};
+  return status;
+}
+
+void ReleaseBuffer(HeldBuffer* buffer) {
+  if (buffer->mdl == nullptr) return;
+  MmUnlockPages(buffer->mdl);
+  IoFreeMdl(buffer->mdl);
+  *buffer = {};
 }
 
 NTSTATUS NTAPI HostFsShutdown(PDEVICE_OBJECT device, PIRP irp) {

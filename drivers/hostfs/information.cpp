@@ -283,15 +283,16 @@ NTSTATUS NTAPI HostFsQueryInformation(PDEVICE_OBJECT device, PIRP irp) {
   Volume* volume = VolumeOf(device);
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
   auto* fcb = static_cast<Fcb*>(stack->FileObject->FsContext);
-  PVOID buffer = BufferOf(irp);
-  if (volume == nullptr || fcb == nullptr || buffer == nullptr)
-    return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  HeldBuffer buffer;
+  if (volume == nullptr || fcb == nullptr) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  NTSTATUS status = HoldBuffer(irp, stack->Parameters.QueryFile.Length, IoWriteAccess, &buffer);
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   ULONG used = 0;
   volume->Lock();
-  const NTSTATUS status =
-      QueryLocked(*volume, stack->FileObject, fcb, stack->Parameters.QueryFile.FileInformationClass, buffer,
-                  stack->Parameters.QueryFile.Length, &used);
+  status = QueryLocked(*volume, stack->FileObject, fcb, stack->Parameters.QueryFile.FileInformationClass,
+                       buffer.address, stack->Parameters.QueryFile.Length, &used);
   volume->Unlock();
+  ReleaseBuffer(&buffer);
   return Complete(irp, status, used);
 }
 
@@ -299,12 +300,14 @@ NTSTATUS NTAPI HostFsSetInformation(PDEVICE_OBJECT device, PIRP irp) {
   Volume* volume = VolumeOf(device);
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
   auto* fcb = static_cast<Fcb*>(stack->FileObject->FsContext);
-  PVOID buffer = BufferOf(irp);
-  if (volume == nullptr || fcb == nullptr || buffer == nullptr)
-    return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  HeldBuffer buffer;
+  if (volume == nullptr || fcb == nullptr) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  NTSTATUS status = HoldBuffer(irp, stack->Parameters.SetFile.Length, IoReadAccess, &buffer);
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   volume->Lock();
-  const NTSTATUS status = SetLocked(*volume, stack, fcb, buffer);
+  status = SetLocked(*volume, stack, fcb, buffer.address);
   volume->Unlock();
+  ReleaseBuffer(&buffer);
   return Complete(irp, status, 0);
 }
 

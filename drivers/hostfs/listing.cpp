@@ -16,7 +16,8 @@ ListedName* MakeListed(const p9::DirectoryEntry& entry, bool* failed) {
       RtlUTF8ToUnicodeN(name, 255 * sizeof(WCHAR), &bytes, entry.name.bytes, entry.name.length);
   const USHORT units = static_cast<USHORT>(bytes / sizeof(WCHAR));
   if (status != STATUS_SUCCESS || !names::IsValidComponent(name, units)) return nullptr;
-  auto* listed = static_cast<ListedName*>(ExAllocatePoolWithTag(PagedPool, sizeof(ListedName) + bytes, kTag));
+  auto* listed =
+      static_cast<ListedName*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(ListedName) + bytes, kTag));
   if (listed == nullptr) {
     *failed = true;
     return nullptr;
@@ -51,7 +52,7 @@ NTSTATUS Volume::LoadListing(Fcb* directory, bool fresh) {
   const ULONG fid = client_.NewFid();
   NTSTATUS status = client_.Walk(directory->fid, fid, nullptr, nullptr);
   if (!NT_SUCCESS(status)) return status;
-  auto* listing = static_cast<Listing*>(ExAllocatePoolWithTag(PagedPool, sizeof(Listing), kTag));
+  auto* listing = static_cast<Listing*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Listing), kTag));
   if (listing == nullptr) {
     status = STATUS_INSUFFICIENT_RESOURCES;
   } else {
@@ -103,7 +104,7 @@ ListedName* Volume::FindListed(Fcb* directory, const WCHAR* name, USHORT units) 
 void Volume::AddListed(Fcb* directory, const WCHAR* name, USHORT units, bool is_directory) {
   if (directory->listing == nullptr || FindListed(directory, name, units) != nullptr) return;
   auto* listed = static_cast<ListedName*>(
-      ExAllocatePoolWithTag(PagedPool, sizeof(ListedName) + units * sizeof(WCHAR), kTag));
+      ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(ListedName) + units * sizeof(WCHAR), kTag));
   if (listed == nullptr) {
     FreeListing(directory->listing);
     directory->listing = nullptr;

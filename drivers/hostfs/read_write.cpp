@@ -14,16 +14,18 @@ bool IsFile(const Fcb* fcb, const Ccb* ccb) {
   return fcb != nullptr && ccb != nullptr && !fcb->is_directory && !ccb->is_volume;
 }
 
-NTSTATUS ReadLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset, PVOID buffer, ULONG length,
-                    ULONG* done) {
+// Paging requests are not the program's own: they leave its file pointer alone.
+void MoveFilePointer(PIRP irp, PFILE_OBJECT file, ULONG64 offset) {
+  const bool moves = (file->Flags & FO_SYNCHRONOUS_IO) != 0 && (irp->Flags & IRP_PAGING_IO) == 0;
+  if (moves) file->CurrentByteOffset.QuadPart = static_cast<LONGLONG>(offset);
+}
+
+NTSTATUS ReadLocked(Volume& volume, Fcb* fcb, ULONG64 offset, PVOID buffer, ULONG length, ULONG* done) {
   NTSTATUS status = volume.FlushGathered(fcb);
   if (NT_SUCCESS(status)) status = volume.OpenFor(fcb, false);
   if (NT_SUCCESS(status)) status = volume.client().Read(fcb->fid, offset, buffer, length, done);
   if (!NT_SUCCESS(status)) return status;
-  if (*done == 0) return STATUS_END_OF_FILE;
-  if ((file->Flags & FO_SYNCHRONOUS_IO) != 0)
-    file->CurrentByteOffset.QuadPart = static_cast<LONGLONG>(offset + *done);
-  return STATUS_SUCCESS;
+  return *done == 0 ? STATUS_END_OF_FILE : STATUS_SUCCESS;
 }
 
 // Puts bytes where the gathered ones are or end. False: they do not fit there.
@@ -73,7 +75,6 @@ NTSTATUS WriteLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset
       fcb->attributes.blocks = (end + 511) / 512;
     }
   }
-  if ((file->Flags & FO_SYNCHRONOUS_IO) != 0) file->CurrentByteOffset.QuadPart = static_cast<LONGLONG>(end);
   return status;
 }
 
@@ -107,13 +108,15 @@ NTSTATUS NTAPI HostFsRead(PDEVICE_OBJECT device, PIRP irp) {
     offset = file->CurrentByteOffset;
   if (offset.QuadPart < 0) return Complete(irp, STATUS_INVALID_PARAMETER, 0);
   if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
-  PVOID buffer = BufferOf(irp);
-  if (buffer == nullptr) return Complete(irp, STATUS_INVALID_USER_BUFFER, 0);
+  HeldBuffer buffer;
+  NTSTATUS status = HoldBuffer(irp, length, IoWriteAccess, &buffer);
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   ULONG done = 0;
   volume->Lock();
-  const NTSTATUS status =
-      ReadLocked(*volume, file, fcb, static_cast<ULONG64>(offset.QuadPart), buffer, length, &done);
+  status = ReadLocked(*volume, fcb, static_cast<ULONG64>(offset.QuadPart), buffer.address, length, &done);
+  if (NT_SUCCESS(status)) MoveFilePointer(irp, file, static_cast<ULONG64>(offset.QuadPart) + done);
   volume->Unlock();
+  ReleaseBuffer(&buffer);
   return Complete(irp, status, done);
 }
 
@@ -126,14 +129,17 @@ NTSTATUS NTAPI HostFsWrite(PDEVICE_OBJECT device, PIRP irp) {
   if (volume == nullptr || !IsFile(fcb, ccb)) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
   const ULONG length = stack->Parameters.Write.Length;
   if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
-  PVOID buffer = BufferOf(irp);
-  if (buffer == nullptr) return Complete(irp, STATUS_INVALID_USER_BUFFER, 0);
+  HeldBuffer buffer;
+  NTSTATUS status = HoldBuffer(irp, length, IoReadAccess, &buffer);
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   ULONG done = 0;
   ULONG64 offset = 0;
   volume->Lock();
-  NTSTATUS status = WriteOffset(*volume, file, fcb, ccb, stack->Parameters.Write.ByteOffset, &offset);
-  if (NT_SUCCESS(status)) status = WriteLocked(*volume, file, fcb, offset, buffer, length, &done);
+  status = WriteOffset(*volume, file, fcb, ccb, stack->Parameters.Write.ByteOffset, &offset);
+  if (NT_SUCCESS(status)) status = WriteLocked(*volume, file, fcb, offset, buffer.address, length, &done);
+  if (done != 0) MoveFilePointer(irp, file, offset + done);
   volume->Unlock();
+  ReleaseBuffer(&buffer);
   return Complete(irp, status, done);
 }
 

@@ -356,7 +356,7 @@ NTSTATUS Volume::OpenFor(Fcb* fcb, bool write) {
 
 PUCHAR Volume::TakeGatherBuffer() {
   if (spare_gather_ == nullptr)
-    return static_cast<PUCHAR>(ExAllocatePoolWithTag(PagedPool, kGatherSize, kTag));
+    return static_cast<PUCHAR>(ExAllocatePoolWithTag(NonPagedPoolNx, kGatherSize, kTag));
   PUCHAR buffer = spare_gather_;
   spare_gather_ = nullptr;
   return buffer;

@@ -155,8 +155,18 @@ DRIVER_DISPATCH HostFsUnsupported;
 // The volume of a device object; 0 for none.
 Volume* VolumeOf(PDEVICE_OBJECT device);
 NTSTATUS Complete(PIRP irp, NTSTATUS status, ULONG_PTR information);
-// The caller's buffer: system buffer, MDL or address, whichever the request has; 0 if it cannot be reached.
-PVOID BufferOf(PIRP irp);
+
+// The caller's buffer while a request is served: system buffer, MDL or address, whichever the request has.
+// An address is locked, and reached without page faults: a fault under the volume's lock could need the
+// volume.
+struct HeldBuffer {
+  PVOID address;  // 0: the request has none
+  PMDL mdl;       // of the lock; 0: none was needed
+};
+// STATUS_INVALID_USER_BUFFER: none, or it is not memory with the access that the request needs.
+NTSTATUS HoldBuffer(PIRP irp, ULONG length, LOCK_OPERATION operation, HeldBuffer* buffer);
+// Before the request is completed.
+void ReleaseBuffer(HeldBuffer* buffer);
 
 // NT's view of a file's attributes and times.
 ULONG FileAttributesOf(const Fcb* fcb);

@@ -92,13 +92,16 @@ NTSTATUS QueryLocked(Volume& volume, FS_INFORMATION_CLASS kind, PVOID buffer, UL
 NTSTATUS NTAPI HostFsQueryVolumeInformation(PDEVICE_OBJECT device, PIRP irp) {
   Volume* volume = VolumeOf(device);
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
-  PVOID buffer = BufferOf(irp);
-  if (volume == nullptr || buffer == nullptr) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  HeldBuffer buffer;
+  if (volume == nullptr) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  NTSTATUS status = HoldBuffer(irp, stack->Parameters.QueryVolume.Length, IoWriteAccess, &buffer);
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   ULONG used = 0;
   volume->Lock();
-  const NTSTATUS status = QueryLocked(*volume, stack->Parameters.QueryVolume.FsInformationClass, buffer,
-                                      stack->Parameters.QueryVolume.Length, &used);
+  status = QueryLocked(*volume, stack->Parameters.QueryVolume.FsInformationClass, buffer.address,
+                       stack->Parameters.QueryVolume.Length, &used);
   volume->Unlock();
+  ReleaseBuffer(&buffer);
   return Complete(irp, status, used);
 }
 
