@@ -16,6 +16,7 @@ HAND_OFF = {"boot/control.h", "boot/loader_block.h"}
 ALLOWED = {
     ("kd", "ke"): "the control server is a thread, and the debugger's data block names ke's lists",
     ("ke", "mm"): "page faults are handed to mm",
+    ("mm", "ob"): "sections are objects",
     ("mm", "ex"): "mm starts the pools",
     ("ob", "ex"): "objects whose last reference goes at raised IRQL are deleted by a worker thread",
 }

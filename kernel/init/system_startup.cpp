@@ -43,6 +43,9 @@ NTSTATUS StartClock(const LoaderBlock*) {
 NTSTATUS ObjectManager(const LoaderBlock*) {
   return ObInitSystem();
 }
+NTSTATUS Sections(const LoaderBlock*) {
+  return MmInitSections();
+}
 NTSTATUS Security(const LoaderBlock*) {
   return SeInitSystem();
 }
@@ -97,6 +100,7 @@ constexpr init::Task kPhase0[] = {
     {"clock", StartClock, "processor 0"},
     {"memory", MmInitSystem, "processor 0, faults"},
     {"objects", ObjectManager, "pools"},
+    {"sections", Sections, "objects"},
     {"security", Security, "objects"},
     {"processes", Processes, "objects, security"},
     {"crash information", CrashInformation, "module and process lists"},

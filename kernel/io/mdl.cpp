@@ -9,9 +9,9 @@
 NT_EXPORT(IoAllocateMdl, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelIo.*");
 extern "C" PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN,
                                     PIRP Irp) {
+  // MDL.Size is a CSHORT: of a large MDL only its low half is kept, as on Windows.
   const SIZE_T size =
       sizeof(MDL) + sizeof(PFN_NUMBER) * ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Length);
-  if (size > 0x7FFF) return nullptr;  // MDL.Size is a CSHORT: about 16 MiB, Windows cuts off later
   auto* mdl = static_cast<PMDL>(ExAllocatePoolWithTag(NonPagedPoolNx, size, ' ldM'));
   if (mdl == nullptr) return nullptr;
   MmInitializeMdl(mdl, VirtualAddress, Length);

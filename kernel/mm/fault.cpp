@@ -1,87 +1,103 @@
-// Page faults, and the making of pages not resident.
-#include "mm/mm_internal.h"
+// Page faults: which addresses may be touched how, and what becomes of a touch that may not.
+#include "mm/address_space.h"
 
 #include "ke/ke.h"
 
 namespace mm {
 namespace {
 
-constexpr ULONG kWriteFault = 1;
-constexpr ULONG kExecuteFault = 8;
 constexpr NTSTATUS kNotResident = STATUS_IN_PAGE_ERROR | 0x10000000;
+constexpr ULONG kAlignmentCheck = 1u << 18;  // RFLAGS.AC: with SMAP, supervisor code may touch user pages
 
-enum class PageIn { kDone, kNothingThere, kNoMemory };
-
-PageIn BringIn(PMMPTE pte) {
-  for (;;) {
-    const MMPTE old = Load(pte);
-    if (old.u.Hard.Valid != 0) return PageIn::kDone;
-    if (IsTransition(old)) {
-      const PFN_NUMBER pfn = old.u.Trans.PageFrameNumber;
-      const auto protection = static_cast<Protection>(old.u.Trans.Protection);
-      // The location first: once the PTE is valid another processor may trim the page again.
-      MmPfnDatabase[pfn].u3.e1.PageLocation = static_cast<UCHAR>(PageLocation::kActive);
-      if (CompareExchange(pte, old, ValidPte(pfn, protection))) return PageIn::kDone;
-      continue;
-    }
-    if (!IsDemandZero(old)) return PageIn::kNothingThere;
-    const PFN_NUMBER pfn = AllocatePage(Zero::kYes);
-    if (pfn == kNoPage) return PageIn::kNoMemory;
-    SetPageOwner(pfn, pte, PageLocation::kActive);
-    if (CompareExchange(pte, old, ValidPte(pfn, static_cast<Protection>(old.u.Soft.Protection))))
-      return PageIn::kDone;
-    FreePage(pfn);  // another processor was faster
-  }
-}
+// 0x50's fourth parameter.
+enum class Nonpaged : ULONG_PTR { kFreedPte = 0, kNoPageTable = 2, kNotCanonical = 4 };
 
 // 0x50's second parameter, as Windows 10 and later write it on x64.
-ULONG_PTR BugCheckAccess(ULONG fault_code) {
-  return fault_code == kWriteFault ? 2 : fault_code == kExecuteFault ? 0x10 : 0;
+ULONG_PTR BugCheckAccess(Access access) {
+  return access == Access::kWrite ? 2 : access == Access::kExecute ? 0x10 : 0;
 }
 
 // The page is valid for this kind of access, so the TLB was stale; or it is not, and the machine stops.
-NTSTATUS CheckValidPage(ULONG fault_code, ULONG64 va, MMPTE pte, PKTRAP_FRAME trap_frame) {
+NTSTATUS CheckValidPage(Access access, ULONG64 va, MMPTE pte, PKTRAP_FRAME trap_frame) {
   const auto trap = reinterpret_cast<ULONG_PTR>(trap_frame);
-  if (fault_code == kWriteFault && pte.u.Hard.Dirty1 == 0) {
+  if (access == Access::kWrite && pte.u.Hard.Dirty1 == 0) {
     KeBugCheckEx(ATTEMPTED_WRITE_TO_READONLY_MEMORY, va, pte.u.Long, trap, 0xB);
   }
-  if (fault_code == kExecuteFault && pte.u.Hard.NoExecute != 0) {
+  if (access == Access::kExecute && pte.u.Hard.NoExecute != 0) {
     KeBugCheckEx(ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, va, pte.u.Long, trap, 2);
   }
   FlushPage(va);
   return STATUS_SUCCESS;
 }
 
-void MarkTransition(PMMPTE pte, ULONG64* trimmed) {
-  for (;;) {
-    const MMPTE old = Load(pte);
-    if (old.u.Hard.Valid == 0) return;
-    PMMPFN record = MmPfnDatabase + old.u.Hard.PageFrameNumber;
-    if (record->u3.ReferenceCount != 1) return;  // locked
-    record->u3.e1.PageLocation = static_cast<UCHAR>(PageLocation::kModified);
-    // The processor may set Accessed or Dirty at any moment: try again then.
-    if (CompareExchange(pte, old, TransitionPte(old.u.Hard.PageFrameNumber, ProtectionOf(old)))) {
-      ++*trimmed;
-      return;
-    }
+// A fault at a system address below DISPATCH_LEVEL, outside the views.
+extern "C" DECLSPEC_NOINLINE NTSTATUS MiSystemFault(Access access, ULONG64 va, const Walk& walk,
+                                                    PKTRAP_FRAME trap_frame) {
+  const ULONG_PTR rip = trap_frame != nullptr ? trap_frame->Rip : 0;
+  const auto stop = [&](Nonpaged kind) {
+    KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(access), rip, static_cast<ULONG_PTR>(kind));
+  };
+  if (!IsCanonical(va)) stop(Nonpaged::kNotCanonical);
+  if (walk.level != 1) stop(Nonpaged::kNoPageTable);
+  const PMMPTE pte = PteOf(va);
+  const NTSTATUS status = BringIn(pte);
+  if (NT_SUCCESS(status) || status == STATUS_NO_MEMORY) return status;
+  const MMPTE now = Load(pte);
+  if (status != STATUS_ACCESS_VIOLATION) {
+    KeBugCheckEx(KERNEL_DATA_INPAGE_ERROR, Va(pte), static_cast<ULONG_PTR>(static_cast<LONG_PTR>(status)),
+                 now.u.Long, va);
   }
+  // Nothing of ours writes a system PTE of this form.
+  if (now.u.Long != 0)
+    KeBugCheckEx(MEMORY_MANAGEMENT, 0x41792, Va(pte), now.u.Long & 0xFFFFFFFF, now.u.Long >> 32);
+  stop(Nonpaged::kFreedPte);
+  return STATUS_ACCESS_VIOLATION;
+}
+
+// A view of MmMapViewInSystemSpace: what a driver does wrong with it stops the machine, as for any system
+// address.
+NTSTATUS SystemViewFault(Access access, ULONG64 va, const Walk& walk, PKTRAP_FRAME trap_frame) {
+  const NTSTATUS status = ResolveSpaceFault(SystemViews(), va, access);
+  if (status != STATUS_ACCESS_VIOLATION) return status;
+  if (walk.valid) return CheckValidPage(access, va, walk.entry, trap_frame);
+  KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(access),
+               trap_frame != nullptr ? trap_frame->Rip : 0, static_cast<ULONG_PTR>(Nonpaged::kFreedPte));
+}
+
+NTSTATUS UserFault(Access access, ULONG64 va, const Walk& walk, PKTRAP_FRAME trap_frame) {
+  if (access == Access::kExecute && walk.valid) {
+    // Supervisor mode does not execute user pages (SMEP), whatever their protection.
+    KeBugCheckEx(ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, va, walk.entry.u.Long,
+                 reinterpret_cast<ULONG_PTR>(trap_frame), 2);
+  }
+  AddressSpace* space = CurrentSpace();
+  if (space == nullptr) return STATUS_ACCESS_VIOLATION;
+  const NTSTATUS status = ResolveSpaceFault(*space, va, access);
+  // Drivers touch user memory without stac: the first touch of a valid page with SMAP's permission off gives
+  // the thread that permission.
+  if (NT_SUCCESS(status) && trap_frame != nullptr) trap_frame->EFlags |= kAlignmentCheck;
+  return status;
 }
 
 }  // namespace
 
-bool MakeResident(ULONG64 va) {
+NTSTATUS ResolveFault(ULONG64 va, Access access) {
+  if (!IsSystemAddress(va)) {
+    AddressSpace* space = CurrentSpace();
+    return space != nullptr ? ResolveSpaceFault(*space, va, access) : STATUS_ACCESS_VIOLATION;
+  }
+  if (SystemViews().Contains(va)) return ResolveSpaceFault(SystemViews(), va, access);
   const Walk walk = WalkTables(va);
-  return walk.valid || (walk.level == 1 && BringIn(PteOf(va)) == PageIn::kDone);
+  if (walk.level == 0 || (!walk.valid && walk.level != 1)) return STATUS_ACCESS_VIOLATION;
+  if (!walk.valid) {
+    const NTSTATUS status = BringIn(PteOf(va));
+    return status == STATUS_SUCCESS ? ResolveFault(va, access) : status;
+  }
+  return access == Access::kWrite && walk.entry.u.Hard.Dirty1 == 0 ? STATUS_ACCESS_VIOLATION : STATUS_SUCCESS;
 }
 
-ULONG64 TrimRange(ULONG64 va, ULONG64 pages) {
-  ULONG64 trimmed = 0;
-  SpinGuard guard(&g_pfn_lock);  // against MmProbeAndLockPages
-  for (ULONG64 i = 0; i < pages; ++i) {
-    // Reserved addresses may still be without a page table.
-    if (WalkTables(va + i * kPageSize).level == 1) MarkTransition(PteOf(va) + i, &trimmed);
-  }
-  return trimmed;
+bool MakeResident(ULONG64 va) {
+  return WalkTables(va).valid || NT_SUCCESS(ResolveFault(va, Access::kRead));
 }
 
 }  // namespace mm
@@ -90,30 +106,20 @@ extern "C" NTSTATUS MmAccessFault(ULONG FaultCode, PVOID VirtualAddress, KPROCES
                                   PKTRAP_FRAME TrapFrame) {
   using namespace mm;
   const ULONG64 va = Va(VirtualAddress);
+  const auto access = static_cast<Access>(FaultCode);
   const Walk walk = WalkTables(va);
-  if (walk.valid) {
-    // Only system pages stop the machine; user pages have no meaning in the kernel's own address space.
-    if (IsSystemAddress(va)) return CheckValidPage(FaultCode, va, walk.entry, TrapFrame);
-    return STATUS_ACCESS_VIOLATION;
-  }
+  const bool view = SystemViews().Contains(va);
+  if (walk.valid && IsSystemAddress(va) && !view) return CheckValidPage(access, va, walk.entry, TrapFrame);
   // Where special pool has no page there is none at any IRQL: the mistake is told from a page that is out.
   if (!walk.valid && !IsTransition(walk.entry) &&
       MmClassifySpecialPoolAddress(VirtualAddress) != MmNotSpecialPool) {
-    KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(FaultCode),
+    KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(access),
                  TrapFrame != nullptr ? TrapFrame->Rip : 0, 0);
   }
   if (KeGetCurrentIrql() >= DISPATCH_LEVEL) return kNotResident;
-  if (!IsSystemAddress(va)) return STATUS_ACCESS_VIOLATION;
-  const ULONG_PTR rip = TrapFrame != nullptr ? TrapFrame->Rip : 0;
-  if (walk.level != 1) KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(FaultCode), rip, 2);
-  switch (BringIn(PteOf(va))) {
-    case PageIn::kDone:
-      return STATUS_SUCCESS;
-    case PageIn::kNoMemory:
-      return STATUS_NO_MEMORY;
-    case PageIn::kNothingThere:
-      break;
+  if (view) return SystemViewFault(access, va, walk, TrapFrame);
+  if (!IsSystemAddress(va)) {
+    return IsCanonical(va) ? UserFault(access, va, walk, TrapFrame) : STATUS_ACCESS_VIOLATION;
   }
-  KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(FaultCode), rip,
-               IsCanonical(va) ? (walk.entry.u.Long == 0 ? 0 : 2) : 4);
+  return MiSystemFault(access, va, walk, TrapFrame);
 }

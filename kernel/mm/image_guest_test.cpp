@@ -1,8 +1,6 @@
 // The loader's work as the loaded driver sees it: sections, pageable code and data, look-ups.
 #include "nt_test.h"
 
-extern "C" NTKERNELAPI ULONG NTAPI MmTrimAllSystemPagableMemory(ULONG PurgeTransition);
-
 namespace {
 
 __attribute__((section("PAGE"), noinline)) int PageableSquare(int value) {

@@ -29,6 +29,7 @@ struct LoadedImage {
   ULONG64 trap_pages;
   LoadedImage* imports[kMaxImportedImages];
   ULONG import_count;
+  bool all_pageable;  // MmPageEntireDriver
   ULONG section_count;
   ImageSection sections[1];  // section_count
 };

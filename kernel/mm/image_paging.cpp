@@ -1,6 +1,7 @@
 // Pageable sections of loaded images: locking and trimming.
 #include "ke/ke.h"
 #include "mm/image_internal.h"
+#include "mm/section.h"
 #include "nt/export.h"
 
 namespace mm {
@@ -10,11 +11,15 @@ ULONG64 AddressOf(const LoadedImage* image, const ImageSection& section) {
   return Va(image->entry.DllBase) + section.rva;
 }
 
+bool IsPageable(const LoadedImage* image, const ImageSection& section) {
+  return (section.pageable || image->all_pageable) && !section.freed;
+}
+
 ULONG64 TrimImage(LoadedImage* image) {
   ULONG64 trimmed = 0;
   for (ULONG i = 0; i < image->section_count; ++i) {
     const ImageSection& section = image->sections[i];
-    if (section.pageable && !section.freed) trimmed += TrimRange(AddressOf(image, section), section.pages);
+    if (IsPageable(image, section)) trimmed += TrimRange(AddressOf(image, section), section.pages);
   }
   return trimmed;
 }
@@ -30,7 +35,7 @@ bool AddLock(ULONG64 va, LONG change) {
 
 void LockSection(const LoadedImage* image, ImageSection& section) {
   const ULONG64 start = AddressOf(image, section);
-  for (ULONG page = 0; section.pageable && page < section.pages; ++page) {
+  for (ULONG page = 0; !section.freed && page < section.pages; ++page) {
     while (!AddLock(start + page * kPageSize, 1)) {
       if (!MakeResident(start + page * kPageSize))
         KeBugCheckEx(MEMORY_MANAGEMENT, 0x1234, start, page, section.locks);
@@ -43,9 +48,41 @@ void UnlockSection(const LoadedImage* image, ImageSection& section) {
   if (__atomic_sub_fetch(&section.locks, 1, __ATOMIC_ACQ_REL) < 0) {
     KeBugCheckEx(MEMORY_MANAGEMENT, 0x1010, Va(&section), 0, 0);
   }
-  for (ULONG page = 0; section.pageable && page < section.pages; ++page) {
+  for (ULONG page = 0; !section.freed && page < section.pages; ++page) {
     AddLock(AddressOf(image, section) + page * kPageSize, -1);
   }
+}
+
+// Pages of images but the kernel's and the page file's own file system are written out as they are: relocated
+// and bound, they are no longer those of the file.
+ULONG64 PageOutImages() {
+  SleepGuard guard(g_load_lock);
+  ULONG64 written = 0;
+  for (PLIST_ENTRY link = PsLoadedModuleList.Flink; link != &PsLoadedModuleList; link = link->Flink) {
+    LoadedImage* image = ImageOf(CONTAINING_RECORD(link, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks));
+    if (image == KernelImage() || &image->entry == PageFileDriver()) continue;
+    for (ULONG i = 0; i < image->section_count; ++i) {
+      const ImageSection& section = image->sections[i];
+      if (IsPageable(image, section)) written += PageOutRange(AddressOf(image, section), section.pages);
+    }
+  }
+  return written;
+}
+
+ULONG64 PageOutPagedPool() {
+  const VaRegion& region = g_paged_pool_region;
+  ULONG64 written = 0;
+  for (ULONG64 first = region.bitmap().NextUsed(0, region.pages()); first < region.pages();) {
+    const ULONG64 end = region.bitmap().NextFree(first, region.pages());
+    written += PageOutRange(region.base() + first * kPageSize, end - first);
+    first = region.bitmap().NextUsed(end, region.pages());
+  }
+  return written;
+}
+
+LoadedImage* ImageOfAddress(PVOID address) {
+  PKLDR_DATA_TABLE_ENTRY entry = MiLookupDataTableEntry(address);
+  return entry == nullptr ? nullptr : ImageOf(entry);
 }
 
 // A handle is the section's record; which image it belongs to follows from its address.
@@ -119,14 +156,54 @@ extern "C" VOID NTAPI MmUnlockPagableImageSection(PVOID ImageSectionHandle) {
   mm::UnlockSection(image, *static_cast<mm::ImageSection*>(ImageSectionHandle));
 }
 
-/// Makes all pageable memory that nobody has locked not resident: drivers' pageable sections and paged pool.
-/// Returns: non-zero.
+/// Makes a driver pageable as a whole, also what its linker kept resident: for drivers that have no interrupt
+/// routine and do nothing at raised IRQL.
+/// Returns: the base of the image; NULL for an address in no driver.
 /// IRQL: <= APC_LEVEL.
-/// Differs from NT: PurgeTransition has no effect: there is no paging file, pages stay in memory in
-/// transition. Source: not documented; the way to make a missing page fault show at once.
-NT_EXPORT(MmTrimAllSystemPagableMemory, nt::AtMost(APC_LEVEL), Partial, "MmPaging.Trimmed*");
+/// Differs from NT: an address outside every image returns NULL instead of a bug check.
+/// Source: WDK wdm/MmPageEntireDriver.
+NT_EXPORT(MmPageEntireDriver, nt::AtMost(APC_LEVEL), Full, "MmPaging.EntireDriver*");
+extern "C" PVOID NTAPI MmPageEntireDriver(PVOID AddressWithinSection) {
+  mm::LoadedImage* image = mm::ImageOfAddress(AddressWithinSection);
+  if (image == nullptr || image == mm::KernelImage()) return nullptr;
+  image->all_pageable = true;
+  return image->entry.DllBase;
+}
+
+/// Undoes MmPageEntireDriver: what is not in a pageable section is resident again, and stays so.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmResetDriverPaging.
+NT_EXPORT(MmResetDriverPaging, nt::AtMost(APC_LEVEL), Full, "MmPaging.EntireDriver*");
+extern "C" VOID NTAPI MmResetDriverPaging(PVOID AddressWithinSection) {
+  mm::LoadedImage* image = mm::ImageOfAddress(AddressWithinSection);
+  if (image == nullptr || !image->all_pageable) return;
+  image->all_pageable = false;  // from now on nothing of it is trimmed
+  for (ULONG i = 0; i < image->section_count; ++i) {
+    const mm::ImageSection& section = image->sections[i];
+    const ULONG64 start = mm::AddressOf(image, section);
+    for (ULONG page = 0; !section.pageable && !section.freed && page < section.pages; ++page) {
+      mm::MakeResident(start + page * mm::kPageSize);
+    }
+  }
+}
+
+/// Makes all pageable memory that nobody has locked not resident: drivers' pageable sections, paged pool,
+/// private pages and views of processes. With PurgeTransition at PASSIVE_LEVEL the pages are written to
+/// C:\pagefile.sys (pages of mapped files to their files) and freed; without, they stay in memory until they
+/// are touched. Returns: non-zero. IRQL: <= APC_LEVEL. Differs from NT: what PurgeTransition frees, and when,
+/// is ours. Source: not documented; the way to make a missing page fault show at once.
+NT_EXPORT(MmTrimAllSystemPagableMemory, nt::AtMost(APC_LEVEL), Partial,
+          "MmPaging.Trimmed* MmPaging.PagedOut*");
 extern "C" ULONG NTAPI MmTrimAllSystemPagableMemory(ULONG PurgeTransition) {
   MmTrimPageableImages();
   MmTrimPagedPool();
+  mm::TrimProcesses();
+  if (PurgeTransition != 0 && mm::OpenPageFile()) {
+    mm::PageOutImages();
+    mm::PageOutPagedPool();
+    mm::PageOutProcesses();
+    mm::PageOutSegments();
+  }
   return TRUE;
 }

@@ -1,19 +1,12 @@
 // Addresses and physical memory: MmMapIoSpace, MmGetPhysicalAddress, MmAllocateContiguousMemory, ...
+#include "mm/mdl_internal.h"
 #include "nt/export.h"
-#include "mm/mm_internal.h"
 
 namespace {
 
 using mm::kPageSize;
 
-mm::Cache CacheOf(MEMORY_CACHING_TYPE type) {
-  switch (type) {
-    case MmCached:
-      return mm::Cache::kCached;
-    default:
-      return mm::Cache::kUncached;
-  }
-}
+using mm::CacheOf;
 
 mm::Protection ProtectionOfWin32(ULONG protect) {
   switch (protect & 0xFF) {
@@ -29,26 +22,30 @@ mm::Protection ProtectionOfWin32(ULONG protect) {
   }
 }
 
-PVOID MapIo(PHYSICAL_ADDRESS physical, SIZE_T bytes, mm::Protection protection, mm::Cache cache) {
+PVOID MapIo(PHYSICAL_ADDRESS physical, SIZE_T bytes, mm::Protection protection, mm::Cache cache,
+            PVOID caller) {
   const auto first = static_cast<ULONG64>(physical.QuadPart);
   constexpr ULONG64 kPhysicalLimit = 1ull << 46;
   if (bytes == 0 || first >= kPhysicalLimit || bytes > kPhysicalLimit - first) return nullptr;
   const ULONG64 offset = first % kPageSize;
-  const ULONG64 va = mm::MapPhysicalPages(first / kPageSize, mm::PagesFor(offset + bytes), protection, cache);
+  const ULONG64 pages = mm::PagesFor(offset + bytes);
+  const ULONG64 va = mm::MapPhysicalPages(first / kPageSize, pages, protection, cache);
+  if (va != 0) mm::NotePtes(va, pages, caller);
   return va == 0 ? nullptr : reinterpret_cast<PVOID>(va + offset);
 }
 
 // Contiguous memory is remembered by its first record: the run's length stands in u2.
 constexpr ULONG64 kRunMark = 0xC0471600'00000000;
 
-PVOID AllocateContiguous(SIZE_T bytes, ULONG64 low, ULONG64 high, ULONG64 boundary, mm::Cache cache) {
+PVOID AllocateContiguous(SIZE_T bytes, ULONG64 low, ULONG64 high, ULONG64 boundary, mm::Cache cache,
+                         mm::Protection protection = mm::Protection::kReadWrite) {
   if (bytes == 0) return nullptr;
   const ULONG64 pages = mm::PagesFor(bytes);
   const ULONG64 first = mm::PagesFor(low);
   const ULONG64 end = high >= ~0ull - kPageSize ? ~0ull : (high + 1) / kPageSize;
   const PFN_NUMBER run = mm::AllocatePageRun(pages, first, end, boundary / kPageSize);
   if (run == mm::kNoPage) return nullptr;
-  const ULONG64 va = mm::MapPhysicalPages(run, pages, mm::Protection::kReadWrite, cache);
+  const ULONG64 va = mm::MapPhysicalPages(run, pages, protection, cache);
   if (va == 0) {
     mm::FreePageRun(run, pages);
     return nullptr;
@@ -66,7 +63,8 @@ PVOID AllocateContiguous(SIZE_T bytes, ULONG64 low, ULONG64 high, ULONG64 bounda
 NT_EXPORT(MmMapIoSpace, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMapping.IoSpace*");
 extern "C" PVOID NTAPI MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes,
                                     MEMORY_CACHING_TYPE CacheEnable) {
-  return MapIo(PhysicalAddress, NumberOfBytes, mm::Protection::kReadWrite, CacheOf(CacheEnable));
+  return MapIo(PhysicalAddress, NumberOfBytes, mm::Protection::kReadWrite, CacheOf(CacheEnable),
+               __builtin_return_address(0));
 }
 
 /// Maps device memory with a PAGE_* protection (and PAGE_NOCACHE, PAGE_WRITECOMBINE).
@@ -78,19 +76,19 @@ NT_EXPORT(MmMapIoSpaceEx, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMapping.IoSpac
 extern "C" PVOID NTAPI MmMapIoSpaceEx(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, ULONG Protect) {
   const bool uncached = (Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE)) != 0;
   return MapIo(PhysicalAddress, NumberOfBytes, ProtectionOfWin32(Protect),
-               uncached ? mm::Cache::kUncached : mm::Cache::kCached);
+               uncached ? mm::Cache::kUncached : mm::Cache::kCached, __builtin_return_address(0));
 }
 
-/// Unmaps what MmMapIoSpace mapped. Address and size are those of that call.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: an address that was not mapped is bug check 0x1A.
-/// Source: WDK wdm/MmUnmapIoSpace.
+/// Unmaps what MmMapIoSpace mapped. Address and size are those of that call; others are bug check 0xDA (0x302
+/// to 0x305). IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/MmUnmapIoSpace.
 NT_EXPORT(MmUnmapIoSpace, nt::AtMost(DISPATCH_LEVEL), Full, "MmMapping.IoSpace*");
 extern "C" VOID NTAPI MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes) {
   const ULONG64 offset = mm::Va(BaseAddress) % kPageSize;
   const ULONG64 va = mm::Va(BaseAddress) - offset;
-  if (!mm::g_system_pte_region.IsReserved(va)) KeBugCheckEx(MEMORY_MANAGEMENT, 0x1235, va, NumberOfBytes, 0);
-  mm::RetireRange(mm::g_system_pte_region, va, mm::PagesFor(offset + NumberOfBytes), mm::FreePagesToo::kNo);
+  const ULONG64 pages = mm::PagesFor(offset + NumberOfBytes);
+  mm::CheckSystemPtes(va, pages);
+  mm::ForgetPtes(va);
+  mm::RetireRange(mm::g_system_pte_region, va, pages, mm::FreePagesToo::kNo);
 }
 
 /// The physical address behind a resident virtual address; 0 for an address that is not resident.
@@ -105,13 +103,18 @@ extern "C" PHYSICAL_ADDRESS NTAPI MmGetPhysicalAddress(PVOID BaseAddress) {
   return result;
 }
 
-/// An address at which the kernel sees a physical address of RAM.
+/// The address at which a page of RAM is mapped: where its owner sees it, or the kernel's map of all memory.
 /// IRQL: any.
-/// Differs from NT: the address lies in the map of all physical memory, not at the page's last owner.
+/// Differs from NT: for a page of a process's own memory the address is one of that process.
 /// Source: WDK ntddk/MmGetVirtualForPhysical.
-NT_EXPORT(MmGetVirtualForPhysical, nt::AnyIrql(), Partial, "MmMapping.PhysicalAddress*");
+NT_EXPORT(MmGetVirtualForPhysical, nt::AnyIrql(), Full, "MmMapping.PhysicalAddress*");
 extern "C" PVOID NTAPI MmGetVirtualForPhysical(PHYSICAL_ADDRESS PhysicalAddress) {
-  return MmPhysicalToVirtual(static_cast<ULONG64>(PhysicalAddress.QuadPart));
+  const auto physical = static_cast<ULONG64>(PhysicalAddress.QuadPart);
+  const PMMPFN record = mm::PfnRecordOrNull(physical / kPageSize);
+  const bool mapped = record != nullptr && record->PteAddress != nullptr && record->u4.PrototypePte == 0 &&
+                      mm::IsPteOfSelfMap(record->PteAddress);
+  if (!mapped) return MmPhysicalToVirtual(physical);
+  return reinterpret_cast<PVOID>(mm::VaOf(record->PteAddress) + physical % kPageSize);
 }
 
 /// TRUE if reading the address would not fault now.
@@ -159,6 +162,41 @@ extern "C" PVOID NTAPI MmAllocateContiguousMemorySpecifyCache(SIZE_T NumberOfByt
   return AllocateContiguous(NumberOfBytes, static_cast<ULONG64>(LowestAcceptableAddress.QuadPart),
                             static_cast<ULONG64>(HighestAcceptableAddress.QuadPart),
                             static_cast<ULONG64>(BoundaryAddressMultiple.QuadPart), CacheOf(CacheType));
+}
+
+/// MmAllocateContiguousMemorySpecifyCache on a NUMA node.
+/// Returns: the address, NULL when there is none.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: there is one node, the preference has no effect; write-combined memory is uncached.
+/// Source: WDK wdm/MmAllocateContiguousMemorySpecifyCacheNode.
+NT_EXPORT(MmAllocateContiguousMemorySpecifyCacheNode, nt::AtMost(DISPATCH_LEVEL), Partial,
+          "MmMapping.ContiguousNode*");
+extern "C" PVOID NTAPI MmAllocateContiguousMemorySpecifyCacheNode(
+    SIZE_T NumberOfBytes, PHYSICAL_ADDRESS LowestAcceptableAddress, PHYSICAL_ADDRESS HighestAcceptableAddress,
+    PHYSICAL_ADDRESS BoundaryAddressMultiple, MEMORY_CACHING_TYPE CacheType, NODE_REQUIREMENT PreferredNode) {
+  return MmAllocateContiguousMemorySpecifyCache(NumberOfBytes, LowestAcceptableAddress,
+                                                HighestAcceptableAddress, BoundaryAddressMultiple, CacheType);
+}
+
+/// Physically contiguous memory with a PAGE_* protection: PAGE_READWRITE or PAGE_EXECUTE_READWRITE, with
+/// PAGE_NOCACHE or PAGE_WRITECOMBINE.
+/// Returns: the address, NULL when there is none or for another protection.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: there is one node, the preference has no effect; write-combined memory is uncached.
+/// Source: WDK wdm/MmAllocateContiguousNodeMemory.
+NT_EXPORT(MmAllocateContiguousNodeMemory, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMapping.ContiguousNode*");
+extern "C" PVOID NTAPI MmAllocateContiguousNodeMemory(SIZE_T NumberOfBytes,
+                                                      PHYSICAL_ADDRESS LowestAcceptableAddress,
+                                                      PHYSICAL_ADDRESS HighestAcceptableAddress,
+                                                      PHYSICAL_ADDRESS BoundaryAddressMultiple, ULONG Protect,
+                                                      NODE_REQUIREMENT PreferredNode) {
+  const ULONG access = Protect & 0xFF;
+  if (access != PAGE_READWRITE && access != PAGE_EXECUTE_READWRITE) return nullptr;
+  const bool uncached = (Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE)) != 0;
+  return AllocateContiguous(NumberOfBytes, static_cast<ULONG64>(LowestAcceptableAddress.QuadPart),
+                            static_cast<ULONG64>(HighestAcceptableAddress.QuadPart),
+                            static_cast<ULONG64>(BoundaryAddressMultiple.QuadPart),
+                            uncached ? mm::Cache::kUncached : mm::Cache::kCached, ProtectionOfWin32(Protect));
 }
 
 /// Frees memory of MmAllocateContiguousMemory.

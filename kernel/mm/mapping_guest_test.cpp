@@ -131,3 +131,22 @@ NT_TEST(MmMapping, SystemSizeIsOneOfThree) {
   NT_EXPECT_TRUE(MmQuerySystemSize() <= MmLargeSystem);
   NT_EXPECT_TRUE(!MmIsThisAnNtAsSystem());
 }
+
+NT_TEST(MmMapping, ContiguousNodeMemoryIsContiguous) {
+  PHYSICAL_ADDRESS low = {}, high, none = {};
+  high.QuadPart = -1;
+  auto* node = static_cast<UCHAR*>(
+      MmAllocateContiguousNodeMemory(3 * PAGE_SIZE, low, high, none, PAGE_READWRITE, MM_ANY_NODE_OK));
+  auto* cache = static_cast<UCHAR*>(MmAllocateContiguousMemorySpecifyCacheNode(3 * PAGE_SIZE, low, high, none,
+                                                                               MmNonCached, MM_ANY_NODE_OK));
+  NT_ASSERT_TRUE(node != nullptr && cache != nullptr);
+  UCHAR* const both[] = {node, cache};
+  for (UCHAR* base : both) {
+    NT_EXPECT_EQ(MmGetPhysicalAddress(base + 2 * PAGE_SIZE).QuadPart - MmGetPhysicalAddress(base).QuadPart,
+                 2 * PAGE_SIZE);
+    *static_cast<volatile UCHAR*>(base) = 1;
+  }
+  NT_EXPECT_TRUE(MmAllocateContiguousNodeMemory(1, low, high, none, PAGE_READONLY, 0) == nullptr);
+  MmFreeContiguousMemory(node);
+  MmFreeContiguousMemorySpecifyCache(cache, 3 * PAGE_SIZE, MmNonCached);
+}

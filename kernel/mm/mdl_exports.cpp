@@ -1,51 +1,84 @@
 // Memory descriptor lists: locking, mapping and allocating pages.
+#include "mm/mdl_internal.h"
 #include "nt/export.h"
-#include "mm/mm_internal.h"
 
 extern "C" VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList);
 
 namespace {
 
 using mm::kPageSize;
+using mm::PageCountOf;
+using mm::PagesOf;
+using mm::StartOf;
 
 constexpr ULONG kMdlTag = 'ldmM';
 constexpr PFN_NUMBER kEmptySlot = ~0ull;
 
-ULONG64 StartOf(PMDL mdl) {
-  return mm::Va(mdl->StartVa) + mdl->ByteOffset;
-}
-ULONG64 PageCountOf(PMDL mdl) {
-  return mm::PagesFor(static_cast<ULONG64>(mdl->ByteOffset) + mdl->ByteCount);
-}
-PPFN_NUMBER PagesOf(PMDL mdl) {
-  return reinterpret_cast<PPFN_NUMBER>(mdl + 1);
-}
-
-// Locks the page that is resident at `va`: it is not trimmed until unlocked. False if it is not resident (any
-// more).
-bool LockResidentPage(ULONG64 va, bool write, PPFN_NUMBER pfn) {
-  mm::SpinGuard guard(&mm::g_pfn_lock);
-  const mm::Walk walk = mm::WalkTables(va);
-  if (!walk.valid || (write && walk.entry.u.Hard.Dirty1 == 0)) return false;
-  *pfn = walk.physical / kPageSize;
-  if (PMMPFN record = mm::PfnRecordOrNull(*pfn)) ++record->u3.ReferenceCount;
-  return true;
-}
-
-void UnlockPage(PFN_NUMBER pfn) {
-  mm::SpinGuard guard(&mm::g_pfn_lock);
-  PMMPFN record = mm::PfnRecordOrNull(pfn);
-  if (record == nullptr) return;
-  if (record->u3.ReferenceCount <= 1) KeBugCheckEx(PFN_LIST_CORRUPT, 7, pfn, record->u3.ReferenceCount, 0);
-  --record->u3.ReferenceCount;
-}
-
-bool LockPage(ULONG64 va, bool write, PPFN_NUMBER pfn) {
-  while (!LockResidentPage(va, write, pfn)) {
-    if (mm::WalkTables(va).valid) return false;  // read-only
-    if (KeGetCurrentIrql() >= DISPATCH_LEVEL || !mm::MakeResident(va)) return false;
+// Locks the pages from `start` on; on failure none stays locked.
+NTSTATUS LockPages(PMDL mdl, ULONG64 start, ULONG64 count, bool write) {
+  for (ULONG64 i = 0; i < count; ++i) {
+    const NTSTATUS status = mm::LockPage(start + i * kPageSize, write, &PagesOf(mdl)[i]);
+    if (NT_SUCCESS(status)) continue;
+    while (i-- > 0) mm::UnlockPage(PagesOf(mdl)[i]);
+    return status;
   }
-  return true;
+  return STATUS_SUCCESS;
+}
+
+// The whole of MmProbeAndLockPages but the exception.
+NTSTATUS ProbeAndLock(PMDL mdl, KPROCESSOR_MODE mode, LOCK_OPERATION operation, PVOID caller) {
+  const ULONG64 start = mm::Va(mdl->StartVa);
+  const ULONG64 count = PageCountOf(mdl);
+  const ULONG64 end = StartOf(mdl) + mdl->ByteCount;
+  const bool user = !mm::IsSystemAddress(start);
+  if (end < start || (user || mode == UserMode ? end > MmUserProbeAddress : false))
+    return STATUS_ACCESS_VIOLATION;
+  mm::AddressSpace* space = user && KeGetCurrentIrql() < DISPATCH_LEVEL ? mm::EnsureCurrentSpace() : nullptr;
+  if (user && space == nullptr) return STATUS_ACCESS_VIOLATION;
+  const bool write = operation != IoReadAccess;
+  const NTSTATUS status = LockPages(mdl, start, count, write);
+  if (!NT_SUCCESS(status)) return status;
+  mdl->Process = user ? space->process : nullptr;
+  if (user) mm::ChargeLocks(*space, mdl, count, caller);
+  mdl->MdlFlags |= MDL_PAGES_LOCKED | (write ? MDL_WRITE_OPERATION : 0);
+  if (!write) mdl->MdlFlags &= static_cast<CSHORT>(~MDL_WRITE_OPERATION);
+  return STATUS_SUCCESS;
+}
+
+// Windows leaves the pages of device memory and of an MDL that was never locked to its callers' care; a page
+// that belongs to nobody must not be mapped.
+void CheckMappable(PMDL mdl) {
+  constexpr CSHORT kMayMap = MDL_PAGES_LOCKED | MDL_SOURCE_IS_NONPAGED_POOL | MDL_PARTIAL | MDL_IO_SPACE;
+  const ULONG64 count = PageCountOf(mdl);
+  if ((mdl->MdlFlags & kMayMap) == 0) KeBugCheckEx(MEMORY_MANAGEMENT, 0x1233, PagesOf(mdl)[0], 0, 0);
+  for (ULONG64 i = 0; i < count; ++i) {
+    const PMMPFN record = mm::PfnRecordOrNull(PagesOf(mdl)[i]);
+    if (record != nullptr && mm::FreePages().IsFree(PagesOf(mdl)[i])) {
+      KeBugCheckEx(MEMORY_MANAGEMENT, 0x1233, PagesOf(mdl)[i], 0, 0);
+    }
+  }
+}
+
+PVOID MapForUser(PMDL mdl, mm::Protection protection, mm::Cache cache, PVOID base) {
+  mm::AddressSpace* space = KeGetCurrentIrql() < DISPATCH_LEVEL ? mm::EnsureCurrentSpace() : nullptr;
+  ULONG64 va = 0;
+  const NTSTATUS status = space != nullptr
+                              ? mm::MapMdlInSpace(*space, mdl, protection, cache, mm::Va(base), &va)
+                              : STATUS_ACCESS_VIOLATION;
+  if (!NT_SUCCESS(status)) ExRaiseStatus(status);
+  return reinterpret_cast<PVOID>(va + mdl->ByteOffset);
+}
+
+void ReleaseMdlPage(PFN_NUMBER pfn) {
+  const PMMPFN record = mm::PfnRecordOrNull(pfn);
+  if (record == nullptr || mm::FreePages().IsFree(pfn)) {
+    KeBugCheckEx(PFN_LIST_CORRUPT, 0x99, pfn, static_cast<ULONG_PTR>(mm::PageLocation::kFree), 0);
+  }
+  // One reference is the page's own, one the lock that MmAllocatePagesForMdlEx took for the caller.
+  if (record->u3.ReferenceCount > 2) {
+    KeBugCheckEx(PFN_LIST_CORRUPT, 0x9A, pfn, record->u3.e1.PageLocation, record->u3.ReferenceCount);
+  }
+  mm::FreePage(pfn);
 }
 
 ULONG64 TakePages(PPFN_NUMBER pages, ULONG64 wanted, ULONG64 low, ULONG64 high, mm::Zero zero) {
@@ -76,65 +109,105 @@ extern "C" VOID NTAPI MmBuildMdlForNonPagedPool(PMDL MemoryDescriptorList) {
   mdl->MdlFlags |= MDL_SOURCE_IS_NONPAGED_POOL;
 }
 
-/// Makes the MDL's pages resident and keeps them so until MmUnlockPages.
-/// Returns: nothing; raises STATUS_ACCESS_VIOLATION where a page cannot be had with the access asked for.
-/// IRQL: <= DISPATCH_LEVEL; pageable buffers <= APC_LEVEL.
-/// Differs from NT: only system addresses, there are no user address spaces yet.
+/// Makes the MDL's pages resident and keeps them so until MmUnlockPages. Pages of a program count for its
+/// process (0x76, 0xCB when it ends).
+/// Returns: nothing; raises STATUS_ACCESS_VIOLATION where a page cannot be had with the access asked for,
+/// STATUS_GUARD_PAGE_VIOLATION, STATUS_IN_PAGE_ERROR, STATUS_NO_MEMORY.
+/// IRQL: <= DISPATCH_LEVEL; pageable buffers and buffers of programs <= APC_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK wdm/MmProbeAndLockPages.
-NT_EXPORT(MmProbeAndLockPages, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.Lock*");
+NT_EXPORT(MmProbeAndLockPages, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Lock*");
 extern "C" VOID NTAPI MmProbeAndLockPages(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode,
                                           LOCK_OPERATION Operation) {
+  const NTSTATUS status =
+      ProbeAndLock(MemoryDescriptorList, AccessMode, Operation, __builtin_return_address(0));
+  if (!NT_SUCCESS(status)) ExRaiseStatus(status);
+}
+
+/// MmProbeAndLockPages for memory of another process.
+/// Returns: nothing; raises as MmProbeAndLockPages.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmProbeAndLockProcessPages.
+NT_EXPORT(MmProbeAndLockProcessPages, nt::AtMost(APC_LEVEL), Full, "MmMdl.ProcessPages*");
+extern "C" VOID NTAPI MmProbeAndLockProcessPages(PMDL MemoryDescriptorList, PEPROCESS Process,
+                                                 KPROCESSOR_MODE AccessMode, LOCK_OPERATION Operation) {
+  KAPC_STATE state;
+  KeStackAttachProcess(reinterpret_cast<PKPROCESS>(Process), &state);
+  const NTSTATUS status =
+      ProbeAndLock(MemoryDescriptorList, AccessMode, Operation, __builtin_return_address(0));
+  KeUnstackDetachProcess(&state);
+  if (!NT_SUCCESS(status)) ExRaiseStatus(status);
+}
+
+/// Locks pages that need not be neighbours: one for each element of a segment array, as many as the MDL
+/// describes. Returns: nothing; raises as MmProbeAndLockPages. IRQL: <= APC_LEVEL. Differs from NT: none.
+/// Source: WDK wdm/MmProbeAndLockSelectedPages.
+NT_EXPORT(MmProbeAndLockSelectedPages, nt::AtMost(APC_LEVEL), Full, "MmMdl.SelectedPages*");
+extern "C" VOID NTAPI MmProbeAndLockSelectedPages(PMDL MemoryDescriptorList,
+                                                  PFILE_SEGMENT_ELEMENT SegmentArray,
+                                                  KPROCESSOR_MODE AccessMode, LOCK_OPERATION Operation) {
   PMDL mdl = MemoryDescriptorList;
-  const ULONG64 start = mm::Va(mdl->StartVa);
-  const ULONG64 count = PageCountOf(mdl);
   const bool write = Operation != IoReadAccess;
-  for (ULONG64 i = 0; i < count; ++i) {
-    if (AccessMode == KernelMode && mm::IsSystemAddress(start) &&
-        LockPage(start + i * kPageSize, write, &PagesOf(mdl)[i])) {
-      continue;
-    }
-    while (i-- > 0) UnlockPage(PagesOf(mdl)[i]);
-    ExRaiseStatus(STATUS_ACCESS_VIOLATION);
+  const ULONG64 count = PageCountOf(mdl);
+  NTSTATUS status = STATUS_SUCCESS;
+  ULONG64 done = 0;
+  bool user = false;
+  for (; done < count && NT_SUCCESS(status); ++done) {
+    const auto va = static_cast<ULONG64>(SegmentArray[done].Alignment);
+    if (!mm::IsSystemAddress(va)) user = true;
+    const bool outside = mm::IsSystemAddress(va) ? AccessMode == UserMode : va >= MmUserProbeAddress;
+    status = outside ? STATUS_ACCESS_VIOLATION : mm::LockPage(va, write, &PagesOf(mdl)[done]);
   }
-  mdl->Process = nullptr;
+  if (!NT_SUCCESS(status)) {
+    for (--done; done-- > 0;) mm::UnlockPage(PagesOf(mdl)[done]);
+    ExRaiseStatus(status);
+  }
+  mm::AddressSpace* space = user ? mm::EnsureCurrentSpace() : nullptr;
+  mdl->Process = space != nullptr ? space->process : nullptr;
+  if (space != nullptr) mm::ChargeLocks(*space, mdl, count, __builtin_return_address(0));
   mdl->MdlFlags |= MDL_PAGES_LOCKED | (write ? MDL_WRITE_OPERATION : 0);
 }
 
-/// Undoes MmProbeAndLockPages, and the MDL's system mapping if it has one.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: an MDL that is not locked is bug check 0x1A.
-/// Source: WDK wdm/MmUnlockPages.
+/// Undoes MmProbeAndLockPages, and the MDL's system mapping if it has one. A page that is unlocked more often
+/// than it was locked is bug check 0x4E (7), a program's 0x76 (1). IRQL: <= DISPATCH_LEVEL. Differs from NT:
+/// none. Source: WDK wdm/MmUnlockPages.
 NT_EXPORT(MmUnlockPages, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Lock*");
 extern "C" VOID NTAPI MmUnlockPages(PMDL MemoryDescriptorList) {
   PMDL mdl = MemoryDescriptorList;
-  if ((mdl->MdlFlags & MDL_PAGES_LOCKED) == 0) KeBugCheckEx(MEMORY_MANAGEMENT, 0x1233, mm::Va(mdl), 0, 0);
+  const ULONG64 count = PageCountOf(mdl);
+  const bool written = (mdl->MdlFlags & MDL_WRITE_OPERATION) != 0;
   if ((mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) != 0) MmUnmapLockedPages(mdl->MappedSystemVa, mdl);
-  for (ULONG64 i = 0; i < PageCountOf(mdl); ++i) UnlockPage(PagesOf(mdl)[i]);
+  if (mdl->Process != nullptr) {
+    auto* space = static_cast<mm::AddressSpace*>(reinterpret_cast<EPROCESS*>(mdl->Process)->VadRoot);
+    mm::ReturnLocks(*space, mdl, count);
+  }
+  for (ULONG64 i = 0; i < count; ++i) mm::UnlockPage(PagesOf(mdl)[i], written);
   mdl->MdlFlags &= static_cast<CSHORT>(~(MDL_PAGES_LOCKED | MDL_WRITE_OPERATION));
 }
 
-/// Maps an MDL's locked pages into system space.
-/// Returns: the address of the buffer's first byte; NULL when there is no room, or a bug check with
-/// BugCheckOnFailure. IRQL: <= DISPATCH_LEVEL. Differs from NT: AccessMode UserMode is refused (NULL), there
-/// are no user address spaces yet; write-combined is uncached. Source: WDK wdm/MmMapLockedPagesSpecifyCache.
+/// Maps an MDL's locked pages into system space, or (UserMode) into the current process: at RequestedAddress
+/// or where there is room. Returns: the address of the buffer's first byte; NULL when there is no room in
+/// system space, or bug check 0x3F (0xD8 with TrackPtes) with BugCheckOnFailure. UserMode raises instead.
+/// Pages that are not locked are bug check 0x1A (0x1233). IRQL: <= DISPATCH_LEVEL; UserMode <= APC_LEVEL.
+/// Differs from NT: write-combined is uncached; a page's caching follows the mapping.
+/// Source: WDK wdm/MmMapLockedPagesSpecifyCache.
 NT_EXPORT(MmMapLockedPagesSpecifyCache, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.Map*");
 extern "C" PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode,
                                                     MEMORY_CACHING_TYPE CacheType, PVOID BaseAddress,
                                                     ULONG BugCheckOnFailure, MM_PAGE_PRIORITY Priority) {
   PMDL mdl = MemoryDescriptorList;
   const ULONG64 count = PageCountOf(mdl);
-  if (AccessMode != KernelMode || count == 0) return nullptr;
-  const bool no_write = (Priority & 0x80000000) != 0;              // MdlMappingNoWrite
-  const bool execute = (Priority & 0x40000000) == 0 && !no_write;  // MdlMappingNoExecute
-  const auto protection = no_write  ? mm::Protection::kReadOnly
-                          : execute ? mm::Protection::kExecuteReadWrite
-                                    : mm::Protection::kReadWrite;
-  const auto cache = CacheType == MmCached ? mm::Cache::kCached : mm::Cache::kUncached;
+  const auto protection = mm::MappingProtection(static_cast<ULONG>(Priority));
+  const auto cache = mm::CacheOf(CacheType);
+  CheckMappable(mdl);
+  if (AccessMode != KernelMode) return MapForUser(mdl, protection, cache, BaseAddress);
   const ULONG64 va = mm::MapPageList(PagesOf(mdl), count, protection, cache);
   if (va == 0) {
-    if (BugCheckOnFailure != 0) KeBugCheckEx(NO_MORE_SYSTEM_PTES, 0, count, 0, 0);
+    if (BugCheckOnFailure != 0) mm::StopWithoutPtes(count);
     return nullptr;
   }
+  mm::NotePtes(va, count, __builtin_return_address(0));
   mdl->MappedSystemVa = reinterpret_cast<PVOID>(va + mdl->ByteOffset);
   mdl->MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
   if ((mdl->MdlFlags & MDL_PARTIAL) != 0) mdl->MdlFlags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
@@ -152,16 +225,28 @@ extern "C" PVOID NTAPI MmMapLockedPages(PMDL MemoryDescriptorList, KPROCESSOR_MO
                                       HighPagePriority);
 }
 
-/// Undoes MmMapLockedPagesSpecifyCache.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: an address that was not mapped is bug check 0x1A.
+/// Undoes MmMapLockedPagesSpecifyCache. An MDL that is not mapped is bug check 0xDA (6), an address that is
+/// not its mapping 0xDA (0x302 to 0x305). IRQL: <= DISPATCH_LEVEL; addresses of a program <= APC_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK wdm/MmUnmapLockedPages.
 NT_EXPORT(MmUnmapLockedPages, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Map*");
 extern "C" VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList) {
   PMDL mdl = MemoryDescriptorList;
   const ULONG64 va = mm::Va(BaseAddress) & ~(kPageSize - 1);
-  if (!mm::g_system_pte_region.IsReserved(va)) KeBugCheckEx(MEMORY_MANAGEMENT, 0x1235, va, mm::Va(mdl), 0);
-  mm::RetireRange(mm::g_system_pte_region, va, PageCountOf(mdl), mm::FreePagesToo::kNo);
+  const ULONG64 count = PageCountOf(mdl);
+  if (!mm::IsSystemAddress(va)) {
+    mm::AddressSpace* space = KeGetCurrentIrql() < DISPATCH_LEVEL ? mm::EnsureCurrentSpace() : nullptr;
+    if (space == nullptr || !mm::UnmapMdlInSpace(*space, va)) {
+      KeBugCheckEx(SYSTEM_PTE_MISUSE, 6, mm::Va(mdl), mm::Va(BaseAddress), count);
+    }
+    return;
+  }
+  if ((mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) == 0) {
+    KeBugCheckEx(SYSTEM_PTE_MISUSE, 6, mm::Va(mdl), mm::Va(BaseAddress), count);
+  }
+  mm::CheckSystemPtes(va, count);
+  mm::ForgetPtes(va);
+  mm::RetireRange(mm::g_system_pte_region, va, count, mm::FreePagesToo::kNo);
   mdl->MdlFlags &= static_cast<CSHORT>(~(MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED));
   mdl->MappedSystemVa = nullptr;
 }
@@ -208,16 +293,28 @@ extern "C" PMDL NTAPI MmAllocatePagesForMdl(PHYSICAL_ADDRESS LowAddress, PHYSICA
   return MmAllocatePagesForMdlEx(LowAddress, HighAddress, SkipBytes, TotalBytes, MmCached, 0);
 }
 
-/// Frees the pages of an MDL of MmAllocatePagesForMdl(Ex); the MDL itself is freed by ExFreePool afterwards.
+/// MmAllocatePagesForMdlEx on a NUMA node.
+/// Returns: the MDL, NULL when there is no memory.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/MmFreePagesFromMdl.
+/// Differs from NT: as MmAllocatePagesForMdlEx; there is one node, the preference has no effect.
+/// Source: WDK wdm/MmAllocateNodePagesForMdlEx.
+NT_EXPORT(MmAllocateNodePagesForMdlEx, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.AllocateNodePages*");
+extern "C" PMDL NTAPI MmAllocateNodePagesForMdlEx(PHYSICAL_ADDRESS LowAddress, PHYSICAL_ADDRESS HighAddress,
+                                                  PHYSICAL_ADDRESS SkipBytes, SIZE_T TotalBytes,
+                                                  MEMORY_CACHING_TYPE CacheType, ULONG IdealNode,
+                                                  ULONG Flags) {
+  return MmAllocatePagesForMdlEx(LowAddress, HighAddress, SkipBytes, TotalBytes, CacheType, Flags);
+}
+
+/// Frees the pages of an MDL of MmAllocatePagesForMdl(Ex); the MDL itself is freed by ExFreePool afterwards.
+/// A page that another MDL still locks is bug check 0x4E (0x9A), one that is free already 0x4E (0x99). IRQL:
+/// <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/MmFreePagesFromMdl.
 NT_EXPORT(MmFreePagesFromMdl, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.AllocatePages*");
 extern "C" VOID NTAPI MmFreePagesFromMdl(PMDL MemoryDescriptorList) {
   PMDL mdl = MemoryDescriptorList;
   for (ULONG64 i = 0; i < PageCountOf(mdl); ++i) {
     if (PagesOf(mdl)[i] == kEmptySlot) continue;
-    mm::FreePage(PagesOf(mdl)[i]);
+    ReleaseMdlPage(PagesOf(mdl)[i]);
     PagesOf(mdl)[i] = kEmptySlot;
   }
   mdl->MdlFlags &= static_cast<CSHORT>(~MDL_PAGES_LOCKED);
@@ -244,7 +341,7 @@ extern "C" NTSTATUS NTAPI MmAdvanceMdl(PMDL Mdl, ULONG NumberOfBytes) {
   const ULONG64 start = StartOf(Mdl) + NumberOfBytes;
   const ULONG64 dropped = (Mdl->ByteOffset + static_cast<ULONG64>(NumberOfBytes)) / kPageSize;
   for (ULONG64 i = 0; i < dropped && (Mdl->MdlFlags & MDL_PAGES_LOCKED) != 0; ++i)
-    UnlockPage(PagesOf(Mdl)[i]);
+    mm::UnlockPage(PagesOf(Mdl)[i]);
   for (ULONG64 i = dropped; i < old_count; ++i) PagesOf(Mdl)[i - dropped] = PagesOf(Mdl)[i];
   Mdl->StartVa = reinterpret_cast<PVOID>(start & ~(kPageSize - 1));
   Mdl->ByteOffset = static_cast<ULONG>(start % kPageSize);

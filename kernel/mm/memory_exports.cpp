@@ -9,18 +9,16 @@ using mm::kPageSize;
 
 constexpr ULONG kRangesTag = 'rPmM';
 
-// Where `bytes` at `address` can be read through the map of all physical memory; 0 if they are not resident
-// RAM.
-PVOID SourceOf(MM_COPY_ADDRESS address, ULONG flags) {
-  ULONG64 physical = static_cast<ULONG64>(address.PhysicalAddress.QuadPart);
-  if (flags == MM_COPY_MEMORY_VIRTUAL) {
-    const ULONG64 va = mm::Va(address.VirtualAddress);
-    if (!mm::IsSystemAddress(va) || !mm::MakeResident(va)) return nullptr;
-    const mm::Walk walk = mm::WalkTables(va);
-    if (!walk.valid) return nullptr;
-    physical = walk.physical;
-  }
-  return mm::PfnRecordOrNull(physical / kPageSize) == nullptr ? nullptr : MmPhysicalToVirtual(physical);
+// Copies at most to the page's end, through the map of all physical memory. False: it is not RAM.
+bool CopyPart(PUCHAR target, MM_COPY_ADDRESS address, SIZE_T bytes, ULONG flags) {
+  const auto at = static_cast<ULONG64>(address.PhysicalAddress.QuadPart);
+  PFN_NUMBER pfn = at / kPageSize;
+  const bool lock = flags == MM_COPY_MEMORY_VIRTUAL;
+  if (lock && (!mm::IsCanonical(at) || !NT_SUCCESS(mm::LockPage(at, false, &pfn)))) return false;
+  const bool ram = mm::PfnRecordOrNull(pfn) != nullptr;
+  if (ram) RtlCopyMemory(target, static_cast<PUCHAR>(mm::PageAddress(pfn)) + at % kPageSize, bytes);
+  if (lock) mm::UnlockPage(pfn);
+  return ram;
 }
 
 }  // namespace
@@ -49,7 +47,7 @@ extern "C" ULONG64 MmUserProbeAddress = 0x00007FFF'FFFF0000;
 /// Copies from a virtual or a physical address without ever faulting.
 /// Returns: STATUS_INVALID_ADDRESS where the source ends early, with the bytes copied so far.
 /// IRQL: <= APC_LEVEL.
-/// Differs from NT: memory of devices is refused; only system addresses.
+/// Differs from NT: memory of devices is refused.
 /// Source: WDK ntddk/MmCopyMemory.
 NT_EXPORT(MmCopyMemory, nt::AtMost(APC_LEVEL), Partial, "MmMemory.Copy*");
 extern "C" NTSTATUS NTAPI MmCopyMemory(PVOID TargetAddress, MM_COPY_ADDRESS SourceAddress,
@@ -60,9 +58,7 @@ extern "C" NTSTATUS NTAPI MmCopyMemory(PVOID TargetAddress, MM_COPY_ADDRESS Sour
   while (NumberOfBytes != 0) {
     const ULONG64 offset = static_cast<ULONG64>(SourceAddress.PhysicalAddress.QuadPart) % kPageSize;
     const SIZE_T part = NumberOfBytes < kPageSize - offset ? NumberOfBytes : kPageSize - offset;
-    const PVOID source = SourceOf(SourceAddress, Flags);
-    if (source == nullptr) return STATUS_INVALID_ADDRESS;
-    RtlCopyMemory(target, source, part);
+    if (!CopyPart(target, SourceAddress, part, Flags)) return STATUS_INVALID_ADDRESS;
     *NumberOfBytesTransferred += part;
     SourceAddress.PhysicalAddress.QuadPart += static_cast<LONGLONG>(part);
     target += part;
@@ -101,8 +97,10 @@ extern "C" PPHYSICAL_MEMORY_RANGE NTAPI MmGetPhysicalMemoryRanges() {
 /// Changes the protection of an MDL's system mapping: PAGE_READONLY, PAGE_READWRITE, PAGE_EXECUTE_READ,
 /// PAGE_EXECUTE_READWRITE or PAGE_EXECUTE.
 /// Returns: STATUS_NOT_MAPPED_VIEW for an MDL without a mapping, STATUS_INVALID_PAGE_PROTECTION for other
-/// values. IRQL: <= DISPATCH_LEVEL. Differs from NT: PAGE_NOACCESS is refused. Source: WDK
-/// wdm/MmProtectMdlSystemAddress.
+/// values. A mapping that is not there is bug check 0x1A (0x1235).
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: PAGE_NOACCESS is refused.
+/// Source: WDK wdm/MmProtectMdlSystemAddress.
 NT_EXPORT(MmProtectMdlSystemAddress, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMemory.Protect*");
 extern "C" NTSTATUS NTAPI MmProtectMdlSystemAddress(PMDL MemoryDescriptorList, ULONG NewProtect) {
   mm::Protection protection;
@@ -125,6 +123,9 @@ extern "C" NTSTATUS NTAPI MmProtectMdlSystemAddress(PMDL MemoryDescriptorList, U
   }
   PMDL mdl = MemoryDescriptorList;
   if ((mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) == 0) return STATUS_NOT_MAPPED_VIEW;
+  if (!mm::WalkTables(mm::Va(mdl->MappedSystemVa)).valid) {
+    KeBugCheckEx(MEMORY_MANAGEMENT, 0x1235, mm::Va(mdl), mm::Va(mdl->MappedSystemVa), 0);
+  }
   const ULONG64 start = mm::Va(mdl->MappedSystemVa) & ~(kPageSize - 1);
   const ULONG64 pages = mm::PagesFor(static_cast<ULONG64>(mdl->ByteOffset) + mdl->ByteCount);
   for (ULONG64 i = 0; i < pages; ++i) {

@@ -34,7 +34,10 @@ typedef struct _MMPFN {
   ULONG Unused;
   struct {
     ULONG64 PteFrame : 36;
-    ULONG64 Spare : 28;
+    ULONG64 Spare : 21;
+    ULONG64 PrototypePte : 1;      // PteAddress is a section's; u2.ShareCount counts the views' valid PTEs
+    ULONG64 FreeWhenUnlocked : 1;  // its owner has gone, an MDL still locks it
+    ULONG64 Spare2 : 5;
   } u4;
 } MMPFN, *PMMPFN;
 static_assert(sizeof(MMPFN) == 48 && FIELD_OFFSET(MMPFN, OriginalPte) == 16 && FIELD_OFFSET(MMPFN, u3) == 32);
@@ -149,7 +152,8 @@ void ForEachRamRange(Visit visit) {
 }
 
 // ---- Page tables (page_tables.cpp). IRQL <= DISPATCH_LEVEL ----
-// Makes the page table of `va` (and those of the pages after it) present. System addresses only.
+// Makes the page table of `va` (and those of the pages after it) present; in the lower half those of the
+// current address space.
 bool EnsurePageTables(ULONG64 va, ULONG64 pages);
 // Top-level entry for a 512 GiB slot: made at boot, so that every address space shares it.
 bool EnsureTopLevel(ULONG64 va);
@@ -175,6 +179,11 @@ class VaRegion {
   bool Init(ULONG64 base, ULONG64 pages);
   ULONG64 Reserve(ULONG64 pages, ULONG64 alignment_pages = 1);  // address, 0 when none is left
   void Release(ULONG64 va, ULONG64 pages);
+  enum class Match { kWhole, kNotReserved, kInside, kWrongSize };
+  // How a range compares with the reservations; *actual: pages of the reservation at `va`.
+  Match Compare(ULONG64 va, ULONG64 pages, ULONG64* actual);
+  // The reservation is on its way out: nothing can be compared with it any more.
+  void Close(ULONG64 va);
   bool Contains(ULONG64 va) const { return va - base_ < pages_ * kPageSize; }
   bool IsReserved(ULONG64 va) const { return Contains(va) && !bitmap_.IsFree((va - base_) / kPageSize); }
   ULONG64 base() const { return base_; }
@@ -186,6 +195,7 @@ class VaRegion {
   ULONG64 base_ = 0;
   ULONG64 pages_ = 0;
   PageBitmap bitmap_;
+  ULONG64* starts_ = nullptr;  // a bit a page: set where a reservation begins
 };
 extern VaRegion g_nonpaged_pool_region;
 extern VaRegion g_paged_pool_region;
@@ -195,10 +205,15 @@ bool InitVaRegions();
 
 // Maps `pages` fresh pages at `va` (reserved by the caller); on failure nothing stays mapped.
 bool MapFreshPages(ULONG64 va, ULONG64 pages, Protection protection, Zero zero);
+// System addresses with page tables; 0 when there are none.
+ULONG64 ReserveSystemPtes(ULONG64 pages);
 // Maps given, physically contiguous pages (device memory too) at a new address; 0 on failure. `va` keeps no
 // offset.
 ULONG64 MapPhysicalPages(PFN_NUMBER first, ULONG64 pages, Protection protection, Cache cache);
 ULONG64 MapPageList(const PFN_NUMBER* list, ULONG64 pages, Protection protection, Cache cache);
+
+// Bug check 0xDA unless the range is exactly a reservation of system PTEs.
+void CheckSystemPtes(ULONG64 va, ULONG64 pages);
 
 enum class FreePagesToo : bool { kNo, kYes };
 // Unmaps and gives the range back. Addresses and pages are reused only after every processor has flushed its
@@ -209,12 +224,57 @@ void RetirePages(ULONG64 va, ULONG64 pages);
 // Flushes and reuses what RetireRange has gathered: when memory runs short.
 bool DrainRetired();
 
-// ---- Paging (fault.cpp) ----
-// Makes the page resident. IRQL <= APC_LEVEL. False: nothing is there, or no memory.
+// ---- Paging (fault.cpp, paging.cpp) ----
+// Makes the page of a system address resident. IRQL <= APC_LEVEL. False: nothing is there, no memory, or the
+// page file could not be read.
 bool MakeResident(ULONG64 va);
+// The same for any kind of access to any address of the current address space: STATUS_ACCESS_VIOLATION,
+// STATUS_GUARD_PAGE_VIOLATION (and the guard is gone), STATUS_NO_MEMORY, STATUS_IN_PAGE_ERROR.
+enum class Access : UCHAR { kRead = 0, kWrite = 1, kExecute = 8 };
+NTSTATUS ResolveFault(ULONG64 va, Access access);
+// Makes a transition, demand-zero or paged-out PTE valid. STATUS_ACCESS_VIOLATION: it is none of these.
+NTSTATUS BringIn(PMMPTE pte);
+// Writes the transition pages of a range to the page file and frees them; returns how many. IRQL <=
+// APC_LEVEL, and the TLBs were flushed since the pages were trimmed.
+ULONG64 PageOutRange(ULONG64 va, ULONG64 pages);
+// Opens the page file, at the first time. PASSIVE_LEVEL. False: there is none, and nothing is paged out.
+bool OpenPageFile();
+// The driver whose file system holds the page file: none of it is ever written out. 0: no page file.
+struct _KLDR_DATA_TABLE_ENTRY* PageFileDriver();
+// Slots of the page file, a page each; 0: none left.
+ULONG AllocateSlot();
+void FreeSlot(ULONG slot);
+NTSTATUS WriteSlot(ULONG slot, PFN_NUMBER pfn);
+NTSTATUS ReadSlot(ULONG slot, PFN_NUMBER pfn);
+// A paging request to a file: `bytes` (at most a page) between the page and the file; less only at a read
+// across the file's end. IRQL <= APC_LEVEL.
+NTSTATUS PagingTransfer(PFILE_OBJECT file, bool write, PFN_NUMBER pfn, ULONG64 offset, ULONG bytes,
+                        ULONG* done);
+// Asks or tells the file system something about a file, by its object. IRQL <= APC_LEVEL.
+NTSTATUS FileInformation(PFILE_OBJECT file, bool set, FILE_INFORMATION_CLASS info_class, PVOID buffer, ULONG bytes);
+ULONG64 SlotsInUse();
+// Locks a page of the current address space, resident and with the access asked for, until UnlockPage. Errors
+// as ResolveFault; not resident at DISPATCH_LEVEL is STATUS_ACCESS_VIOLATION. IRQL <= DISPATCH_LEVEL.
+NTSTATUS LockPage(ULONG64 va, bool write, PFN_NUMBER* pfn);
+// `written`: a device or a driver may have written to it meanwhile.
+void UnlockPage(PFN_NUMBER pfn, bool written = false);
+// Takes away one reference of a page: freed with the last (a page that is still locked by an MDL stays).
+void DropPage(PFN_NUMBER pfn);
+// Gives back what a PTE that is no longer in a page table holds: page or slot. Not for views' shared pages.
+void DropPte(MMPTE old);
 // Turns valid, unlocked pages into transition pages; returns how many. The caller flushes every TLB when it
 // is done.
 ULONG64 TrimRange(ULONG64 va, ULONG64 pages);
+
+void InitPaging();
+bool InitSections();
+// What the registry says about mm; read at boot and with each driver.
+struct Configuration {
+  bool track_locked_pages;
+  bool track_ptes;
+};
+extern Configuration g_configuration;
+void ReadConfiguration();
 
 // ---- Images (image_list.cpp) ----
 void InitModuleList(const boot::LoaderBlock* block);

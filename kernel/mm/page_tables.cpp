@@ -1,4 +1,4 @@
-// The page tables of the system half.
+// Page tables: the system half, which all address spaces share, and the lower half of the current one.
 #include "mm/mm_internal.h"
 
 #include "ke/ke.h"
@@ -8,9 +8,19 @@ namespace {
 
 KSPIN_LOCK g_page_table_lock;
 
-MMPTE TableEntry(PFN_NUMBER pfn) {
+// Whether an entry of an upper level translates addresses of the lower half: the self-map shows such entries
+// in the lower half of its own level.
+bool IsUserTable(const MMPTE* entry) {
+  const ULONG64 va = Va(entry);
+  if (va >= Va(PxeOf(0))) return va < Va(PxeOf(0)) + kPageSize / 2;
+  if (va >= Va(PpeOf(0))) return va < Va(PpeOf(0)) + (1ull << 20);
+  return va >= Va(PdeOf(0)) && va < Va(PdeOf(0)) + (1ull << 29);
+}
+
+MMPTE TableEntry(const MMPTE* place, PFN_NUMBER pfn) {
   MMPTE entry = ValidPte(pfn, Protection::kExecuteReadWrite);
   entry.u.Hard.Write = 0;
+  if (IsUserTable(place)) entry.u.Hard.Owner = 1;
   return entry;
 }
 
@@ -25,7 +35,7 @@ bool EnsureEntry(PMMPTE entry) {
     SpinGuard guard(&g_page_table_lock);
     if (Load(entry).u.Hard.Valid == 0) {
       SetPageOwner(pfn, entry, PageLocation::kActive);
-      Store(entry, TableEntry(pfn));
+      Store(entry, TableEntry(entry, pfn));
       taken = true;
     }
   }

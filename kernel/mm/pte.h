@@ -1,9 +1,10 @@
 // Page-table entries: formats with Windows's type and field names (the debugger reads them from our PDB) and
 // where the self-map shows them.
 //
-// A PTE that is not valid is one of: zero (nothing there); transition (the page's content is kept in memory,
-// a touch below DISPATCH_LEVEL makes it valid again); demand-zero (Protection set, nothing else: a touch
-// gives a zeroed page).
+// A PTE that is not valid is one of: zero (nothing there, or a view's page that the address's MMVAD knows);
+// transition (the page's content is kept in memory, a touch below DISPATCH_LEVEL makes it valid again);
+// demand-zero (Protection set, nothing else: a touch gives a zeroed page); paged out (PageFileHigh names a
+// slot of the page file); prototype (a view's page with a protection of its own).
 #pragma once
 
 #include "boot/loader_block.h"
@@ -72,16 +73,45 @@ static_assert(sizeof(MMPTE) == 8);
 
 namespace mm {
 
-// Windows's MM_* protection values.
-enum class Protection : UCHAR { kReadOnly = 1, kExecuteRead = 3, kReadWrite = 4, kExecuteReadWrite = 6 };
+// Windows's MM_* protection values: three bits of access, two that qualify it.
+enum class Protection : UCHAR {
+  kNone = 0,
+  kReadOnly = 1,
+  kExecute = 2,
+  kExecuteRead = 3,
+  kReadWrite = 4,
+  kWriteCopy = 5,
+  kExecuteReadWrite = 6,
+  kExecuteWriteCopy = 7,
+  kNoCache = 8,     // qualifies
+  kGuard = 0x10,    // qualifies: the first touch raises STATUS_GUARD_PAGE_VIOLATION and removes it
+  kNoAccess = 0x18  // whole
+};
 
 enum class Cache : UCHAR { kCached, kWriteThrough, kUncached };
 
+constexpr Protection AccessOf(Protection p) {
+  return static_cast<Protection>(static_cast<UCHAR>(p) & 7);
+}
+constexpr UCHAR QualifierOf(Protection p) {
+  return static_cast<UCHAR>(p) & 0x18;
+}
+constexpr bool IsGuard(Protection p) {
+  return QualifierOf(p) == static_cast<UCHAR>(Protection::kGuard);
+}
+constexpr bool IsNoAccess(Protection p) {
+  return QualifierOf(p) == static_cast<UCHAR>(Protection::kNoAccess);
+}
+constexpr bool IsCopyOnWrite(Protection p) {
+  return AccessOf(p) == Protection::kWriteCopy || AccessOf(p) == Protection::kExecuteWriteCopy;
+}
 constexpr bool IsWritable(Protection p) {
-  return p == Protection::kReadWrite || p == Protection::kExecuteReadWrite;
+  return AccessOf(p) == Protection::kReadWrite || AccessOf(p) == Protection::kExecuteReadWrite;
 }
 constexpr bool IsExecutable(Protection p) {
-  return p == Protection::kExecuteRead || p == Protection::kExecuteReadWrite;
+  const Protection access = AccessOf(p);
+  return access == Protection::kExecute || access == Protection::kExecuteRead ||
+         access == Protection::kExecuteReadWrite || access == Protection::kExecuteWriteCopy;
 }
 
 inline MMPTE ValidPte(PFN_NUMBER pfn, Protection protection, Cache cache = Cache::kCached) {
@@ -94,6 +124,8 @@ inline MMPTE ValidPte(PFN_NUMBER pfn, Protection protection, Cache cache = Cache
     pte.u.Hard.Write = 1;
   }
   if (!IsExecutable(protection)) pte.u.Hard.NoExecute = 1;
+  if (IsCopyOnWrite(protection)) pte.u.Hard.CopyOnWrite = 1;
+  if (QualifierOf(protection) == static_cast<UCHAR>(Protection::kNoCache)) cache = Cache::kUncached;
   if (cache != Cache::kCached) pte.u.Hard.WriteThrough = 1;
   if (cache == Cache::kUncached) pte.u.Hard.CacheDisable = 1;
   pte.u.Hard.PageFrameNumber = pfn;
@@ -114,15 +146,36 @@ inline MMPTE DemandZeroPte(Protection protection) {
   return pte;
 }
 
+inline MMPTE PagedOutPte(ULONG slot, Protection protection) {
+  MMPTE pte = DemandZeroPte(protection);
+  pte.u.Soft.PageFileHigh = slot;
+  return pte;
+}
+
+// A page of a view: resolved through its MMVAD, with this protection.
+inline MMPTE PrototypePte(Protection protection) {
+  MMPTE pte = DemandZeroPte(protection);
+  pte.u.Soft.Prototype = 1;
+  return pte;
+}
+
 inline bool IsTransition(MMPTE pte) {
   return pte.u.Hard.Valid == 0 && pte.u.Trans.Transition != 0 && pte.u.Trans.Prototype == 0;
 }
 inline bool IsDemandZero(MMPTE pte) {
   return pte.u.Hard.Valid == 0 && pte.u.Soft.Transition == 0 && pte.u.Soft.Prototype == 0 &&
-         pte.u.Soft.Protection != 0;
+         pte.u.Soft.Protection != 0 && pte.u.Soft.PageFileHigh == 0;
+}
+inline bool IsPagedOut(MMPTE pte) {
+  return pte.u.Hard.Valid == 0 && pte.u.Soft.Transition == 0 && pte.u.Soft.Prototype == 0 &&
+         pte.u.Soft.PageFileHigh != 0;
+}
+inline bool IsPrototype(MMPTE pte) {
+  return pte.u.Hard.Valid == 0 && pte.u.Soft.Prototype != 0;
 }
 inline Protection ProtectionOf(MMPTE valid) {
   const bool execute = valid.u.Hard.NoExecute == 0;
+  if (valid.u.Hard.CopyOnWrite != 0) return execute ? Protection::kExecuteWriteCopy : Protection::kWriteCopy;
   if (valid.u.Hard.Dirty1 != 0) return execute ? Protection::kExecuteReadWrite : Protection::kReadWrite;
   return execute ? Protection::kExecuteRead : Protection::kReadOnly;
 }
@@ -143,7 +196,24 @@ inline PMMPTE PpeOf(ULONG64 va) {
 inline PMMPTE PxeOf(ULONG64 va) {
   return PteOf(Va(PpeOf(va)));
 }
+// The page that a PTE of the self-map maps.
+inline ULONG64 VaOf(const MMPTE* pte) {
+  return static_cast<ULONG64>(static_cast<LONG64>((Va(pte) - boot::kPteBase) << 25) >> 16);
+}
+inline bool IsPteOfSelfMap(const MMPTE* pte) {
+  return Va(pte) - boot::kPteBase < (1ull << 39);
+}
+inline bool IsUserPte(const MMPTE* pte) {
+  return Va(pte) - boot::kPteBase < (1ull << 38);
+}
 static_assert(((boot::kPteBase >> 39) & 511) == boot::kSelfMapSlot);
+
+// A valid PTE for its place: the lower half belongs to user mode.
+inline MMPTE ValidPteAt(const MMPTE* place, PFN_NUMBER pfn, Protection protection) {
+  MMPTE pte = ValidPte(pfn, protection);
+  if (IsUserPte(place)) pte.u.Hard.Owner = 1;
+  return pte;
+}
 
 inline MMPTE Load(const MMPTE* pte) {
   MMPTE value;

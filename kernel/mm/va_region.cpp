@@ -1,5 +1,6 @@
 // Ranges of system addresses, mapping of pages into them, and their deferred unmapping.
 #include "mm/mm_internal.h"
+#include "mm/mm_types.h"
 
 #include "ke/ke.h"
 
@@ -54,15 +55,6 @@ void ReleaseRetired(RetiredList* list) {
   list->pages = 0;
 }
 
-// Addresses with page tables, 0 when there are none.
-ULONG64 ReserveSystemPtes(ULONG64 pages) {
-  ULONG64 va = g_system_pte_region.Reserve(pages);
-  if (va == 0 && DrainRetired()) va = g_system_pte_region.Reserve(pages);
-  if (va == 0 || EnsurePageTables(va, pages)) return va;
-  g_system_pte_region.Release(va, pages);
-  return 0;
-}
-
 RetiredList* FreeList() {
   for (RetiredList& list : g_retired_lists) {
     if (!list.draining) return &list;
@@ -77,6 +69,7 @@ ULONG64 Clamp(ULONG64 value, ULONG64 low, ULONG64 high) {
 // Takes the page out of its PTE and puts it on the chain.
 void ClearPte(PMMPTE pte, FreePagesToo free_pages, PFN_NUMBER* chain) {
   const MMPTE old = Exchange(pte, MMPTE{});
+  if (IsPagedOut(old)) FreeSlot(static_cast<ULONG>(old.u.Soft.PageFileHigh));
   const bool resident = old.u.Hard.Valid != 0;
   if ((!resident && !IsTransition(old)) || free_pages == FreePagesToo::kNo) return;
   const PFN_NUMBER pfn = resident ? old.u.Hard.PageFrameNumber : old.u.Trans.PageFrameNumber;
@@ -88,9 +81,10 @@ void ClearPte(PMMPTE pte, FreePagesToo free_pages, PFN_NUMBER* chain) {
 
 bool VaRegion::Init(ULONG64 base, ULONG64 pages) {
   const ULONG64 words = PageBitmap::WordsFor(pages);
-  const PFN_NUMBER storage = MmAllocateContiguousPages(PagesFor(words * 8));
+  const PFN_NUMBER storage = MmAllocateContiguousPages(PagesFor(2 * words * 8));
   if (storage == kNoPage || !EnsureTopLevel(base)) return false;
   bitmap_.Init(static_cast<uint64_t*>(PageAddress(storage)), pages);
+  starts_ = static_cast<ULONG64*>(PageAddress(storage)) + words;
   bitmap_.MarkFree(0, pages);
   base_ = base;
   pages_ = pages;
@@ -100,10 +94,39 @@ bool VaRegion::Init(ULONG64 base, ULONG64 pages) {
 ULONG64 VaRegion::Reserve(ULONG64 pages, ULONG64 alignment_pages) {
   SpinGuard guard(&lock_);
   const ULONG64 index = bitmap_.TakeRun(pages, alignment_pages);
-  return index == PageBitmap::kNone ? 0 : base_ + index * kPageSize;
+  if (index == PageBitmap::kNone) return 0;
+  starts_[index / 64] |= 1ull << (index % 64);
+  return base_ + index * kPageSize;
+}
+
+void VaRegion::Close(ULONG64 va) {
+  const ULONG64 index = (va - base_) / kPageSize;
+  SpinGuard guard(&lock_);
+  starts_[index / 64] &= ~(1ull << (index % 64));
+}
+
+VaRegion::Match VaRegion::Compare(ULONG64 va, ULONG64 pages, ULONG64* actual) {
+  const ULONG64 index = (va - base_) / kPageSize;
+  const auto starts = [this](ULONG64 at) { return (starts_[at / 64] >> (at % 64) & 1) != 0; };
+  *actual = 0;
+  SpinGuard guard(&lock_);
+  if (!Contains(va) || bitmap_.IsFree(index)) return Match::kNotReserved;
+  if (!starts(index)) {
+    // Inside one, or what is left of one that is on its way out.
+    for (ULONG64 at = index; at-- > 0 && !bitmap_.IsFree(at);) {
+      if (starts(at)) return Match::kInside;
+    }
+    return Match::kNotReserved;
+  }
+  ULONG64 end = index + 1;
+  while (end < pages_ && !bitmap_.IsFree(end) && !starts(end)) ++end;
+  *actual = end - index;
+  // Behind it may lie what is left of another one: more is not wrong for sure.
+  return *actual < pages ? Match::kWrongSize : Match::kWhole;
 }
 
 void VaRegion::Release(ULONG64 va, ULONG64 pages) {
+  Close(va);
   SpinGuard guard(&lock_);
   if (!bitmap_.MarkFree((va - base_) / kPageSize, pages))
     KeBugCheckEx(MEMORY_MANAGEMENT, 0x1236, va, pages, base_);
@@ -115,6 +138,14 @@ bool InitVaRegions() {
          g_paged_pool_region.Init(kPagedPoolBase, Clamp(2 * ram, 64 * 1024, 4096 * 1024)) &&
          g_system_pte_region.Init(kSystemPteBase, Clamp(2 * ram, 128 * 1024, 4096 * 1024)) &&
          g_image_region.Init(kImageBase, kImagePages);
+}
+
+ULONG64 ReserveSystemPtes(ULONG64 pages) {
+  ULONG64 va = g_system_pte_region.Reserve(pages);
+  if (va == 0 && DrainRetired()) va = g_system_pte_region.Reserve(pages);
+  if (va == 0 || EnsurePageTables(va, pages)) return va;
+  g_system_pte_region.Release(va, pages);
+  return 0;
 }
 
 bool MapFreshPages(ULONG64 va, ULONG64 pages, Protection protection, Zero zero) {
@@ -200,7 +231,24 @@ void Retire(VaRegion* region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages
 
 }  // namespace
 
+void CheckSystemPtes(ULONG64 va, ULONG64 pages) {
+  ULONG64 actual = 0;
+  const auto match = g_system_pte_region.Compare(va, pages, &actual);
+  if (match == VaRegion::Match::kNotReserved && !g_system_pte_region.Contains(va)) {
+    KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x302, va, 0, 0);
+  }
+  if (match == VaRegion::Match::kNotReserved) KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x303, va, pages, 0);
+  if (match == VaRegion::Match::kInside) KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x304, va, pages, 0);
+  // The reservation's last page is mapped, and the page after what is released is not.
+  ULONG64 mapped = 0;
+  while (mapped < actual && Load(PteOf(va) + mapped).u.Hard.Valid != 0) ++mapped;
+  if (match == VaRegion::Match::kWrongSize || mapped != pages) {
+    KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x305, va, pages, mapped);
+  }
+}
+
 void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
+  region.Close(va);
   Retire(&region, va, pages, free_pages);
 }
 

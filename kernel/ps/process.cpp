@@ -79,7 +79,7 @@ extern "C" NTSTATUS PsInitSystem() {
                                        {STANDARD_RIGHTS_READ | 0x0410, STANDARD_RIGHTS_WRITE | 0x0BEA,
                                         STANDARD_RIGHTS_EXECUTE | 0x121000, PROCESS_ALL_ACCESS},
                                        PROCESS_ALL_ACCESS,
-                                       nullptr,
+                                       ps::DeleteProcess,
                                        nullptr,
                                        nullptr,
                                        nullptr,

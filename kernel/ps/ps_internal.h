@@ -14,6 +14,7 @@ extern KSPIN_LOCK g_list_lock;
 NTSTATUS InitThreadType();
 HANDLE NewClientId();
 void NotifyThread(PETHREAD thread, BOOLEAN create);
+VOID NTAPI DeleteProcess(PVOID object);
 // Called in nt!KiReaperThread: hands the thread to PspReaper.
 VOID ReapThread(PKTHREAD thread);
 

@@ -55,6 +55,16 @@ VOID MmRemoveIdentityMap();
 // A new address space that shares the system half: physical address of its PML4, 0 without memory.
 ULONG64 MmCreateProcessAddressSpace();
 
+// The type of section objects: after ob.
+NTSTATUS MmInitSections();
+
+// The lower half of a process with a page table of its own (MmCreateProcessAddressSpace). Clean unmaps everything
+// when the process ends, and stops the machine when a driver left pages locked; Delete gives the page tables
+// back when nobody can refer to the process any more. PASSIVE_LEVEL.
+NTSTATUS MmInitializeProcessAddressSpace(PEPROCESS Process);
+VOID MmCleanProcessAddressSpace(PEPROCESS Process);
+VOID MmDeleteProcessAddressSpace(PEPROCESS Process);
+
 // Makes the pages of pageable sections and of paged pool that nobody has locked not resident; returns how
 // many. IRQL <= APC_LEVEL.
 ULONG64 MmTrimPageableImages();

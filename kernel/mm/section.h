@@ -1,0 +1,63 @@
+// Section objects and what they map.
+//
+// A segment is the memory behind sections: of the page file, or of a file (then all sections of that file
+// share it). Its prototype PTEs say where each page is: nowhere yet (zero: zeroes, or the file), in memory
+// (transition form), or in a slot of the page file. A page's record counts the views' PTEs that map it; a
+// page that no view maps can be written out. The segment's lock comes after the lock of an address space.
+#pragma once
+
+#include "mm/address_space.h"
+
+namespace mm {
+
+struct Segment {
+  LIST_ENTRY link;
+  LONG references;  // under the list's lock
+  SleepLock lock;
+  ULONG64 pages;
+  ULONG64 bytes;
+  PFILE_OBJECT file;  // 0: the page file
+  PSECTION_OBJECT_POINTERS pointers;
+  PMMPTE ptes;
+};
+
+// A section object's body.
+struct Section {
+  Segment* segment;
+  ULONG64 bytes;
+  Protection protection;  // the most that a view may have
+  ULONG win32_protection;
+  ULONG attributes;
+};
+
+// ---- segment.cpp. IRQL <= APC_LEVEL ----
+void InitSegments();
+NTSTATUS CreatePagefileSegment(ULONG64 bytes, Segment** segment);
+// The segment of a file, at least `bytes` long; makes or extends it.
+NTSTATUS OpenFileSegment(PFILE_OBJECT file, ULONG64 bytes, Segment** segment);
+void ReferenceSegment(Segment* segment);
+void DereferenceSegment(Segment* segment);
+// A resident page with one more view's share; the caller puts it into a PTE.
+NTSTATUS SharePage(Segment* segment, ULONG64 index, PFN_NUMBER* pfn);
+void ReleaseShare(PFN_NUMBER pfn, bool dirty);
+// Writes modified pages of a file segment to the file.
+NTSTATUS FlushSegment(Segment* segment, ULONG64 first, ULONG64 pages);
+// Writes out and frees every page that no view maps; returns how many.
+ULONG64 PageOutSegments();
+
+// ---- section.cpp ----
+extern "C" POBJECT_TYPE MmSectionObjectType;
+NTSTATUS MapView(AddressSpace& space, Section* section, ULONG64 offset, Region* region, bool top_down,
+                 Protection protection);
+NTSTATUS UnmapView(AddressSpace& space, ULONG64 va);
+// Takes the shared pages of all views out of their PTEs, so that the segments' pages can be written out;
+// returns how many. Flushes every TLB.
+ULONG64 TrimViews(AddressSpace& space);
+// Trims all processes and the system's views; writes out what was trimmed of private pages.
+void TrimProcesses();
+ULONG64 PageOutProcesses();
+// A section object without a handle; the file may be 0.
+NTSTATUS CreateSection(POBJECT_ATTRIBUTES attributes, PLARGE_INTEGER maximum_size, ULONG protect,
+                       ULONG allocation_attributes, PFILE_OBJECT file, Section** section);
+
+}  // namespace mm
