@@ -31,7 +31,11 @@ NTSTATUS Complete(PIRP irp, NTSTATUS status, ULONG_PTR information) {
 
 // MmProbeAndLockPages reports by an exception.
 static NTSTATUS LockMdl(PMDL mdl, KPROCESSOR_MODE mode, LOCK_OPERATION operation) {
-  MmProbeAndLockPages(mdl, mode, operation);
+  __try {
+    MmProbeAndLockPages(mdl, mode, operation);
+  } __except (EXCEPTION_EXECUTE_HANDLER) {
+    return static_cast<NTSTATUS>(_exception_code());
+  }
   return STATUS_SUCCESS;
 }
 

@@ -108,6 +108,30 @@ NTSTATUS QueryProcessor(Answer* answer) {
   return STATUS_SUCCESS;
 }
 
+NTSTATUS QueryPerformance(Answer* answer) {
+  MmCounts counts;
+  MmQueryCounts(&counts);
+  SYSTEM_PERFORMANCE_INFORMATION information = {};
+  for (LONG i = 0; i < KeNumberProcessors; ++i) {
+    information.IdleProcessTime.QuadPart += Ticks(KiProcessorBlock[i]->IdleThread->KernelTime).QuadPart;
+    information.PageFaultCount += KiProcessorBlock[i]->PageFaultCount;
+  }
+  information.AvailablePages = static_cast<ULONG>(counts.AvailablePages);
+  information.PagedPoolPages = static_cast<ULONG>(counts.PagedPoolPages);
+  information.ResidentPagedPoolPage = static_cast<ULONG>(counts.ResidentPagedPoolPages);
+  information.NonPagedPoolPages = static_cast<ULONG>(counts.NonPagedPoolPages);
+  information.FreeSystemPtes = static_cast<ULONG>(counts.FreeSystemPtes);
+  information.CopyOnWriteCount = static_cast<ULONG>(counts.CopyOnWrites);
+  information.TransitionCount = static_cast<ULONG>(counts.Transitions);
+  information.DemandZeroCount = static_cast<ULONG>(counts.DemandZeroes);
+  information.PageReadCount = information.PageReadIoCount = static_cast<ULONG>(counts.PageReads);
+  information.DirtyPagesWriteCount = information.DirtyWriteIoCount = static_cast<ULONG>(counts.PageWrites);
+  information.MappedPagesWriteCount = information.MappedWriteIoCount =
+      static_cast<ULONG>(counts.MappedPageWrites);
+  answer->Append(&information, sizeof information);
+  return STATUS_SUCCESS;
+}
+
 NTSTATUS QueryTimeOfDay(Answer* answer) {
   SYSTEM_TIMEOFDAY_INFORMATION information = {};
   KeQuerySystemTime(&information.CurrentTime);
@@ -348,6 +372,8 @@ NTSTATUS Query(ULONG information_class, Answer* answer) {
       return QueryBasic(answer);
     case SystemProcessorInformation:
       return QueryProcessor(answer);
+    case SystemPerformanceInformation:
+      return QueryPerformance(answer);
     case SystemTimeOfDayInformation:
       return QueryTimeOfDay(answer);
     case SystemProcessInformation:
@@ -373,9 +399,9 @@ NTSTATUS Query(ULONG information_class, Answer* answer) {
 
 /// Facts about the whole system, by class. *ReturnLength is what the whole answer takes; a buffer that is too
 /// small gets STATUS_INFO_LENGTH_MISMATCH. IRQL: PASSIVE_LEVEL. Differs from NT: classes Basic, Processor,
-/// TimeOfDay, Process, ProcessorPerformance, Module, Handle, ExtendedHandle, KernelDebugger and CodeIntegrity
-/// only; memory and I/O counters of processes are 0. Source: not documented for drivers; the API
-/// NtQuerySystemInformation.
+/// Performance, TimeOfDay, Process, ProcessorPerformance, Module, Handle, ExtendedHandle, KernelDebugger and
+/// CodeIntegrity only; memory and I/O counters of processes are 0. Source: not documented for drivers; the
+/// API NtQuerySystemInformation.
 NT_EXPORT(NtQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Partial, "ExSystemInformation.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySystemInformation(ULONG SystemInformationClass,
                                                                      PVOID SystemInformation,

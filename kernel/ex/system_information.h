@@ -6,6 +6,7 @@
 enum SYSTEM_INFORMATION_CLASS : ULONG {
   SystemBasicInformation = 0,
   SystemProcessorInformation = 1,
+  SystemPerformanceInformation = 2,
   SystemTimeOfDayInformation = 3,
   SystemProcessInformation = 5,
   SystemProcessorPerformanceInformation = 8,
@@ -31,6 +32,39 @@ typedef struct _SYSTEM_BASIC_INFORMATION {
   CCHAR NumberOfProcessors;
 } SYSTEM_BASIC_INFORMATION;
 static_assert(sizeof(SYSTEM_BASIC_INFORMATION) == 0x40);
+
+typedef struct _SYSTEM_PERFORMANCE_INFORMATION {
+  LARGE_INTEGER IdleProcessTime;
+  LARGE_INTEGER IoTransferCounts[3];
+  ULONG IoOperationCounts[3];
+  ULONG AvailablePages;
+  SIZE_T CommittedPages;
+  SIZE_T CommitLimit;
+  SIZE_T PeakCommitment;
+  ULONG PageFaultCount;
+  ULONG CopyOnWriteCount;
+  ULONG TransitionCount;
+  ULONG CacheTransitionCount;
+  ULONG DemandZeroCount;
+  ULONG PageReadCount;
+  ULONG PageReadIoCount;
+  ULONG CacheReadCount;
+  ULONG CacheIoCount;
+  ULONG DirtyPagesWriteCount;
+  ULONG DirtyWriteIoCount;
+  ULONG MappedPagesWriteCount;
+  ULONG MappedWriteIoCount;
+  ULONG PagedPoolPages;
+  ULONG NonPagedPoolPages;
+  ULONG PoolCounts[4];
+  ULONG FreeSystemPtes;
+  ULONG SystemPages[7];
+  ULONG ResidentPagedPoolPage;
+  ULONG Rest[40];
+} SYSTEM_PERFORMANCE_INFORMATION;
+static_assert(sizeof(SYSTEM_PERFORMANCE_INFORMATION) == 0x158 &&
+              FIELD_OFFSET(SYSTEM_PERFORMANCE_INFORMATION, PageFaultCount) == 72 &&
+              FIELD_OFFSET(SYSTEM_PERFORMANCE_INFORMATION, ResidentPagedPoolPage) == 180);
 
 typedef struct _SYSTEM_PROCESSOR_INFORMATION {
   USHORT ProcessorArchitecture;

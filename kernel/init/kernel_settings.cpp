@@ -1,21 +1,24 @@
-// Settings of the kernel from the registry (Session Manager\\Kernel, by Windows's names), which a boot option
-// of the same meaning overrides.
+// Settings of the kernel from the registry (Session Manager\\Kernel and Memory Management, by Windows's
+// names), which a boot option of the same meaning overrides.
 #include "init/kernel_settings.h"
 
 #include "ke/ke.h"
+#include "mm/mm.h"
 
 namespace init {
 namespace {
 
-ULONG RegistryValue(const WCHAR* name, ULONG otherwise) {
+constexpr WCHAR kKernelKey[] = L"Session Manager\\Kernel";
+constexpr WCHAR kMemoryKey[] = L"Session Manager\\Memory Management";
+
+ULONG RegistryValue(const WCHAR* key, const WCHAR* name, ULONG otherwise) {
   ULONG value = otherwise;
   RTL_QUERY_REGISTRY_TABLE table[2] = {};
   table[0].Flags = RTL_QUERY_REGISTRY_DIRECT;
   table[0].Name = const_cast<PWSTR>(name);
   table[0].EntryContext = &value;
   table[0].DefaultType = REG_NONE;
-  const NTSTATUS status =
-      RtlQueryRegistryValues(RTL_REGISTRY_CONTROL, L"Session Manager\\Kernel", table, nullptr, nullptr);
+  const NTSTATUS status = RtlQueryRegistryValues(RTL_REGISTRY_CONTROL, key, table, nullptr, nullptr);
   return NT_SUCCESS(status) ? value : otherwise;
 }
 
@@ -43,11 +46,15 @@ ULONG BootOption(const boot::LoaderBlock* block, const char* name, ULONG otherwi
 }  // namespace
 
 NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
-  const ULONG timeout = RegistryValue(L"DpcTimeout", 20'000);
-  const ULONG period = RegistryValue(L"DpcWatchdogPeriod", 120'000);
+  const ULONG timeout = RegistryValue(kKernelKey, L"DpcTimeout", 20'000);
+  const ULONG period = RegistryValue(kKernelKey, L"DpcWatchdogPeriod", 120'000);
   KeSetDpcWatchdog(BootOption(block, "dpc-timeout", timeout),
                    BootOption(block, "dpc-watchdog-period", period));
-  if (RegistryValue(L"ThreadDpcEnable", 1) == 0) KeSetThreadDpcEnable(FALSE);
+  if (RegistryValue(kKernelKey, L"ThreadDpcEnable", 1) == 0) KeSetThreadDpcEnable(FALSE);
+  const ULONG locked_pages = RegistryValue(kMemoryKey, L"TrackLockedPages", 0);
+  const ULONG ptes = RegistryValue(kMemoryKey, L"TrackPtes", 0);
+  MmSetTracking(BootOption(block, "track-locked-pages", locked_pages) == 1,
+                BootOption(block, "track-ptes", ptes) == 1);
   return STATUS_SUCCESS;
 }
 

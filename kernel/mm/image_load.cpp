@@ -268,7 +268,6 @@ NTSTATUS MmLoadSystemImage(const void* File, SIZE_T Size, PCUNICODE_STRING FullN
                            PKLDR_DATA_TABLE_ENTRY* Entry) {
   using namespace mm;
   *Entry = nullptr;
-  ReadConfiguration();
   Report->missing_imports = Report->missing_libraries = Report->trapped_imports = 0;
   Report->lines_dropped = Report->length = 0;
   Report->text[0] = 0;

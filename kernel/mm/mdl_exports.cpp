@@ -69,6 +69,25 @@ PVOID MapForUser(PMDL mdl, mm::Protection protection, mm::Cache cache, PVOID bas
   return reinterpret_cast<PVOID>(va + mdl->ByteOffset);
 }
 
+PVOID MapLockedPages(PMDL mdl, KPROCESSOR_MODE mode, MEMORY_CACHING_TYPE type, PVOID base, bool must_succeed,
+                     ULONG priority, PVOID caller) {
+  const ULONG64 count = PageCountOf(mdl);
+  const auto protection = mm::MappingProtection(priority);
+  const auto cache = mm::CacheOf(type);
+  CheckMappable(mdl);
+  if (mode != KernelMode) return MapForUser(mdl, protection, cache, base);
+  const ULONG64 va = mm::MapPageList(PagesOf(mdl), count, protection, cache);
+  if (va == 0) {
+    if (must_succeed) mm::StopWithoutPtes(count);
+    return nullptr;
+  }
+  mm::NotePtes(va, count, caller);
+  mdl->MappedSystemVa = reinterpret_cast<PVOID>(va + mdl->ByteOffset);
+  mdl->MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
+  if ((mdl->MdlFlags & MDL_PARTIAL) != 0) mdl->MdlFlags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
+  return mdl->MappedSystemVa;
+}
+
 void ReleaseMdlPage(PFN_NUMBER pfn) {
   const PMMPFN record = mm::PfnRecordOrNull(pfn);
   if (record == nullptr || mm::FreePages().IsFree(pfn)) {
@@ -196,22 +215,8 @@ NT_EXPORT(MmMapLockedPagesSpecifyCache, nt::AtMost(DISPATCH_LEVEL), Partial, "Mm
 extern "C" PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode,
                                                     MEMORY_CACHING_TYPE CacheType, PVOID BaseAddress,
                                                     ULONG BugCheckOnFailure, MM_PAGE_PRIORITY Priority) {
-  PMDL mdl = MemoryDescriptorList;
-  const ULONG64 count = PageCountOf(mdl);
-  const auto protection = mm::MappingProtection(static_cast<ULONG>(Priority));
-  const auto cache = mm::CacheOf(CacheType);
-  CheckMappable(mdl);
-  if (AccessMode != KernelMode) return MapForUser(mdl, protection, cache, BaseAddress);
-  const ULONG64 va = mm::MapPageList(PagesOf(mdl), count, protection, cache);
-  if (va == 0) {
-    if (BugCheckOnFailure != 0) mm::StopWithoutPtes(count);
-    return nullptr;
-  }
-  mm::NotePtes(va, count, __builtin_return_address(0));
-  mdl->MappedSystemVa = reinterpret_cast<PVOID>(va + mdl->ByteOffset);
-  mdl->MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
-  if ((mdl->MdlFlags & MDL_PARTIAL) != 0) mdl->MdlFlags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
-  return mdl->MappedSystemVa;
+  return MapLockedPages(MemoryDescriptorList, AccessMode, CacheType, BaseAddress, BugCheckOnFailure != 0,
+                        static_cast<ULONG>(Priority), __builtin_return_address(0));
 }
 
 /// MmMapLockedPagesSpecifyCache with cached memory and a bug check on failure.
@@ -221,8 +226,8 @@ extern "C" PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, K
 /// Source: WDK wdm/MmMapLockedPages.
 NT_EXPORT(MmMapLockedPages, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.Map*");
 extern "C" PVOID NTAPI MmMapLockedPages(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode) {
-  return MmMapLockedPagesSpecifyCache(MemoryDescriptorList, AccessMode, MmCached, nullptr, TRUE,
-                                      HighPagePriority);
+  return MapLockedPages(MemoryDescriptorList, AccessMode, MmCached, nullptr, true, HighPagePriority,
+                        __builtin_return_address(0));
 }
 
 /// Undoes MmMapLockedPagesSpecifyCache. An MDL that is not mapped is bug check 0xDA (6), an address that is

@@ -129,19 +129,8 @@ bool UnmapMdlInSpace(AddressSpace& space, ULONG64 va) {
   return true;
 }
 
-void ReadConfiguration() {
-  const auto read = [](PCWSTR name) {
-    ULONG value = 0;
-    RTL_QUERY_REGISTRY_TABLE table[2] = {};
-    table[0].Flags = RTL_QUERY_REGISTRY_DIRECT;
-    table[0].Name = const_cast<PWSTR>(name);
-    table[0].EntryContext = &value;
-    const NTSTATUS status = RtlQueryRegistryValues(
-        RTL_REGISTRY_CONTROL, L"Session Manager\\Memory Management", table, nullptr, nullptr);
-    return NT_SUCCESS(status) && value == 1;
-  };
-  g_configuration.track_locked_pages = read(L"TrackLockedPages");
-  g_configuration.track_ptes = read(L"TrackPtes");
-}
-
 }  // namespace mm
+
+extern "C" VOID MmSetTracking(BOOLEAN LockedPages, BOOLEAN Ptes) {
+  mm::g_configuration = {LockedPages != FALSE, Ptes != FALSE};
+}

@@ -251,7 +251,8 @@ NTSTATUS ReadSlot(ULONG slot, PFN_NUMBER pfn);
 NTSTATUS PagingTransfer(PFILE_OBJECT file, bool write, PFN_NUMBER pfn, ULONG64 offset, ULONG bytes,
                         ULONG* done);
 // Asks or tells the file system something about a file, by its object. IRQL <= APC_LEVEL.
-NTSTATUS FileInformation(PFILE_OBJECT file, bool set, FILE_INFORMATION_CLASS info_class, PVOID buffer, ULONG bytes);
+NTSTATUS FileInformation(PFILE_OBJECT file, bool set, FILE_INFORMATION_CLASS info_class, PVOID buffer,
+                         ULONG bytes);
 ULONG64 SlotsInUse();
 // Locks a page of the current address space, resident and with the access asked for, until UnlockPage. Errors
 // as ResolveFault; not resident at DISPATCH_LEVEL is STATUS_ACCESS_VIOLATION. IRQL <= DISPATCH_LEVEL.
@@ -268,13 +269,25 @@ ULONG64 TrimRange(ULONG64 va, ULONG64 pages);
 
 void InitPaging();
 bool InitSections();
-// What the registry says about mm; read at boot and with each driver.
+// Counters of MmQueryCounts.
+struct Events {
+  volatile LONG64 transitions;
+  volatile LONG64 demand_zeroes;
+  volatile LONG64 copies;
+  volatile LONG64 reads;
+  volatile LONG64 writes;
+  volatile LONG64 mapped_writes;
+};
+extern Events g_events;
+inline void Count(volatile LONG64& event) {
+  __atomic_fetch_add(&event, 1, __ATOMIC_RELAXED);
+}
+
 struct Configuration {
   bool track_locked_pages;
   bool track_ptes;
 };
 extern Configuration g_configuration;
-void ReadConfiguration();
 
 // ---- Images (image_list.cpp) ----
 void InitModuleList(const boot::LoaderBlock* block);

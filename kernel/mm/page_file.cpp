@@ -151,12 +151,14 @@ NTSTATUS FileInformation(PFILE_OBJECT file, bool set, FILE_INFORMATION_CLASS inf
 
 NTSTATUS WriteSlot(ULONG slot, PFN_NUMBER pfn) {
   ULONG done = 0;
+  Count(g_events.writes);
   const NTSTATUS status = PagingTransfer(g_page_file, true, pfn, slot * kPageSize, kPageSize, &done);
   return NT_SUCCESS(status) && done != kPageSize ? STATUS_DISK_FULL : status;
 }
 
 NTSTATUS ReadSlot(ULONG slot, PFN_NUMBER pfn) {
   ULONG done = 0;
+  Count(g_events.reads);
   const NTSTATUS status = PagingTransfer(g_page_file, false, pfn, slot * kPageSize, kPageSize, &done);
   return NT_SUCCESS(status) && done != kPageSize ? STATUS_END_OF_FILE : status;
 }

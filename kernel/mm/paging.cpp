@@ -28,6 +28,7 @@ bool TakeFromTransition(PMMPTE pte, MMPTE old) {
   PMMPFN record = MmPfnDatabase + pfn;
   record->u3.e1.PageLocation = static_cast<UCHAR>(PageLocation::kActive);
   record->u3.e1.WriteInProgress = 0;
+  Count(g_events.transitions);
   return CompareExchange(pte, old, ValidPteAt(pte, pfn, protection));
 }
 
@@ -35,6 +36,7 @@ NTSTATUS BringInZero(PMMPTE pte, MMPTE old) {
   const PFN_NUMBER pfn = AllocatePage(Zero::kYes);
   if (pfn == kNoPage) return STATUS_NO_MEMORY;
   SetPageOwner(pfn, pte, PageLocation::kActive);
+  Count(g_events.demand_zeroes);
   const auto protection = static_cast<Protection>(old.u.Soft.Protection);
   if (!CompareExchange(pte, old, ValidPteAt(pte, pfn, protection))) FreePage(pfn);  // another was faster
   return STATUS_SUCCESS;

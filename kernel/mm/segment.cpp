@@ -65,6 +65,7 @@ ULONG BytesInPage(const Segment* segment, ULONG64 index) {
 NTSTATUS ReadFilePage(Segment* segment, ULONG64 index, PFN_NUMBER pfn) {
   ULONG done = 0;
   const ULONG wanted = BytesInPage(segment, index);
+  Count(g_events.reads);
   const NTSTATUS status = PagingTransfer(segment->file, false, pfn, index * kPageSize, wanted, &done);
   if (!NT_SUCCESS(status)) return status;
   return done == wanted ? STATUS_SUCCESS : STATUS_END_OF_FILE;
@@ -95,6 +96,7 @@ NTSTATUS WriteFilePage(Segment* segment, ULONG64 index) {
     record->u3.e1.Modified = 0;
   }
   ULONG done = 0;
+  Count(g_events.mapped_writes);
   const NTSTATUS status =
       PagingTransfer(segment->file, true, pfn, index * kPageSize, BytesInPage(segment, index), &done);
   if (NT_SUCCESS(status)) return status;

@@ -24,6 +24,7 @@ NTSTATUS CopyPage(PMMPTE pte, PFN_NUMBER from, Protection protection) {
   if (copy == kNoPage) return STATUS_NO_MEMORY;
   RtlCopyMemory(PageAddress(copy), PageAddress(from), kPageSize);
   SetPageOwner(copy, pte, PageLocation::kActive);
+  Count(g_events.copies);
   Store(pte, ValidPteAt(pte, copy, WithoutCopy(protection)));
   return STATUS_SUCCESS;
 }

@@ -237,7 +237,9 @@ void CheckSystemPtes(ULONG64 va, ULONG64 pages) {
   if (match == VaRegion::Match::kNotReserved && !g_system_pte_region.Contains(va)) {
     KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x302, va, 0, 0);
   }
-  if (match == VaRegion::Match::kNotReserved) KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x303, va, pages, 0);
+  // What is not mapped is no part of a living neighbour either.
+  const bool mapped_there = match != VaRegion::Match::kNotReserved && Load(PteOf(va)).u.Hard.Valid != 0;
+  if (!mapped_there) KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x303, va, pages, 0);
   if (match == VaRegion::Match::kInside) KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x304, va, pages, 0);
   // The reservation's last page is mapped, and the page after what is released is not.
   ULONG64 mapped = 0;

@@ -55,12 +55,34 @@ VOID MmRemoveIdentityMap();
 // A new address space that shares the system half: physical address of its PML4, 0 without memory.
 ULONG64 MmCreateProcessAddressSpace();
 
+// What mm has and what it did since boot. PASSIVE_LEVEL; ranges that wait for a TLB flush are given back
+// first.
+struct MmCounts {
+  ULONG64 AvailablePages;
+  ULONG64 NonPagedPoolPages;  // resident
+  ULONG64 PagedPoolPages;     // addresses
+  ULONG64 ResidentPagedPoolPages;
+  ULONG64 FreeSystemPtes;
+  ULONG64 PageFileSlots;  // in use
+  ULONG64 Transitions;    // pages that were still in memory
+  ULONG64 DemandZeroes;
+  ULONG64 CopyOnWrites;
+  ULONG64 PageReads;         // from the page file and from mapped files
+  ULONG64 PageWrites;        // to the page file
+  ULONG64 MappedPageWrites;  // to mapped files
+};
+VOID MmQueryCounts(MmCounts* Counts);
+
+// TrackLockedPages: who locked a program's pages is remembered (0xCB); TrackPtes: who holds system PTEs
+// (0xD8).
+VOID MmSetTracking(BOOLEAN LockedPages, BOOLEAN Ptes);
+
 // The type of section objects: after ob.
 NTSTATUS MmInitSections();
 
-// The lower half of a process with a page table of its own (MmCreateProcessAddressSpace). Clean unmaps everything
-// when the process ends, and stops the machine when a driver left pages locked; Delete gives the page tables
-// back when nobody can refer to the process any more. PASSIVE_LEVEL.
+// The lower half of a process with a page table of its own (MmCreateProcessAddressSpace). Clean unmaps
+// everything when the process ends, and stops the machine when a driver left pages locked; Delete gives the
+// page tables back when nobody can refer to the process any more. PASSIVE_LEVEL.
 NTSTATUS MmInitializeProcessAddressSpace(PEPROCESS Process);
 VOID MmCleanProcessAddressSpace(PEPROCESS Process);
 VOID MmDeleteProcessAddressSpace(PEPROCESS Process);
