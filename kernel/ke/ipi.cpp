@@ -43,7 +43,7 @@ void WatchTargets(KAFFINITY targets, ULONG64* last) {
   if (now - *last < kTickUnits) return;
   *last = now;
   for (; targets != 0; targets &= targets - 1) {
-    KiWatchSilentProcessor(KiProcessorBlock[__builtin_ctzll(targets)]);
+    KiWatchSilentProcessor(KiProcessorBlock[__builtin_ctzll(targets)], TRUE);
   }
 }
 
@@ -98,6 +98,7 @@ VOID KiHandleIpiInterrupt(PKTRAP_FRAME) {
   hal::EndOfInterrupt();
   PKPRCB prcb = KeGetCurrentPrcb();
   const KAFFINITY self = prcb->SetMember;
+  prcb->IpiInterrupts = prcb->IpiInterrupts + 1;
   if ((__atomic_load_n(&request.pending, __ATOMIC_ACQUIRE) & self) == 0) return;
   prcb->IpiWaiting = static_cast<UCHAR>(prcb->IpiWaiting + 1);
   request.routine(request.context);

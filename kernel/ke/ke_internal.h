@@ -127,7 +127,7 @@ VOID KiInitializeWatchdogs(PKPRCB prcb);
 // At a clock interrupt, a tick after the last call at least.
 KI_NOINLINE VOID KeAccumulateTicks(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now);
 // A processor that should have taken an interrupt did not; at most once a tick. Bug check 0x101 in the end.
-VOID KiWatchSilentProcessor(PKPRCB target);
+VOID KiWatchSilentProcessor(PKPRCB target, BOOLEAN ipi);
 BOOLEAN KiAnswerClockPing(PKPRCB prcb);  // in the NMI handler; FALSE: the NMI is something else
 
 // ---- dpc.cpp ----

@@ -58,13 +58,20 @@ void UpdateTimes(KTIMER_TABLE* table) {
   table->WakeTime = first != nullptr ? wheel.FirstLatest(LatestOf) : ktl::kNever;
 }
 
-// The timer's DueTime is set.
-void Insert(PKTIMER timer) {
+void MoveDue(PKTIMER timer, LONGLONG by) {
+  const LONGLONG due = static_cast<LONGLONG>(timer->DueTime.QuadPart) + by;
+  timer->DueTime.QuadPart = due < 0 ? 0 : static_cast<ULONGLONG>(due);
+}
+
+// The timer's DueTime is set; that of an absolute one with this base of the system time, which may have moved
+// since.
+void Insert(PKTIMER timer, ULONG64 base) {
   PKPRCB prcb = KeGetCurrentPrcb();
   KTIMER_TABLE* table = &prcb->TimerTable;
   {
     TableGuard guard(table);
     timer->Processor = prcb->Number;
+    if (timer->Header.Absolute) MoveDue(timer, static_cast<LONGLONG>(base - table->SystemTimeBase));
     timer->Header.Inserted = 1;
     WheelOf(table).Insert(&timer->TimerListEntry);
     if (timer->DueTime.QuadPart < table->FirstDue) table->FirstDue = timer->DueTime.QuadPart;
@@ -80,10 +87,12 @@ void RemoveLocked(PKTIMER timer, KTIMER_TABLE* table) {
   UpdateTimes(table);
 }
 
+// The DPC first: who cancels the timer afterwards finds it queued, and a wait for several objects may have
+// the lock given up in between.
 void Signal(PKTIMER timer) {
   timer->Header.SignalState = 1;
-  KiSignalObject(&timer->Header, 0);
   if (timer->Dpc != nullptr) KiInsertTimerDpc(timer->Dpc);
+  KiSignalObject(&timer->Header, 0);
 }
 
 ULONG64 PeriodOf(const KTIMER* timer) {
@@ -98,7 +107,7 @@ void InsertNext(PKTIMER timer, ULONG64 now) {
   if (due <= now) due += (now - due) / period * period + period;
   timer->DueTime.QuadPart = due;
   timer->Header.Absolute = 0;
-  Insert(timer);
+  Insert(timer, 0);
 }
 
 // Takes the first timer that is due out of the table, with its object lock; 0 if none is due.
@@ -172,13 +181,15 @@ extern "C" {
 
 VOID KiInitializeTimerTable(PKPRCB prcb) {
   WheelOf(&prcb->TimerTable).Initialize();
+  prcb->TimerTable.SystemTimeBase = KeLoaderBlock->system_time;
   UpdateTimes(&prcb->TimerTable);
 }
 
 BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due) {
   const LONGLONG now = static_cast<LONGLONG>(hal::PerformanceNow());
+  const ULONG64 base = KiSystemTimeBase();
   const bool absolute = due.QuadPart >= 0;
-  LONGLONG when = absolute ? due.QuadPart - static_cast<LONGLONG>(KiSystemTimeBase()) : now - due.QuadPart;
+  LONGLONG when = absolute ? due.QuadPart - static_cast<LONGLONG>(base) : now - due.QuadPart;
   if (!absolute && when < 0) when = MAXLONGLONG;  // overflow: never
   timer->Header.Absolute = absolute;
   timer->DueTime.QuadPart = when < 0 ? 0 : static_cast<ULONGLONG>(when);
@@ -186,7 +197,7 @@ BOOLEAN KiInsertTimer(PKTIMER timer, LARGE_INTEGER due) {
     if (KiSharedInterruptTime() < timer->DueTime.QuadPart) KiUpdateSharedTime();
     return FALSE;
   }
-  Insert(timer);
+  Insert(timer, base);
   return TRUE;
 }
 
@@ -212,6 +223,7 @@ VOID KiShiftAbsoluteTimers(LONGLONG delta) {
   for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
     PKPRCB prcb = KiProcessorBlock[i];
     TableGuard guard(&prcb->TimerTable);
+    prcb->TimerTable.SystemTimeBase += static_cast<ULONG64>(delta);
     Wheel wheel = WheelOf(&prcb->TimerTable);
     LIST_ENTRY moved;
     InitializeListHead(&moved);
@@ -222,8 +234,7 @@ VOID KiShiftAbsoluteTimers(LONGLONG delta) {
     });
     while (!IsListEmpty(&moved)) {
       PKTIMER timer = TimerOf(RemoveHeadList(&moved));
-      const LONGLONG due = static_cast<LONGLONG>(timer->DueTime.QuadPart) - delta;
-      timer->DueTime.QuadPart = due < 0 ? 0 : static_cast<ULONGLONG>(due);
+      MoveDue(timer, -delta);
       wheel.Insert(&timer->TimerListEntry);
     }
     UpdateTimes(&prcb->TimerTable);

@@ -38,10 +38,14 @@ void CheckDpcWatchdog(PKPRCB prcb, KIRQL interrupted_irql) {
   }
 }
 
-bool IsSilent(PKPRCB target) {
-  const ULONG64 interrupts = target->ClockInterrupts;
-  if (interrupts == target->WatchedInterrupts && !target->IpiWaiting) return true;
+// An idle processor has no clock interrupts: who waits for it to take an IPI takes those for signs of life
+// too.
+bool IsSilent(PKPRCB target, bool ipi) {
+  const ULONG64 interrupts = target->ClockInterrupts, ipis = target->IpiInterrupts;
+  const bool silent = interrupts == target->WatchedInterrupts && (!ipi || ipis == target->WatchedIpis);
+  if (silent && !target->IpiWaiting) return true;
   target->WatchedInterrupts = interrupts;
+  target->WatchedIpis = ipis;
   // A ping that was sent is still on its way: it stays known until it is answered, or its NMI would be taken
   // for one of the host's.
   UCHAR answered = kPingAnswered;
@@ -67,7 +71,7 @@ void WatchClocks(PKPRCB self, ULONG64 now) {
   for (ULONG i = self->Number == 0 ? 1 : 0; i < (self->Number == 0 ? count : 1); ++i) {
     PKPRCB target = KiProcessorBlock[i];
     const ULONG64 deadline = target->ClockDeadline;
-    if (deadline != 0 && now > deadline + kTickUnits) KiWatchSilentProcessor(target);
+    if (deadline != 0 && now > deadline + kTickUnits) KiWatchSilentProcessor(target, FALSE);
   }
 }
 
@@ -75,10 +79,10 @@ void WatchClocks(PKPRCB self, ULONG64 now) {
 
 extern "C" {
 
-VOID KiWatchSilentProcessor(PKPRCB target) {
+VOID KiWatchSilentProcessor(PKPRCB target, BOOLEAN ipi) {
   if (Frozen() || __atomic_exchange_n(&watch_lock, 1, __ATOMIC_ACQUIRE) != 0) return;
   bool hung = false;
-  if (IsSilent(target)) {
+  if (IsSilent(target, ipi != FALSE)) {
     Ping(target);
     hung = target->ClockMissed >= kClockTimeout || target->ClockSilent >= kSilenceTimeout;
   }

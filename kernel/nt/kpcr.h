@@ -98,6 +98,7 @@ typedef struct _KDPC_DATA {
 #define KTIMER_TABLE_ENTRIES 256
 typedef struct _KTIMER_TABLE {
   KSPIN_LOCK Lock;
+  ULONG64 SystemTimeBase;     // system time at interrupt time 0, as the due times of absolute timers have it
   volatile ULONG64 FirstDue;  // interrupt time of the first, ~0 = none: any clock interrupt from then on
   volatile ULONG64 WakeTime;  // when one may wait no longer: ends the processor's idleness
   ULONG64 Occupied[KTIMER_TABLE_ENTRIES / 64];
@@ -178,11 +179,13 @@ typedef struct _KPRCB {
   ULONG DpcTimeLimit;
   ULONG DpcWatchdogCount;  // at DISPATCH_LEVEL or above without a tick below it
   ULONG DpcWatchdogPeriod;
+  volatile ULONG64 IpiInterrupts;
   volatile ULONG64 ClockInterrupts;  // taken so far
   struct _KTHREAD* DpcThread;        // runs threaded DPCs
   KEVENT DpcEvent;
   // Clock watchdog: written by whoever watches this processor.
   ULONG64 WatchedInterrupts;
+  ULONG64 WatchedIpis;
   ULONG ClockMissed;
   ULONG ClockSilent;
   UCHAR ClockPing;
@@ -190,7 +193,7 @@ typedef struct _KPRCB {
   UCHAR ClockSpare[6];
   KTIMER_TABLE TimerTable;
   KSPIN_LOCK_QUEUE LockQueue[LockQueueMaximumLock];  // nodes of the numbered queued locks
-  PCONTEXT BugCheckContext;  // the registers that an unhandled exception is about
+  PCONTEXT BugCheckContext;                          // the registers that an unhandled exception is about
   // Published under PrcbLock, read by anybody: the priority of what runs (-1: idle) and of what will run
   // next, and the highest priority that waits here.
   volatile SCHAR CurrentPriority;
