@@ -35,7 +35,7 @@ void InsertAndRemove(nt_stress::Worker& worker) {
       KeInitializeDpc(&batch.dpcs[i], CountRun, counter);
     }
   }
-  while (StressGoesOn()) {
+  do {
     const ULONG i = worker.random.Below(kDpcs);
     if (worker.random.OneIn(8))
       KeSetTargetProcessorDpc(&batch.dpcs[i],
@@ -48,7 +48,7 @@ void InsertAndRemove(nt_stress::Worker& worker) {
     if (worker.random.OneIn(3) && KeRemoveQueueDpc(&batch.dpcs[i])) ++batch.removed[i];
     if (raised) KeLowerIrql(old);
     ++worker.count;
-  }
+  } while (StressGoesOn());
 }
 
 // Numbered DPCs of one inserter for one processor.
@@ -80,7 +80,7 @@ void InsertInOrder(nt_stress::Worker& worker) {
     KeSetTargetProcessorDpc(&entry.dpc, static_cast<CCHAR>(target));
   }
   LONG64 number = 0;
-  while (StressGoesOn()) {
+  do {
     Sequence::Entry& entry = sequence.entries[number % kRing];
     if (entry.busy != 0) {  // all of the ring waits
       YieldProcessor();
@@ -91,7 +91,7 @@ void InsertInOrder(nt_stress::Worker& worker) {
     KeSetImportanceDpc(&entry.dpc, kImportances[worker.random.Below(3)]);  // not to the head
     KeInsertQueueDpc(&entry.dpc, nullptr, nullptr);
     worker.count = static_cast<ULONG64>(number);
-  }
+  } while (StressGoesOn());
 }
 
 struct Flushes {
@@ -103,7 +103,7 @@ void FlushOwn(nt_stress::Worker& worker) {
   KDPC ordinary, threaded;
   KeInitializeDpc(&ordinary, CountRun, const_cast<LONG64*>(&ran));
   KeInitializeThreadedDpc(&threaded, CountRun, const_cast<LONG64*>(&ran));
-  while (StressGoesOn()) {
+  do {
     ran = 0;
     KeSetImportanceDpc(&ordinary, kImportances[worker.random.Below(4)]);
     KeSetTargetProcessorDpc(&ordinary, static_cast<CCHAR>(worker.random.Below(nt_stress::Processors())));
@@ -113,7 +113,7 @@ void FlushOwn(nt_stress::Worker& worker) {
     KeFlushQueuedDpcs();
     if (ran != 2) InterlockedIncrement64(&flushes->missed);
     ++worker.count;
-  }
+  } while (StressGoesOn());
   KeFlushQueuedDpcs();
 }
 
@@ -138,7 +138,7 @@ ULONG_PTR MarkProcessor(ULONG_PTR context) {
 }
 void CallEverywhere(nt_stress::Worker& worker) {
   auto* everywhere = static_cast<Everywhere*>(worker.context);
-  while (StressGoesOn()) {
+  do {
     if (worker.random.OneIn(2)) {
       GenericState state = {everywhere->processors, 0, 0, 0};
       KeGenericCallDpc(AllMeet, &state);
@@ -154,7 +154,7 @@ void CallEverywhere(nt_stress::Worker& worker) {
       }
     }
     ++worker.count;
-  }
+  } while (StressGoesOn());
 }
 
 }  // namespace

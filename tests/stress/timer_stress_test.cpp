@@ -41,7 +41,7 @@ void WaitForTimers(nt_stress::Worker& worker) {
   auto* early = static_cast<Early*>(worker.context);
   Alarm& alarm = early->alarms[worker.index];
   Prepare(&alarm);
-  while (StressGoesOn()) {
+  do {
     if (worker.random.OneIn(4)) {
       KeSetTargetProcessorDpc(&alarm.dpc, static_cast<CCHAR>(worker.random.Below(nt_stress::Processors())));
     }
@@ -67,14 +67,14 @@ void WaitForTimers(nt_stress::Worker& worker) {
     if (KeQueryInterruptTime() < clock + units) InterlockedIncrement64(&early->clocks);
     KeFlushQueuedDpcs();  // the DPC must not see the next due time
     ++worker.count;
-  }
+  } while (StressGoesOn());
 }
 
 void CancelTimers(nt_stress::Worker& worker) {
   Alarm& alarm = static_cast<Alarm*>(worker.context)[worker.index];
   Prepare(&alarm);
   LONG64 expected = 0;
-  while (StressGoesOn()) {
+  do {
     LARGE_INTEGER due;
     due.QuadPart = -static_cast<LONGLONG>(1 + worker.random.Below(3'000));
     alarm.due = Now() - due.QuadPart;
@@ -92,7 +92,7 @@ void CancelTimers(nt_stress::Worker& worker) {
       }
     }
     worker.count = static_cast<ULONG64>(expected);
-  }
+  } while (StressGoesOn());
 }
 
 // Timers that anybody may set and cancel.
@@ -102,7 +102,7 @@ struct Shared {
 };
 void FightForTimers(nt_stress::Worker& worker) {
   auto* shared = static_cast<Shared*>(worker.context);
-  while (StressGoesOn()) {
+  do {
     Alarm& alarm = shared->alarms[worker.random.Below(8)];
     if (worker.random.OneIn(2)) {
       LARGE_INTEGER due;
@@ -113,7 +113,7 @@ void FightForTimers(nt_stress::Worker& worker) {
       InterlockedIncrement64(&shared->cancelled);
     }
     ++worker.count;
-  }
+  } while (StressGoesOn());
 }
 
 struct Periodic {
@@ -142,7 +142,7 @@ void RunPeriodic(nt_stress::Worker& worker) {
   KeSetTimerEx(&periodic.timer, due, static_cast<LONG>(milliseconds), &periodic.dpc);
   LARGE_INTEGER moment;
   moment.QuadPart = -20'000;
-  while (StressGoesOn()) KeDelayExecutionThread(KernelMode, FALSE, &moment);
+  while (StressGoesOn() || periodic.runs == 0) KeDelayExecutionThread(KernelMode, FALSE, &moment);
   KeCancelTimer(&periodic.timer);
   KeFlushQueuedDpcs();
   worker.count = static_cast<ULONG64>(periodic.runs);
