@@ -43,14 +43,21 @@ void Publish(PKPRCB prcb) {
   }
 }
 
+// Whose standby threads may be taken: of every processor, by one that runs the thread now; else only of those
+// that have been at DISPATCH_LEVEL for a whole tick, by one that has not. Without this two processors that
+// cannot run it yet would lose it to each other for ever.
+enum class Standbys { kAll, kOfStuckProcessors };
+
 // Takes one of `owner`'s threads that `taker` may run, of at least `minimum`; it is in hand then. A standby
 // thread may be taken too: its processor has not come round to it.
-PKTHREAD TakeFrom(PKPRCB owner, PKPRCB taker, int minimum) {
+PKTHREAD TakeFrom(PKPRCB owner, PKPRCB taker, int minimum, Standbys standbys) {
   const KAFFINITY member = taker->SetMember;
   KiAcquirePrcbLock(owner);
   PKTHREAD taken = nullptr;
   PKTHREAD standby = owner->NextThread;
-  if (standby != nullptr && standby->Priority >= minimum && (standby->Affinity & member) != 0) {
+  const bool open =
+      standbys == Standbys::kAll || (owner->PendingTickFlags != 0 && taker->PendingTickFlags == 0);
+  if (open && standby != nullptr && standby->Priority >= minimum && (standby->Affinity & member) != 0) {
     taken = standby;
     minimum = standby->Priority + 1;
   }
@@ -77,7 +84,7 @@ PKTHREAD TakeFrom(PKPRCB owner, PKPRCB taker, int minimum) {
 }
 
 // The best thread of all queues for `prcb`, in hand.
-PKTHREAD TakeBest(PKPRCB prcb, int minimum) {
+PKTHREAD TakeBest(PKPRCB prcb, int minimum, Standbys standbys) {
   PKTHREAD best = nullptr;
   KAFFINITY left = KeActiveProcessors;
   while (minimum < ktl::kPriorities) {
@@ -91,7 +98,7 @@ PKTHREAD TakeBest(PKPRCB prcb, int minimum) {
     }
     if (owner == nullptr) break;
     left &= ~owner->SetMember;
-    PKTHREAD thread = TakeFrom(owner, prcb, minimum);
+    PKTHREAD thread = TakeFrom(owner, prcb, minimum, standbys);
     if (thread == nullptr) continue;
     if (best != nullptr) KiDeferReady(best);
     best = thread;
@@ -123,7 +130,7 @@ bool MakeStandby(PKTHREAD thread, PKPRCB prcb) {
 
 // The processor lost its standby thread to another: the best that waits for it may beat what runs there.
 void Refill(PKPRCB prcb) {
-  PKTHREAD thread = TakeBest(prcb, prcb->RunPriority + 1);
+  PKTHREAD thread = TakeBest(prcb, prcb->RunPriority + 1, Standbys::kOfStuckProcessors);
   if (thread != nullptr && !MakeStandby(thread, prcb)) KiDeferReady(thread);
 }
 
@@ -241,7 +248,7 @@ VOID KiProcessDeferred(PKPRCB prcb) {
 PKTHREAD KiSelectThread(PKPRCB prcb, int minimum, bool idle) {
   PKTHREAD chosen = nullptr;
   for (;;) {
-    PKTHREAD better = TakeBest(prcb, minimum);
+    PKTHREAD better = TakeBest(prcb, minimum, Standbys::kAll);
     if (better == nullptr && (chosen != nullptr || !idle)) return chosen;
     if (better == nullptr && prcb->SelectedThread == prcb->IdleThread) return prcb->IdleThread;
     KiAcquirePrcbLock(prcb);
