@@ -53,7 +53,7 @@ NTSTATUS WaitFor(PVOID object, LONGLONG milliseconds) {
 
 struct Slow {
   KDPC dpc;
-  volatile LONG entered, release, left;
+  volatile LONG bound, entered, release, left;
 };
 void WaitForRelease(PKDPC, PVOID context, PVOID, PVOID) {
   auto* slow = static_cast<Slow*>(context);
@@ -62,9 +62,14 @@ void WaitForRelease(PKDPC, PVOID context, PVOID, PVOID) {
   slow->left = 1;
 }
 
+// Not on the DPC's processor, where it would wait for the DPC.
 VOID NTAPI ReleaseLater(PVOID context) {
+  auto* slow = static_cast<Slow*>(context);
+  KeSetSystemAffinityThread(1);
+  slow->bound = 1;
+  while (slow->entered == 0) Sleep(1);
   Sleep(20);
-  static_cast<Slow*>(context)->release = 1;
+  slow->release = 1;
 }
 
 }  // namespace
@@ -164,6 +169,7 @@ NT_TEST(KeDpc, RemoveExWaitsForARunningRoutine) {
   KeSetTargetProcessorDpc(&slow.dpc, 1);
   KeSetImportanceDpc(&slow.dpc, HighImportance);
   nt_test::Thread releaser(ReleaseLater, &slow);
+  while (slow.bound == 0) Sleep(1);
   KeInsertQueueDpc(&slow.dpc, nullptr, nullptr);
   while (slow.entered == 0) Sleep(1);
   NT_EXPECT_TRUE(!KeRemoveQueueDpcEx(&slow.dpc, TRUE));
