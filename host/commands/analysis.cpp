@@ -16,6 +16,20 @@ bool IsMemoryFault(uint32_t code) {
   return std::find(std::begin(kCodes), std::end(kCodes), code) != std::end(kCodes);
 }
 
+uint64_t ContextRecordOf(const Analysis& a) {
+  switch (a.code) {
+    case 0x3B:
+      return a.parameters[2];
+    case 0x3D:
+      return a.parameters[1];
+    case 0x7E:
+    case 0x1000007E:
+      return a.parameters[3];
+    default:
+      return 0;
+  }
+}
+
 std::string_view OperationOf(const Analysis& a) {
   switch (a.code) {
     case 0xA:

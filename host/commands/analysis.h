@@ -63,6 +63,8 @@ struct Analysis {
 base::Result<Analysis> Analyze(Context& context);
 
 bool IsMemoryFault(uint32_t code);  // 0xA, 0xD1, 0x50 and their kin: the first parameter is the address
+// Where a bug check's parameters name a context record: its address, else 0.
+uint64_t ContextRecordOf(const Analysis& analysis);
 // The operation of a memory fault ("read", "write", "execute"), "" for other codes.
 std::string_view OperationOf(const Analysis& analysis);
 // The image at an address: loaded, or else the one that lay there last.

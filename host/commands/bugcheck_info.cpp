@@ -1,4 +1,5 @@
 #include "commands/bugcheck_info.h"
+#include "commands/error_names.h"
 
 #include <algorithm>
 #include <iterator>
@@ -140,32 +141,7 @@ std::string_view AccessName(uint64_t operation) {
 }
 
 std::string_view StatusName(uint32_t status) {
-  switch (status) {
-    case 0x80000003:
-      return "STATUS_BREAKPOINT";
-    case 0x80000004:
-      return "STATUS_SINGLE_STEP";
-    case 0xC0000005:
-      return "STATUS_ACCESS_VIOLATION";
-    case 0xC0000006:
-      return "STATUS_IN_PAGE_ERROR";
-    case 0xC000001D:
-      return "STATUS_ILLEGAL_INSTRUCTION";
-    case 0xC0000094:
-      return "STATUS_INTEGER_DIVIDE_BY_ZERO";
-    case 0xC0000095:
-      return "STATUS_INTEGER_OVERFLOW";
-    case 0xC0000096:
-      return "STATUS_PRIVILEGED_INSTRUCTION";
-    case 0xC00000FD:
-      return "STATUS_STACK_OVERFLOW";
-    case 0xC0000409:
-      return "STATUS_STACK_BUFFER_OVERRUN";
-    case 0xC0000420:
-      return "STATUS_ASSERTION_FAILURE";
-    default:
-      return "";
-  }
+  return NtStatusName(status);
 }
 
 }  // namespace commands

@@ -121,6 +121,11 @@ base::Result<uint64_t> AddressOr(Context& context, std::string_view text, uint64
   return debug::Evaluate(context.session, text);
 }
 
+base::Result<void> SayWhyNot(Context& context, const base::Result<void>& result) {
+  if (!result) context.out.Line("{}", result.error().message);
+  return {};
+}
+
 std::string MemoryReadError(uint64_t address) {
   return "Memory read error at " + debug::FormatAddress(address);
 }

@@ -68,6 +68,9 @@ class Arguments {
 // Evaluates `text`; where it is empty gives `fallback`.
 base::Result<uint64_t> AddressOr(Context& context, std::string_view text, uint64_t fallback);
 
+// A command that looked and found no such thing: prints why; no failure of the command itself.
+base::Result<void> SayWhyNot(Context& context, const base::Result<void>& result);
+
 // The debugger's own wording for unreadable memory: "Memory read error at ffff8000`00001000".
 std::string MemoryReadError(uint64_t address);
 

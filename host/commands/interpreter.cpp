@@ -41,6 +41,7 @@ namespace {
 // The command's own word and the rest: "?@rip" and "~2s" need no blank behind the name.
 Call SplitCall(std::string_view text) {
   if (text.starts_with("~")) return {"~", Trim(text.substr(1))};
+  if (text.starts_with("??")) return {"??", Trim(text.substr(2))};
   if (text.starts_with("?") && text != "?") return {"?", Trim(text.substr(1))};
   size_t end = 0;
   while (end < text.size() && !std::isspace(static_cast<unsigned char>(text[end]))) ++end;

@@ -40,18 +40,21 @@ base::Result<void> Run(Context& context, const Call& call) {
   std::vector<std::string> words = SplitWords(call.arguments);
   bool verbose = call.name.find('v') != std::string_view::npos;
   std::string pattern = "*";
+  bool loaded = true;
   for (size_t i = 0; i < words.size(); ++i) {
     if (words[i] == "v" || words[i] == "-v")
       verbose = true;
     else if ((words[i] == "m" || words[i] == "-m") && i + 1 < words.size())
       pattern = words[++i];
+    else if (words[i] == "u")
+      loaded = false;
     else if (words[i] != "k" && words[i] != "n" && words[i] != "t")
       pattern = words[i];
   }
   context.out.Line("{:<17} {:<17}   module name", "start", "end");
   TableData data{{"start", "end", "name", "image", "symbols"}, {}};
   for (const auto& module : context.session.symbols().modules()) {
-    if (module->unloaded || !MatchesWildcard(module->name, pattern)) continue;
+    if (!loaded || module->unloaded || !MatchesWildcard(module->name, pattern)) continue;
     if (verbose) context.session.symbols().Load(*module);
     const std::string symbols = SymbolText(*module);
     context.out.Line("{} {}   {:<10} {}", debug::FormatAddress(module->base),
@@ -74,11 +77,12 @@ base::Result<void> Run(Context& context, const Call& call) {
 
 const Registration kRegistration({
     {"lm", "lmv", "lmvm", "lmDvm", "lmD", "lmm", "lmn", "lmt", "lmk"},
-    "lm [v] [m PATTERN] | lmvm NAME",
+    "lm [v] [u] [m PATTERN] | lmvm NAME",
     "loaded modules, and where their symbols come from",
     "(deferred): symbols not looked for yet. v opens them and shows path, time stamp, checksum, and for "
     "missing or\n"
-    "mismatched symbols the reason. m PATTERN: only modules whose names match (* and ?).",
+    "mismatched symbols the reason. u: only the unloaded ones.\nm PATTERN: only modules whose names match (* "
+    "and ?).",
     {"lm", "lm m nt", "lmvm nt"},
     Run,
 });

@@ -24,7 +24,7 @@ base::Result<void> Run(Context& context, const Call& call) {
 }
 
 const Registration kRegistration({
-    {"vertarget"},
+    {"vertarget", "version"},
     "vertarget",
     "version of the target",
     "!mex.di shows more.",

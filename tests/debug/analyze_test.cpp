@@ -109,7 +109,7 @@ TEST(Analyze, NamesCallIrqlLockSpinnerAndPageableCode) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n---\n" << text;
   };
   has("DRIVER_IRQL_NOT_LESS_OR_EQUAL (d1)\n");
-  has("Arg1: " + Hex16(crash.fault) + ", memory referenced\n");
+  has("Arg1: " + Hex16(crash.fault) + ", memory address that was used\n");
   has("TestDriver called ZwCreateFile at DISPATCH_LEVEL (it requires PASSIVE_LEVEL) while holding the spin "
       "lock at " +
       Hex16(kLock) +

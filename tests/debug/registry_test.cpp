@@ -55,7 +55,7 @@ std::string TestName(const ::testing::TestParamInfo<const commands::Command*>& i
   for (char c : info.param->names[0]) {
     if (std::isalnum(static_cast<unsigned char>(c))) name += c;
   }
-  return name.empty() ? (info.param->names[0] == "~" ? "tilde" : "evaluate")
+  return name.empty() ? (info.param->names[0] == "~" ? "tilde" : "evaluate" + std::to_string(info.index))
                       : name + std::to_string(info.index);
 }
 
