@@ -82,7 +82,7 @@ class Parser {
   base::Result<Value> Primary() {
     if (Take("(")) {
       const size_t star = rest_.find('*'), close = rest_.find(')');
-      if (star != rest_.npos && close != rest_.npos && star < close &&
+      if (star != rest_.npos && close != rest_.npos && star < close && rest_.find('(') > close &&
           Trim(rest_.substr(star + 1, close - star - 1)).empty()) {
         const debug::Type type = TRY(TypeNamed(std::string(rest_.substr(0, star))));
         rest_.remove_prefix(close + 1);

@@ -18,7 +18,7 @@ base::Result<void> Run(Context& context, const Call&) {
 }
 
 const Registration kRegistration({
-    {"!help", "!mex.help", "??"},
+    {"!help", "!mex.help"},
     "!help",
     "all commands",
     "",

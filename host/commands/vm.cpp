@@ -39,12 +39,11 @@ base::Result<void> RunVm(Context& context, const Call& call) {
   TRY(arguments.Finish());
   const auto line = [&](const char* name, const char* symbol) {
     const auto value = context.kernel.GlobalU64(symbol);
+    if (!value) context.out.Line("{:<28}not in the kernel's symbols", std::string(name) + ":");
     if (value) context.out.Line("{:<28}{}", std::string(name) + ":", Pages(*value));
   };
   line("Physical Memory", "nt!MmNumberOfPhysicalPages");
   line("Available Pages", "nt!MmAvailablePages");
-  line("Committed pages", "nt!MmTotalCommittedPages");
-  line("Commit limit", "nt!MmTotalCommitLimit");
   PrintPools(context);
   for (const nt::SystemRegion& region : nt::SystemRegions(context.kernel)) {
     if (region.usage == nt::Usage::kSystemPtes)
