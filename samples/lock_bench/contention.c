@@ -86,6 +86,7 @@ static VOID Report(const CONTEST *Contest, const CONTENDER *Contenders)
     }
     if ((ULONG64)Contest->Counter != Total)
         DbgPrint("lock_bench: ERROR %s: %I64u counted, %I64u rounds\n", Names[Contest->Family], Contest->Counter, Total);
+    DbgPrint("lock_bench: %s: %I64u rounds, slowest %I64u, fastest %I64u\n", Names[Contest->Family], Total, Slowest, Fastest);
     DbgPrint("lock_bench: contended %s hand-over ns = %I64u\n", Names[Contest->Family],
              MILLISECONDS * 1000000ULL / max(Total, 1));
     DbgPrint("lock_bench: contended %s fairness per mille = %I64u\n", Names[Contest->Family], 1000 * Slowest / Fastest);
