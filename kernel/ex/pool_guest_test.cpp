@@ -182,3 +182,18 @@ NT_TEST(ExPool, NothingIsLostInALongRun) {
     ExFreePoolWithTag(block, kTag);
   }
 }
+
+extern "C" {
+NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass, PVOID SystemInformation, ULONG Length,
+                                        PULONG ReturnLength);
+NTSTATUS NTAPI ZwSetSystemInformation(ULONG SystemInformationClass, PVOID SystemInformation, ULONG Length);
+}
+
+NT_TEST(ExSystemInformation, PoolTagsAndTheMemoryList) {
+  ULONG length = 0;
+  ULONG command = 4;
+  NT_EXPECT_EQ(ZwQuerySystemInformation(22, nullptr, 0, &length), STATUS_INFO_LENGTH_MISMATCH);
+  NT_EXPECT_TRUE(length > 8);
+  NT_EXPECT_EQ(ZwSetSystemInformation(0xFFFF, &command, sizeof(command)), STATUS_INVALID_INFO_CLASS);
+  NT_EXPECT_SUCCESS(ZwSetSystemInformation(80, &command, sizeof(command)));
+}

@@ -5,6 +5,7 @@
 #include "mm/mm.h"
 #include "nt/export.h"
 #include "ob/ob.h"
+#include "pool_information.h"
 #include "ps/ps.h"
 
 extern "C" {
@@ -366,6 +367,10 @@ NTSTATUS QueryCodeIntegrity(Answer* answer) {
   return STATUS_SUCCESS;
 }
 
+void AppendTo(PVOID answer, const void* data, ULONG bytes) {
+  static_cast<Answer*>(answer)->Append(data, bytes);
+}
+
 NTSTATUS Query(ULONG information_class, Answer* answer) {
   switch (information_class) {
     case SystemBasicInformation:
@@ -380,6 +385,9 @@ NTSTATUS Query(ULONG information_class, Answer* answer) {
       return QueryProcesses(answer);
     case SystemProcessorPerformanceInformation:
       return QueryProcessorPerformance(answer);
+    case SystemPoolTagInformation:
+      ex::QueryPoolTags(AppendTo, answer);
+      return STATUS_SUCCESS;
     case SystemModuleInformation:
       return QueryModules(answer);
     case SystemHandleInformation:
@@ -399,9 +407,9 @@ NTSTATUS Query(ULONG information_class, Answer* answer) {
 
 /// Facts about the whole system, by class. *ReturnLength is what the whole answer takes; a buffer that is too
 /// small gets STATUS_INFO_LENGTH_MISMATCH. IRQL: PASSIVE_LEVEL. Differs from NT: classes Basic, Processor,
-/// Performance, TimeOfDay, Process, ProcessorPerformance, Module, Handle, ExtendedHandle, KernelDebugger and
-/// CodeIntegrity only; memory and I/O counters of processes are 0. Source: not documented for drivers; the
-/// API NtQuerySystemInformation.
+/// Performance, PoolTag, TimeOfDay, Process, ProcessorPerformance, Module, Handle, ExtendedHandle,
+/// KernelDebugger and CodeIntegrity only; memory and I/O counters of processes are 0. Source: not documented
+/// for drivers; the API NtQuerySystemInformation.
 NT_EXPORT(NtQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Partial, "ExSystemInformation.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySystemInformation(ULONG SystemInformationClass,
                                                                      PVOID SystemInformation,

@@ -12,6 +12,7 @@ enum SYSTEM_INFORMATION_CLASS : ULONG {
   SystemProcessorPerformanceInformation = 8,
   SystemModuleInformation = 11,
   SystemHandleInformation = 16,
+  SystemPoolTagInformation = 22,
   SystemKernelDebuggerInformation = 35,
   SystemNumaProcessorMap = 55,
   SystemExtendedHandleInformation = 64,
