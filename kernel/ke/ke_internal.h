@@ -162,6 +162,9 @@ VOID KiSaveSpecialRegisters(KSPECIAL_REGISTERS* special);
 // ---- idt.cpp ----
 const arch::Gate* KiInterruptTable();
 
+// ---- extended_state.cpp ----
+VOID KiInitializeExtendedState();
+
 // ---- exceptions ----
 // Refines what the processor alone cannot tell: division overflow, privileged instructions, lock prefixes.
 VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context);
@@ -185,6 +188,7 @@ VOID KiInitializeQueuedSpinLocks(PKPRCB prcb);
 BOOLEAN KiResumeSListPop(PKTRAP_FRAME trap);
 
 VOID RtlCaptureContext(PCONTEXT context);
+// old_stack: &KTHREAD.KernelStack of the running thread, whose extended state is switched if it uses any.
 VOID KiSwapContext(PVOID* old_stack, PVOID new_stack);
 [[noreturn]] VOID KiSwitchStackAndCall(PVOID stack, VOID (*routine)());
 VOID KiStartSystemThread();

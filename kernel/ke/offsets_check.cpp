@@ -36,6 +36,9 @@ EF_AT(EF_MXCSR, MxCsr);
 EF_AT(EF_RBP, Rbp);
 EF_AT(EF_R15, R15);
 EF_AT(EF_ALLOCATION, Return);
+static_assert(KT_KERNEL_STACK == FIELD_OFFSET(KTHREAD, KernelStack));
+static_assert(KT_STATE_SAVE_AREA == FIELD_OFFSET(KTHREAD, StateSaveArea));
+static_assert(KT_EXTENDED_USERS == FIELD_OFFSET(KTHREAD, ExtendedStateUsers));
 #define CX_AT(name, field) static_assert(name == FIELD_OFFSET(CONTEXT, field))
 CX_AT(CX_FLAGS, ContextFlags);
 CX_AT(CX_MXCSR, MxCsr);

@@ -159,6 +159,7 @@ VOID KeInitializePhase0(boot::LoaderBlock* block) {
   areas[0] = &boot_area;
   InitializePcr(&boot_area, 0, 0);
   LoadProcessor(&boot_area, KiInterruptTable());
+  KiInitializeExtendedState();
   hal::InitializeLocalApic();
   boot_area.pcr.Prcb.ApicId = hal::LocalApicId();
   hal::InitializeIoApic();

@@ -194,37 +194,6 @@ ULONG NTAPI KeQueryRuntimeThread(PKTHREAD Thread, PULONG UserTime) {
   return Thread->KernelTime;
 }
 
-/// Runs a routine with the wanted amount of stack below it.
-/// IRQL: <= APC_LEVEL.
-/// Differs from NT: the stack does not grow: STATUS_NO_MEMORY where less than Size is left.
-/// Source: WDK ntddk/KeExpandKernelStackAndCallout.
-NT_EXPORT(KeExpandKernelStackAndCallout, nt::AtMost(APC_LEVEL), Partial, "KeThread.*");
-NTSTATUS NTAPI KeExpandKernelStackAndCallout(PEXPAND_STACK_CALLOUT Callout, PVOID Parameter, SIZE_T Size) {
-  if (Size > MAXIMUM_EXPANSION_SIZE) return STATUS_INVALID_PARAMETER_3;
-  const auto here = reinterpret_cast<ULONG_PTR>(__builtin_frame_address(0));
-  if (here - reinterpret_cast<ULONG_PTR>(KeCurrentThread()->StackLimit) < Size) return STATUS_NO_MEMORY;
-  Callout(Parameter);
-  return STATUS_SUCCESS;
-}
-
-/// Saves the floating-point state: nothing to do, x64 threads keep theirs over switches.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeSaveFloatingPointState.
-NT_EXPORT(KeSaveFloatingPointState, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
-NTSTATUS NTAPI KeSaveFloatingPointState(PKFLOATING_SAVE FloatSave) {
-  return STATUS_SUCCESS;
-}
-
-/// Undoes KeSaveFloatingPointState.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/KeRestoreFloatingPointState.
-NT_EXPORT(KeRestoreFloatingPointState, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
-NTSTATUS NTAPI KeRestoreFloatingPointState(PKFLOATING_SAVE FloatSave) {
-  return STATUS_SUCCESS;
-}
-
 /// TRUE when a DPC or thread has used its share of the processor and should give it up.
 /// IRQL: DISPATCH_LEVEL.
 /// Differs from NT: none.

@@ -2,11 +2,12 @@
 #include "ke_internal.h"
 
 #include "mm/mm.h"
-#include "nt/seh.h"
+#include "unwind_frames.h"
 
 namespace {
 constexpr ULONG64 kFaultWrite = 2, kFaultFetch = 0x10;
-constexpr ULONG kSecurityCheckFailure = 0x139, kInterruptException = 0x3D, kInterruptUnwind = 0x3C;
+constexpr ULONG kSecurityCheckFailure = 0x139, kInterruptException = 0x3D, kInterruptUnwind = 0x3C,
+                kExceptionOnInvalidStack = 0x1AA;
 constexpr NTSTATUS kIrqlFault = static_cast<NTSTATUS>(STATUS_IN_PAGE_ERROR | 0x10000000);
 
 }  // namespace
@@ -79,6 +80,13 @@ VOID KiDispatchException(PEXCEPTION_RECORD record, PKEXCEPTION_FRAME frame, PKTR
   if (first_chance && RtlDispatchException(record, &context)) {
     KiContextToFrames(trap, frame, &context);
     return;
+  }
+  rtl::StackBounds bounds;
+  if ((record->ExceptionFlags & EXCEPTION_STACK_INVALID) != 0 && !ki::StackOf(context.Rsp, &bounds)) {
+    arch::DisableInterrupts();
+    KeGetCurrentPrcb()->BugCheckContext = &context;
+    KeBugCheckEx(kExceptionOnInvalidStack, context.Rsp, 0, reinterpret_cast<ULONG_PTR>(&context),
+                 reinterpret_cast<ULONG_PTR>(record));
   }
   KiUnhandledException(record, &context, trap, frame);
 }

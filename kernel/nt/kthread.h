@@ -51,7 +51,10 @@ typedef struct _KTHREAD {
   PVOID StackBase;     // highest address + 1
   KSPIN_LOCK ThreadLock;
   volatile ULONG64 CycleTime;
-  PVOID KernelStack;  // switched out: KSWITCH_FRAME
+  PVOID KernelStack;         // switched out: KSWITCH_FRAME
+  PVOID StateSaveArea;       // XSAVE area, for KiSwapContext
+  ULONG ExtendedStateUsers;  // KeSaveExtendedProcessorState in force: the state is switched with the thread then
+  ULONG StackSpare;
   volatile UCHAR Running;
   BOOLEAN Alerted[2];
   UCHAR Alertable;
@@ -98,7 +101,6 @@ typedef struct _KTHREAD {
   ULONG KernelTime;  // ticks
   ULONG UserTime;    // ticks
   ULONG WaitPrcb;
-  PVOID StateSaveArea;         // XSAVE area or FXSAVE area
   LIST_ENTRY ThreadListEntry;  // KPROCESS.ThreadListHead
   LIST_ENTRY MutantListHead;
   KLOCK_ENTRY* LockEntries;
@@ -110,14 +112,13 @@ typedef struct _KTHREAD {
   PVOID Win32Thread;
   struct _KSTACK_CONTROL* StackControl;  // the segment that the thread runs on, 0 = its first
   struct _XSTATE_SAVE* XStateSave;       // innermost KeSaveExtendedProcessorState
-  ULONG ExtendedStateUsers;              // how many are in force: the state is switched with the thread then
   volatile ULONG WaitRegister;  // who decided the wait: KiWaitPhase and notes
   UCHAR WaitNext;               // the dispatcher is kept for the wait that follows (Wait = TRUE)
   UCHAR ApcQueueable;
   SCHAR AdjustIncrement;  // priority boost that comes with becoming ready
   UCHAR AdjustReason;
   ULONG64 QuantumLeft;  // of a preempted thread, 100 ns
-  UCHAR Spare[44];
+  UCHAR Spare[48];
 } KTHREAD, *PRKTHREAD;
 
 typedef struct _KPROCESS {

@@ -89,4 +89,7 @@ KIRQL NTAPI KeRaiseIrqlToDpcLevel();
 KIRQL NTAPI KeRaiseIrqlToSynchLevel();
 struct _KTHREAD* NTAPI KeGetCurrentThread();
 VOID NTAPI KeInitializeSpinLock(PKSPIN_LOCK SpinLock);
+// Documented, in no header.
+NTSTATUS NTAPI KeExpandKernelStackAndCalloutEx(PEXPAND_STACK_CALLOUT Callout, PVOID Parameter, SIZE_T Size,
+                                               BOOLEAN Wait, PVOID Context);
 }

@@ -260,6 +260,12 @@ extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
   if (irql != PASSIVE_LEVEL || thread->Tcb.CombinedApcDisable != 0) {
     KeBugCheckEx(KERNEL_APC_PENDING_DURING_EXIT, 0, thread->Tcb.CombinedApcDisable, irql, 0);
   }
+  // In a routine of KeExpandKernelStackAndCallout: the segment would stay behind.
+  if (thread->Tcb.StackControl != nullptr) {
+    KeBugCheckEx(KERNEL_STACK_LOCKED_AT_EXIT, reinterpret_cast<ULONG_PTR>(thread),
+                 reinterpret_cast<ULONG_PTR>(thread->Tcb.StackBase),
+                 reinterpret_cast<ULONG_PTR>(thread->Tcb.StackLimit), 0);
+  }
   if (thread->Tcb.MutantListHead.Flink != nullptr && !IsListEmpty(&thread->Tcb.MutantListHead)) {
     auto* mutant = CONTAINING_RECORD(thread->Tcb.MutantListHead.Flink, KMUTANT, MutantListEntry);
     KeBugCheckEx(THREAD_TERMINATE_HELD_MUTEX, reinterpret_cast<ULONG_PTR>(thread),

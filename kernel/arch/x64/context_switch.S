@@ -4,10 +4,28 @@
   .text
 
 // VOID KiSwapContext(PVOID* old_stack, PVOID new_stack): saves what the ABI calls nonvolatile, leaves a KSWITCH_FRAME
-// whose address goes to *old_stack, and goes on where new_stack was left. No lock is held across it.
+// whose address goes to *old_stack, and goes on where new_stack was left. No lock is held across it. *old_stack is
+// KTHREAD.KernelStack: a thread that uses the extended state (rarely) keeps it in its StateSaveArea meanwhile.
 FUNCTION KiSwapContext
   EXCEPTION_FRAME_ENTER
+  cmp dword ptr [rcx + KT_EXTENDED_USERS - KT_KERNEL_STACK], 0
+  jne 1f
   call SwapContext
+  EXCEPTION_FRAME_EXIT
+  ret
+1:
+  mov rbp, rcx  // SwapContext keeps it, and nothing else
+  mov r8, rdx
+  mov r9, [rcx + KT_STATE_SAVE_AREA - KT_KERNEL_STACK]
+  mov eax, -1
+  mov edx, -1
+  xsave64 [r9]
+  mov rdx, r8
+  call SwapContext
+  mov r9, [rbp + KT_STATE_SAVE_AREA - KT_KERNEL_STACK]
+  mov eax, -1
+  mov edx, -1
+  xrstor64 [r9]
   EXCEPTION_FRAME_EXIT
   ret
 END_FUNCTION

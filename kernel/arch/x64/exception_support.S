@@ -194,6 +194,7 @@ END_FUNCTION
 // VOID KiSwitchKernelStackCallout(routine rcx, parameter rdx, PVOID stack_top r8): calls routine(parameter) on another
 // stack. A machine frame at its top leads the unwinders back to this one.
 FUNCTION KiSwitchKernelStackCallout
+  .seh_handler KiKernelCalloutExceptionHandler, @except, @unwind
   mov rax, [rsp]
   mov [r8 - 0x28], rax
   mov eax, cs

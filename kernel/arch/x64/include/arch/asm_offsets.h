@@ -48,6 +48,10 @@
 #define EF_R14 0x128
 #define EF_R15 0x130
 #define EF_ALLOCATION 0x138
+// KTHREAD
+#define KT_KERNEL_STACK 0x48
+#define KT_STATE_SAVE_AREA 0x50
+#define KT_EXTENDED_USERS 0x58
 // CONTEXT
 #define CX_FLAGS 0x30
 #define CX_MXCSR 0x34
