@@ -122,12 +122,13 @@ extern "C" {
 static KI_NOINLINE VOID KeClockInterruptNotify(PKPRCB prcb, KIRQL interrupted_irql) {
   const ULONG64 now = hal::PerformanceNow();
   if (prcb->Number == 0) KiUpdateSharedTime();
-  const bool idle = prcb->CurrentThread == prcb->IdleThread;
+  const bool idle_thread = prcb->CurrentThread == prcb->IdleThread;
+  const bool idle = idle_thread && interrupted_irql < DISPATCH_LEVEL;  // else its DPCs are watched
   prcb->PendingTickFlags = interrupted_irql >= DISPATCH_LEVEL;
   if (now - prcb->LastTick >= kTickUnits) KeAccumulateTicks(prcb, interrupted_irql, now);
   if (prcb->LockStackIndex != 0) KiResolveLockTrace(prcb);
   RequestExpiration(prcb, interrupted_irql, now);
-  if (!idle && now >= prcb->CurrentThread->QuantumTarget) {
+  if (!idle_thread && now >= prcb->CurrentThread->QuantumTarget) {
     prcb->QuantumEnd = TRUE;
     KiRequestDispatchInterrupt(prcb);
   }

@@ -1,5 +1,6 @@
 // Pool calls of verified drivers: automatic checks, special pool, random failure, counters.
 #include "ex/pool.h"
+#include "ke/ke.h"
 #include "mm/mm.h"
 #include "verifier.h"
 
@@ -113,6 +114,7 @@ FORCEINLINE void Free(PVOID block, ULONG tag, PVOID caller) {
   bool charged = false;
   const SIZE_T bytes = ex::PoolBlockSize(block, &charged);
   if (IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION)) DeadlockForget(block, bytes);
+  if (!paged) KeCheckForTimer(block, bytes, FALSE);
   ExFreeHeapPool(block, tag, caller);
   CountFree(MmVerifierData, paged, bytes);
   if (PVF_SUSPECT_DRIVER_ENTRY driver = DriverOf(caller)) CountFree(driver->VerifierData, paged, bytes);

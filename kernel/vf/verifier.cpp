@@ -156,6 +156,9 @@ void ImageUnloading(PKLDR_DATA_TABLE_ENTRY image) {
                                     left);
   }
   if (IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION)) DeadlockForget(image->DllBase, image->SizeOfImage);
+  KiBugCheckDriver = &driver->BaseName;
+  KeCheckForTimer(image->DllBase, image->SizeOfImage, TRUE);
+  KiBugCheckDriver = nullptr;
   ++driver->Unloads;
   ++MmVerifierData.Unloads;
   driver->Image = nullptr;
