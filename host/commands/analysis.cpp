@@ -96,7 +96,8 @@ void FindFault(Context& context, Analysis& a) {
   size_t start = 0;
   while (start < frames.size() && IsCrashPath(SymbolOf(context.session.symbols(), frames[start]).function))
     ++start;
-  for (size_t i = 0; i < frames.size() && i <= start + 4; ++i) {
+  const bool crashed_here = a.code != 0x101;  // the silent processor's stack has no way to a bug check
+  for (size_t i = 0; crashed_here && i < frames.size() && i <= start + 4; ++i) {
     if (frames[i].machine_frame == 0) continue;
     a.fault_frame = i + 1;
     if (rip) a.trap_frame = frames[i].machine_frame - *rip;
@@ -205,6 +206,19 @@ void ChooseHangThread(Context& context, Analysis& a) {
   if (auto stack = context.session.ThreadStack(a.thread->address)) a.stack = std::move(*stack);
 }
 
+// Clock watchdog: what the silent processor did, not the one that noticed.
+void ChooseSilentProcessor(Context& context, Analysis& a) {
+  const auto processor = context.session.GetProcessor(static_cast<uint32_t>(a.parameters[3]));
+  if (!processor) return;
+  a.processor = static_cast<uint32_t>(a.parameters[3]);
+  a.irql = nt::ProcessorIrql(context.kernel, a.processor);
+  if (const auto thread = ThreadAt(context.kernel, processor->current_thread)) {
+    a.thread = *thread;
+    a.process_name = ProcessNameOf(context.kernel, *thread);
+  }
+  if (auto stack = context.session.ThreadStack(processor->current_thread)) a.stack = std::move(*stack);
+}
+
 bool LooksLikeHang(Context& context, const Analysis& a) {
   if (a.code == 0x80 || a.code == 0xE2 || a.code == 0x101 || a.code == 0x133) return true;
   return !HasBugcheck(context);
@@ -229,7 +243,11 @@ base::Result<Analysis> Analyze(Context& context) {
   if (auto stack = context.session.ThreadStack(processor.current_thread)) a.stack = std::move(*stack);
   a.locks = nt::LockTrace(context.kernel);
   a.is_hang = LooksLikeHang(context, a);
-  if (a.is_hang && a.code != 0xE2) ChooseHangThread(context, a);
+  if (a.code == 0x101) {
+    ChooseSilentProcessor(context, a);
+  } else if (a.is_hang && a.code != 0xE2 && a.code != 0x133) {
+    ChooseHangThread(context, a);
+  }
   FindFault(context, a);
   FindDriverInParameters(context, a);
   if (IsMemoryFault(a.code)) a.touched = FactsOf(context, a.parameters[0]);
