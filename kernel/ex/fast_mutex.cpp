@@ -54,13 +54,16 @@ extern "C" __attribute__((noinline)) VOID ExpAcquireFastMutexContended(PVOID obj
 
 namespace {
 
-__attribute__((always_inline)) inline void AcquireMutex(PVOID object, KeLockKind kind, KWAIT_REASON reason,
-                                                        PVOID caller) {
+// `entry` announces the acquisition (KeAbPreAcquire).
+__attribute__((always_inline)) inline void TakeMutex(PVOID object, PKLOCK_ENTRY entry, KWAIT_REASON reason) {
   auto* mutex = static_cast<Mutex*>(object);
-  PKLOCK_ENTRY entry = KeAbPreAcquire(object, kind, caller);
   if (!TakeIfFree(mutex)) ExpAcquireFastMutexContended(object, entry, reason);
   KeAbPostAcquire(entry);
   mutex->owner = reinterpret_cast<PKTHREAD>(KeGetCurrentThread());
+}
+__attribute__((always_inline)) inline void AcquireMutex(PVOID object, KeLockKind kind, KWAIT_REASON reason,
+                                                        PVOID caller) {
+  TakeMutex(object, KeAbPreAcquire(object, kind, caller), reason);
 }
 
 void ReleaseMutex(PVOID object) {
@@ -76,9 +79,8 @@ void ReleaseMutex(PVOID object) {
   KeAbPostRelease(object);
 }
 
-bool TryAcquireMutex(PVOID object, KeLockKind kind, PVOID caller) {
+bool TryTakeMutex(PVOID object, PKLOCK_ENTRY entry) {
   auto* mutex = static_cast<Mutex*>(object);
-  PKLOCK_ENTRY entry = KeAbPreAcquire(object, kind, caller);
   if (!TakeIfFree(mutex)) {
     KeAbCancel(entry);
     return false;
@@ -96,8 +98,10 @@ bool TryAcquireMutex(PVOID object, KeLockKind kind, PVOID caller) {
 /// Source: WDK wdm/ExAcquireFastMutex.
 NT_EXPORT(ExAcquireFastMutex, nt::AtMost(APC_LEVEL), Full, "ExFastMutex.*");
 extern "C" VOID FASTCALL ExAcquireFastMutex(PFAST_MUTEX FastMutex) {
+  // The announcement first: it is what tells a caller at DISPATCH_LEVEL.
+  PKLOCK_ENTRY entry = KeAbPreAcquire(FastMutex, KeLockKind::kFastMutex, __builtin_return_address(0));
   const KIRQL irql = KfRaiseIrql(APC_LEVEL);
-  AcquireMutex(FastMutex, KeLockKind::kFastMutex, WrFastMutex, __builtin_return_address(0));
+  TakeMutex(FastMutex, entry, WrFastMutex);
   FastMutex->OldIrql = irql;
 }
 
@@ -118,8 +122,9 @@ extern "C" VOID FASTCALL ExReleaseFastMutex(PFAST_MUTEX FastMutex) {
 /// Source: WDK wdm/ExTryToAcquireFastMutex.
 NT_EXPORT(ExTryToAcquireFastMutex, nt::AtMost(APC_LEVEL), Full, "ExFastMutex.*");
 extern "C" BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex) {
+  PKLOCK_ENTRY entry = KeAbPreAcquire(FastMutex, KeLockKind::kFastMutex, __builtin_return_address(0));
   const KIRQL irql = KfRaiseIrql(APC_LEVEL);
-  if (TryAcquireMutex(FastMutex, KeLockKind::kFastMutex, __builtin_return_address(0))) {
+  if (TryTakeMutex(FastMutex, entry)) {
     FastMutex->OldIrql = irql;
     return TRUE;
   }
@@ -183,7 +188,8 @@ extern "C" VOID NTAPI KeReleaseGuardedMutex(PKGUARDED_MUTEX Mutex) {
 NT_EXPORT(KeTryToAcquireGuardedMutex, nt::AtMost(APC_LEVEL), Full, "ExGuardedMutex.*");
 extern "C" BOOLEAN NTAPI KeTryToAcquireGuardedMutex(PKGUARDED_MUTEX Mutex) {
   KeEnterGuardedRegion();
-  if (TryAcquireMutex(Mutex, KeLockKind::kGuardedMutex, __builtin_return_address(0))) return TRUE;
+  PKLOCK_ENTRY entry = KeAbPreAcquire(Mutex, KeLockKind::kGuardedMutex, __builtin_return_address(0));
+  if (TryTakeMutex(Mutex, entry)) return TRUE;
   KeLeaveGuardedRegion();
   return FALSE;
 }

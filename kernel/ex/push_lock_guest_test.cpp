@@ -149,14 +149,16 @@ NT_TEST(ExWidePushLock, AnAutoExpandLockExpandsUnderContention) {
   EX_PUSH_LOCK_AUTO_EXPAND lock;
   ExInitializeAutoExpandPushLock(&lock, 0);
   CriticalRegion region;
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 16; ++round) {
     ExAcquireAutoExpandPushLockExclusive(&lock, 0);
+    NT_EXPECT_EQ(lock.State & 1, 0);
     nt_test::Thread reader(ReadShared, &lock);
     NT_ASSERT_TRUE(reader.started());
-    nt_test::Sleep(1);
+    AwaitContention(&lock.LocalLock);
     ExReleaseAutoExpandPushLockExclusive(&lock, 0);
   }
   ExAcquireAutoExpandPushLockExclusive(&lock, 0);
+  NT_EXPECT_EQ(lock.State & 1, 1);
   NT_EXPECT_TRUE(ExTryAcquireAutoExpandPushLockShared(&lock, 0) == nullptr);
   NT_EXPECT_TRUE(!ExTryAcquireAutoExpandPushLockExclusive(&lock, 0));
   ExReleaseAutoExpandPushLockExclusive(&lock, 0);

@@ -53,7 +53,8 @@ typedef struct _KTHREAD {
   volatile ULONG64 CycleTime;
   PVOID KernelStack;         // switched out: KSWITCH_FRAME
   PVOID StateSaveArea;       // XSAVE area, for KiSwapContext
-  ULONG ExtendedStateUsers;  // KeSaveExtendedProcessorState in force: the state is switched with the thread then
+  ULONG ExtendedStateUsers;  // KeSaveExtendedProcessorState in force: the state is switched with the thread
+                             // then
   ULONG StackSpare;
   volatile UCHAR Running;
   BOOLEAN Alerted[2];
@@ -112,8 +113,8 @@ typedef struct _KTHREAD {
   PVOID Win32Thread;
   struct _KSTACK_CONTROL* StackControl;  // the segment that the thread runs on, 0 = its first
   struct _XSTATE_SAVE* XStateSave;       // innermost KeSaveExtendedProcessorState
-  volatile ULONG WaitRegister;  // who decided the wait: KiWaitPhase and notes
-  UCHAR WaitNext;               // the dispatcher is kept for the wait that follows (Wait = TRUE)
+  volatile ULONG WaitRegister;           // who decided the wait: KiWaitPhase and notes
+  UCHAR WaitNext;                        // the dispatcher is kept for the wait that follows (Wait = TRUE)
   UCHAR ApcQueueable;
   SCHAR AdjustIncrement;  // priority boost that comes with becoming ready
   UCHAR AdjustReason;

@@ -13,8 +13,8 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
     KeInitializeSpinLock(&Lock);
     ExInitializeFastMutex(&Mutex);
     KeAcquireSpinLock(&Lock, &OldIrql);
-    ExAcquireFastMutexUnsafe(&Mutex);
-    ExReleaseFastMutexUnsafe(&Mutex);
+    ExAcquireFastMutex(&Mutex);
+    ExReleaseFastMutex(&Mutex);
     KeReleaseSpinLock(&Lock, OldIrql);
     return STATUS_SUCCESS;
 }

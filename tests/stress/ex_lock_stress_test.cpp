@@ -96,6 +96,7 @@ struct PushLock {
   ULONG_PTR lock;
   PVOID wide;
   EX_PUSH_LOCK_AUTO_EXPAND expanding;
+  volatile LONG writer_done;
 };
 
 void PushLockRound(PushLock* shared, nt_stress::Worker& worker) {
@@ -147,33 +148,37 @@ NT_TEST(StressPushLock, WritersAloneReadersTogether) {
   NT_EXPECT_EQ(shared.lock, 0);
 }
 
-// One writer against readers that never leave the lock free: it must get in all the same.
+// One writer against readers that go on until it has been in often enough: were it starved, this would never
+// end.
 NT_TEST(StressPushLock, AWriterGetsInAmongReaders) {
+  static constexpr ULONG64 kEnough = 8;
   PushLock shared = {};
   nt_stress::Workers workers(
       nt_stress::Processors() * 2 + 1,
       [](nt_stress::Worker& worker) {
         auto* shared = static_cast<PushLock*>(worker.context);
         KeEnterCriticalRegion();
-        do {
-          if (worker.index == 0) {
+        if (worker.index == 0) {
+          do {
             ExAcquirePushLockExclusiveEx(&shared->lock, 0);
             Write(&shared->guarded);
             ExReleasePushLockExclusiveEx(&shared->lock, 0);
             ++worker.count;
-          } else {
+          } while (worker.count < kEnough || StressGoesOn());
+          InterlockedExchange(&shared->writer_done, 1);
+        } else {
+          do {
             ExAcquirePushLockSharedEx(&shared->lock, 0);
             Read(&shared->guarded);
             for (ULONG i = worker.random.Below(256); i != 0; --i) YieldProcessor();
             ExReleasePushLockSharedEx(&shared->lock, 0);
-          }
-        } while (StressGoesOn());
+          } while (shared->writer_done == 0);
+        }
         KeLeaveCriticalRegion();
       },
       &shared);
   workers.Join();
   NT_EXPECT_EQ(shared.guarded.counter, workers[0].count);
-  NT_EXPECT_TRUE(workers[0].count > 1);  // the first time while the readers still went on
   NT_EXPECT_EQ(shared.guarded.intruders, 0);
   NT_EXPECT_EQ(shared.lock, 0);
 }
