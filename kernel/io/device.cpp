@@ -157,6 +157,7 @@ extern "C" VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject) {
 NT_EXPORT(IoDeleteDevice, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT DeviceObject) {
   if (DeviceObject->Flags & DO_SHUTDOWN_REGISTERED) IoUnregisterShutdownNotification(DeviceObject);
+  IopDeleteDeviceTimer(DeviceObject);
   bool idle;
   {
     ob::SpinGuard guard(&g_device_lock);

@@ -112,6 +112,7 @@ VOID NTAPI IopDeleteDriver(PVOID Object);
 NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
 VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject);
 // Finishes a driver's unload or a device's deletion that waited for references.
+VOID IopDeleteDeviceTimer(PDEVICE_OBJECT DeviceObject);
 VOID IopCompleteUnloadOrDelete(PDEVICE_OBJECT DeviceObject);
 VOID IopReadyDeviceObjects(PDRIVER_OBJECT Driver);
 }
