@@ -29,8 +29,13 @@ std::string ImageOf(const debug::Module* module) {
 
 // "the spin lock at X, taken at TestDriver!F+0x12 on processor 1, 40.1 ms ago (limit 25 us)"
 std::string LockText(Context& context, const nt::LockTraceEntry& entry) {
-  return fmt::format("the spin lock at {}, taken at {} on processor {}{}", Hex16(entry.lock),
-                     context.session.symbols().Describe(entry.caller), entry.processor, Ago(entry));
+  const bool queued = entry.family == nt::LockFamily::kQueued;
+  const std::string how = entry.family == nt::LockFamily::kShared      ? "shared "
+                          : entry.family == nt::LockFamily::kExclusive ? "exclusively "
+                                                                       : "";
+  return fmt::format("the {}spin lock at {}, taken {}at {} on processor {}{}", queued ? "queued " : "",
+                     Hex16(entry.lock), how, context.session.symbols().Describe(entry.caller),
+                     entry.processor, Ago(entry));
 }
 
 // The threads that spin for a lock, one sentence each.

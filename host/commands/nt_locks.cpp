@@ -11,6 +11,20 @@ constexpr uint64_t kTraceHeld = 1, kTraceSpinning = 2;
 
 }  // namespace
 
+std::string_view LockFamilyText(LockFamily family) {
+  switch (family) {
+    case LockFamily::kPlain:
+      return "";
+    case LockFamily::kQueued:
+      return "queued";
+    case LockFamily::kShared:
+      return "shared";
+    case LockFamily::kExclusive:
+      return "exclusive";
+  }
+  return "";
+}
+
 bool HasLockTrace(const Kernel& kernel) {
   return kernel.type("_KPRCB").HasField("LockTrace");
 }
@@ -24,7 +38,8 @@ std::vector<LockTraceEntry> LockTrace(Kernel& kernel) {
   const debug::Type element = array_type.target();
   if (array_type.kind() != symbols::TypeKind::kArray || element.size() == 0) return entries;
   const FieldReader lock(element, {"Lock"}), caller(element, {"CallerAddress"}), thread(element, {"Thread"}),
-      start(element, {"StartTime"}), kind(element, {"Kind"}), irql(element, {"Irql"});
+      start(element, {"StartTime"}), kind(element, {"Kind"}), irql(element, {"Irql"}),
+      family(element, {"Family"});
   const uint64_t count = std::min(array_type.info().count, kMaxTraceEntries);
   debug::Session& session = kernel.session();
   for (uint32_t number = 0; number < session.processor_count(); ++number) {
@@ -37,7 +52,8 @@ std::vector<LockTraceEntry> LockTrace(Kernel& kernel) {
       const uint64_t what = kind.ReadOr(record);
       if (lock.ReadOr(record) == 0 || (what != kTraceHeld && what != kTraceSpinning)) continue;
       entries.push_back({number, lock.ReadOr(record), caller.ReadOr(record), thread.ReadOr(record),
-                         what == kTraceSpinning, static_cast<uint8_t>(irql.ReadOr(record)),
+                         what == kTraceSpinning, static_cast<LockFamily>(family.ReadOr(record) & 3),
+                         static_cast<uint8_t>(irql.ReadOr(record)),
                          kernel.MicrosecondsSince(start.ReadOr(record))});
     }
   }
@@ -89,7 +105,8 @@ bool IsSpinWait(const std::string& function) {
 
 bool IsSpinLockAcquire(const std::string& function) {
   return function.starts_with("KeAcquireSpinLock") ||
-         function.starts_with("KeAcquireInStackQueuedSpinLock") || function.starts_with("ExAcquireSpinLock");
+         function.starts_with("KeAcquireInStackQueuedSpinLock") ||
+         function.starts_with("ExAcquireSpinLock") || function.starts_with("KeAcquireQueuedSpinLock");
 }
 
 bool IsSpinning(Kernel& kernel, const Thread& thread) {

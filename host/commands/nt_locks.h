@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "commands/nt_kernel.h"
@@ -12,12 +13,18 @@
 
 namespace nt {
 
+// How a spin lock was taken, as our kernel's _KLOCK_TRACE_FAMILY counts.
+enum class LockFamily : uint8_t { kPlain = 0, kQueued = 1, kShared = 2, kExclusive = 3 };
+// "", "queued", "shared", "exclusive"
+std::string_view LockFamilyText(LockFamily family);
+
 struct LockTraceEntry {
   uint32_t processor = 0;
   uint64_t lock = 0;
   uint64_t caller = 0;  // return address in the code that took it or wants it
   uint64_t thread = 0;
   bool spinning = false;
+  LockFamily family = LockFamily::kPlain;
   uint8_t old_irql = 0;                // before the acquisition
   std::optional<double> microseconds;  // how long it is held or spun for
 };

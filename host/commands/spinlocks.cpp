@@ -27,14 +27,15 @@ base::Result<void> Run(Context& context, const Call& call) {
   Table table({{"CPU", Align::kRight},
                {"Lock"},
                {"What"},
+               {"How"},
                {"Time", Align::kRight},
                {"Irql", Align::kRight},
                {"Thread"},
                {"Caller"}});
   for (const nt::LockTraceEntry& entry : nt::LockTrace(context.kernel)) {
     table.Row({std::to_string(entry.processor), Hex16(entry.lock), entry.spinning ? "Spinning" : "Held",
-               HoldText(entry), std::to_string(entry.old_irql), Hex16(entry.thread),
-               context.session.symbols().Describe(entry.caller)});
+               std::string(nt::LockFamilyText(entry.family)), HoldText(entry), std::to_string(entry.old_irql),
+               Hex16(entry.thread), context.session.symbols().Describe(entry.caller)});
   }
   if (table.rows() == 0) {
     context.out.Line("No spin lock is held or waited for.");
@@ -50,10 +51,11 @@ const Registration kRegistration({
     {"!spinlocks", "!locktrace"},
     "!spinlocks",
     "spin locks that are held or waited for: where, by whom, for how long",
-    "From the trace that this project's kernel keeps on each processor. Irql is the IRQL before the lock was "
-    "taken; Caller\n"
-    "the code that took it or wants it; Time how long it is held or spun for (! over 25 us). Other kernels "
-    "have no such\n"
+    "From the trace that this project's kernel keeps on each processor. How: queued (in-stack or numbered), "
+    "shared or\n"
+    "exclusive (EX_SPIN_LOCK), nothing for a plain lock. Irql is the IRQL before the lock was taken; Caller "
+    "the code that\n"
+    "took it or wants it; Time how long it is held or spun for (! over 25 us). Other kernels have no such "
     "record.",
     {"!spinlocks"},
     Run,

@@ -115,7 +115,7 @@ class InterruptGuard {
   }
   // Below DISPATCH_LEVEL the thread must not move to another processor while its record stands in this one's
   // trace.
-  void Wait(PVOID caller) {
+  DECLSPEC_NOINLINE void Wait(PVOID caller) {
     const KIRQL irql = static_cast<KIRQL>(__readcr8());
     if (irql < DISPATCH_LEVEL) __writecr8(DISPATCH_LEVEL);
     KSPIN_RECORD record;

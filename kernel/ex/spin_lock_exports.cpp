@@ -26,9 +26,9 @@ KIRQL RaiseToDispatch() {
 
 extern "C" {
 
-// The contended halves; they return with the lock held and recorded.
-VOID ExpWaitForSpinLockExclusiveAndAcquire(PEX_SPIN_LOCK lock, BOOLEAN claimed, PVOID caller,
-                                           ULONG old_irql) {
+// The contended halves, frames of their own on the stack; they return with the lock held and recorded.
+DECLSPEC_NOINLINE VOID ExpWaitForSpinLockExclusiveAndAcquire(PEX_SPIN_LOCK lock, BOOLEAN claimed,
+                                                             PVOID caller, ULONG old_irql) {
   KSPIN_RECORD record;
   KiBeginSpin(&record, const_cast<LONG*>(lock), LockFamilyExclusive, caller, old_irql);
   if (!claimed) Shared::WaitForClaim(WordOf(lock));
@@ -36,7 +36,7 @@ VOID ExpWaitForSpinLockExclusiveAndAcquire(PEX_SPIN_LOCK lock, BOOLEAN claimed, 
   KiEndSpin(&record);
 }
 
-VOID ExpWaitForSpinLockSharedAndAcquire(PEX_SPIN_LOCK lock, PVOID caller, ULONG old_irql) {
+DECLSPEC_NOINLINE VOID ExpWaitForSpinLockSharedAndAcquire(PEX_SPIN_LOCK lock, PVOID caller, ULONG old_irql) {
   KSPIN_RECORD record;
   KiBeginSpin(&record, const_cast<LONG*>(lock), LockFamilyShared, caller, old_irql);
   Shared::WaitAndAcquireShared(WordOf(lock));

@@ -177,7 +177,7 @@ VOID KiEndSpin(KSPIN_RECORD* record) {
   KiReportLongHold(record->Lock, record->Holder, record->HolderProcessor, waited, record->Caller);
 }
 
-VOID KxWaitForSpinLockAndAcquire(PKSPIN_LOCK lock, PVOID caller, ULONG old_irql) {
+DECLSPEC_NOINLINE VOID KxWaitForSpinLockAndAcquire(PKSPIN_LOCK lock, PVOID caller, ULONG old_irql) {
   KSPIN_RECORD record;
   KiBeginSpin(&record, lock, LockFamilyPlain, caller, old_irql);
   ktl::PlainSpinLock<KiSpinPolicy>::WaitAndAcquire(lock);

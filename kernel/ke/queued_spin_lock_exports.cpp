@@ -72,7 +72,8 @@ VOID KiInitializeQueuedSpinLocks(PKPRCB prcb) {
 
 extern "C" {
 
-VOID KxWaitForLockOwnerShip(PKSPIN_LOCK_QUEUE before, PKSPIN_LOCK_QUEUE queue, PVOID caller, ULONG old_irql) {
+DECLSPEC_NOINLINE VOID KxWaitForLockOwnerShip(PKSPIN_LOCK_QUEUE before, PKSPIN_LOCK_QUEUE queue, PVOID caller,
+                                              ULONG old_irql) {
   KSPIN_RECORD record;
   KiBeginSpin(&record, const_cast<PVOID>(static_cast<volatile VOID*>(Queued::WordOf(NodeOf(queue)))),
               LockFamilyQueued, caller, old_irql);
