@@ -240,6 +240,17 @@ class Bench:
                     self.row(f"{text}, fairness", result["fairness"], 0.8, "x", "slowest / fastest", higher_is_better=True)
                 self.row(f"{text}, hand-over", result["hand_over"] / 1000, None, "us", f"fairness {result['fairness']:.2f}")
 
+    def pool(self):
+        """Pairs of allocation and free a second, in a guest driver, plain and with what Driver Verifier adds."""
+        log = self.work / "console.log"
+        for verifier in ("none", "special_pool", "pool"):
+            self.timed([self.program, "run", "--cpus", "8", "--timeout", "120s", "--verifier", verifier, "--console", log,
+                        self.guest / "pool_bench.sys"], runs=1)
+            with_it = "" if verifier == "none" else f", --verifier {verifier}"
+            for size, processors, rate in re.findall(r"pool_bench: (\d+) bytes, (\d+) processors?: (\d+) pairs",
+                                                     log.read_text(errors="replace")):
+                self.row(f"pool, {size} bytes, {processors} processor(s){with_it}", int(rate), None, "pairs/s")
+
     def print_table(self):
         print(f"\n| what | reached | goal | ok? | note |\n|---|---|---|---|---|")
         for row in self.rows:

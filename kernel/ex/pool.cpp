@@ -240,6 +240,7 @@ void DrainPools() {
   for (Pool& pool : g_pools) {
     if (!pool.paged || paged_too) DrainBlockPages(pool);
   }
+  DrainSpecialPool();
   mm::DrainRetired();
 }
 

@@ -1,8 +1,9 @@
-// Pool allocations that fail on purpose: the boot option fail_pool=SEED:KIND, for the proof that the kernel
-// itself survives without memory. KIND: "sites" - each call site fails once, the first time it is reached
-// while armed; a number N - one allocation in N fails, at random. Armed while a driver's entry or unload
-// routine or one of its threads has said so (ExpArmPoolFaults), never before.
+// Pool allocations that fail on purpose, for the proof that the kernel itself survives without memory: boot
+// option fail-pool=1 - each call site in the kernel fails once, the first time it is reached; fail-pool=N - one
+// allocation in N, at random, from fail-pool-seed. Only while armed: a driver's entry routine runs.
+#include "ex/ex.h"
 #include "ex/pool_internal.h"
+#include "kd/kd.h"
 
 extern "C" {
 ULONG ExpPoolFaultMode;  // 0 off, 1 sites, else one in N
@@ -47,9 +48,31 @@ bool FailOnPurpose(const PoolRequest& request) {
   // Allocations of the kernel alone: what drivers do without memory is Driver Verifier's business.
   const boot::LoaderBlock* block = KeLoaderBlock;
   if (Va(request.caller) - block->kernel_base >= block->kernel_size) return false;
-  const bool fail = ExpPoolFaultMode == 1 ? IsNewSite(Va(request.caller)) : Random();
+  if (ExpPoolFaultMode != 1 && !Random()) return false;
+  const bool fail = IsNewSite(Va(request.caller)) || ExpPoolFaultMode != 1;
   if (fail) __atomic_fetch_add(&ExpPoolFaultsInjected, 1, __ATOMIC_RELAXED);
   return fail;
 }
 
 }  // namespace ex
+
+extern "C" {
+
+VOID ExSetPoolFaults(ULONG Mode, ULONG Seed) {
+  ExpPoolFaultSeed = Seed * 0x2545F4914F6CDD1Dull;
+  ExpPoolFaultMode = Mode;
+}
+
+VOID ExSetSpecialPoolTag(ULONG Tag) {
+  MmSpecialPoolTag = Tag;
+}
+
+VOID ExArmPoolFaults(BOOLEAN Arm) {
+  if (ExpPoolFaultMode == 0) return;
+  __atomic_fetch_add(&ExpPoolFaultsArmed, Arm ? 1 : -1, __ATOMIC_RELAXED);
+  if (Arm) return;
+  kd::Print("pool faults: %u allocations failed on purpose, at %u call sites\n",
+            static_cast<ULONG>(ExpPoolFaultsInjected), static_cast<ULONG>(ExpPoolFaultSites));
+}
+
+}  // extern "C"

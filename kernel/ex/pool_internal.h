@@ -129,6 +129,7 @@ extern KSPIN_LOCK g_big_lock;
 
 // ---- Special pool (special_pool.cpp) ----
 bool InitSpecialPool();
+void DrainSpecialPool();
 
 // ---- Damage (pool_damage.cpp) ----
 [[noreturn]] void StopOnDamage(const PoolFinding& finding, const void* block);

@@ -1,8 +1,10 @@
 // Special pool: every allocation has a page of its own between pages that are never there, so that the first
-// byte behind (or in front of) a block faults, and a freed block's page is gone at once, on all processors.
+// byte behind (or in front of) a block faults, and a freed block's page is gone at once: on the processor
+// that freed it always, on the others too unless very many are freed one after the other.
 //
 // The addresses of a freed block are used again as late as possible: first come, first served.
 #include "ex/pool_internal.h"
+#include "hal/hal.h"
 
 #pragma code_seg("POOLCODE")
 
@@ -128,14 +130,79 @@ void CheckAround(const MI_SPECIAL_POOL_SLOT& slot, const UCHAR* page) {
   KeBugCheckEx(kSpecialPoolCorruption, block, Va(page) + wrong, 0, one_bit ? kSingleBit : kNearbyBytes);
 }
 
-// Takes the page away everywhere before it can serve anybody else.
-void RemovePage(ULONG64 va) {
+// Freed slots whose pages other processors may still have in their TLBs. A free flushes all of them at once,
+// unless frees come so often that flushing would take most of the time: then they gather, kBatch at most.
+constexpr ULONG kBatch = 64;
+constexpr LONGLONG kMillisecond = hal::kPerformanceFrequency / 1000;
+struct Departing {
+  PFN_NUMBER page;
+  ULONG slot;
+};
+Departing g_departing[kBatch];
+ULONG g_departing_count;
+ULONG g_flushes;        // on their way
+LONGLONG g_next_flush;  // not before this time, unless the batch is full
+KSPIN_LOCK g_departing_lock;
+
+LONGLONG Now() {
+  return KeQueryPerformanceCounter(nullptr).QuadPart;
+}
+
+// Moves the departing slots out for FinishDeparture; their number, 0 while the batch may still grow.
+ULONG TakeDeparting(Departing* taken, bool now) {
+  if (!now && g_departing_count < kBatch && (g_flushes != 0 || Now() < g_next_flush)) return 0;
+  const ULONG count = g_departing_count;
+  for (ULONG i = 0; i < count; ++i) taken[i] = g_departing[i];
+  g_departing_count = 0;
+  if (count != 0) ++g_flushes;
+  return count;
+}
+
+void FinishDeparture(const Departing* taken, ULONG count) {
+  if (count == 0) return;
+  const LONGLONG start = Now();
+  if (count == 1) {
+    KeFlushSingleTb(reinterpret_cast<PVOID>(PageOf(taken[0].slot)));
+  } else {
+    KeFlushEntireTb(TRUE, TRUE);
+  }
+  for (ULONG i = 0; i < count; ++i) {
+    mm::FreePage(taken[i].page);
+    g_queues[taken[i].slot >= MiSpecialPoolPagedSlots ? 1 : 0].Give(taken[i].slot);
+  }
+  mm::SpinGuard guard(&g_departing_lock);
+  --g_flushes;
+  const LONGLONG end = Now();
+  g_next_flush = end + kMillisecond + 8 * (end - start);
+}
+
+// Takes the page away; it and its addresses serve again when no processor can reach it any more.
+void RemovePage(ULONG slot) {
+  const ULONG64 va = PageOf(slot);
   const MMPTE old = mm::Exchange(mm::PteOf(va), MMPTE{});
-  KeFlushSingleTb(reinterpret_cast<PVOID>(va));
-  mm::FreePage(old.u.Hard.Valid != 0 ? old.u.Hard.PageFrameNumber : old.u.Trans.PageFrameNumber);
+  mm::FlushPage(va);
+  const PFN_NUMBER page = old.u.Hard.Valid != 0 ? old.u.Hard.PageFrameNumber : old.u.Trans.PageFrameNumber;
+  Departing taken[kBatch];
+  ULONG count = 0;
+  {
+    mm::SpinGuard guard(&g_departing_lock);
+    g_departing[g_departing_count++] = {page, slot};
+    count = TakeDeparting(taken, false);
+  }
+  FinishDeparture(taken, count);
 }
 
 }  // namespace
+
+void DrainSpecialPool() {
+  Departing taken[kBatch];
+  ULONG count = 0;
+  {
+    mm::SpinGuard guard(&g_departing_lock);
+    count = TakeDeparting(taken, true);
+  }
+  FinishDeparture(taken, count);
+}
 
 bool InitSpecialPool() {
   MmSpecialPoolStart = MmSpecialPoolEnd = kBase;
@@ -199,8 +266,7 @@ VOID MmFreeSpecialPool(PVOID P, ULONG Tag, PVOID Caller) {
   slot.FreeThread = KeGetCurrentThread();
   __atomic_fetch_sub(&MiSpecialPagesInUse, 1, __ATOMIC_RELAXED);
   g_tags.CountFree(KeCurrentProcessor(), slot.Tag, paged, slot.NumberOfBytes);
-  RemovePage(PageOf(index));
-  g_queues[paged ? 1 : 0].Give(index);
+  RemovePage(index);
 }
 
 MmSpecialPoolFault MmClassifySpecialPoolAddress(PVOID Address) {

@@ -2,6 +2,7 @@
 // names), which a boot option of the same meaning overrides.
 #include "init/kernel_settings.h"
 
+#include "ex/ex.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
 
@@ -55,6 +56,8 @@ NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
   const ULONG ptes = RegistryValue(kMemoryKey, L"TrackPtes", 0);
   MmSetTracking(BootOption(block, "track-locked-pages", locked_pages) == 1,
                 BootOption(block, "track-ptes", ptes) == 1);
+  ExSetSpecialPoolTag(BootOption(block, "special-pool-tag", RegistryValue(kMemoryKey, L"PoolTag", 0)));
+  ExSetPoolFaults(BootOption(block, "fail-pool", 0), BootOption(block, "fail-pool-seed", 1));
   return STATUS_SUCCESS;
 }
 

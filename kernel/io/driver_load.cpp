@@ -1,6 +1,7 @@
 // Loading a driver: service key -> file -> image -> driver object -> DriverEntry.
 #include "driver_internal.h"
 
+#include "ex/ex.h"
 #include "kd/control.h"
 #include "kd/kd.h"
 #include "mm/mm.h"
@@ -203,7 +204,9 @@ NTSTATUS StartImage(const ServiceDescription& service, PKLDR_DATA_TABLE_ENTRY im
   // memory of a machine that has been up for a while, and reaches pageable code only where it may.
   if (!boot_driver) MmTrimPageableImages();
   NoteDriverEntry(driver);
+  if (!boot_driver) ExArmPoolFaults(TRUE);
   status = driver->DriverInit(driver, &registry_path);
+  if (!boot_driver) ExArmPoolFaults(FALSE);
   CheckIrqlAfterEntry(driver);
   if (NT_SUCCESS(status)) {
     IopReadyDeviceObjects(driver);
