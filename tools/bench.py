@@ -277,7 +277,7 @@ def main():
             bench.row("Wine: sc start of the same driver", wine, None, "s", "for comparison")
         for name, part in (("the spin-lock sample", lambda: bench.crash(floor, wine)), ("the corrected sample", bench.corrected),
                            ("dump writing", bench.dump_rate), ("guest instructions", bench.guest_instructions),
-                           ("guest contention", bench.guest_contention), ("native locks", bench.native_locks)):
+                           ("guest contention", bench.guest_contention), ("native locks", bench.native_locks), ("pool", bench.pool)):
             try:
                 part()
             except (RuntimeError, OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
