@@ -118,14 +118,6 @@ VOID KiRundownApcs(PKTHREAD thread) {
   }
 }
 
-VOID KiCheckApcState(PVOID routine, ULONG kind) {
-  PKTHREAD thread = KeCurrentThread();
-  if (thread->CombinedApcDisable == 0 && thread->ApcStateIndex == 0) return;
-  const ULONG_PTR counts = (ULONG_PTR{static_cast<USHORT>(thread->SpecialApcDisable)} << 16) |
-                           static_cast<USHORT>(thread->KernelApcDisable);
-  KeBugCheckEx(APC_INDEX_MISMATCH, reinterpret_cast<ULONG_PTR>(routine), thread->ApcStateIndex, counts, kind);
-}
-
 // At APC_LEVEL.
 VOID KiDeliverApc() {
   PKTHREAD thread = KeCurrentThread();

@@ -75,7 +75,6 @@ bool KiClaimWait(PKTHREAD thread,
                  ULONG note);  // the wait's end is ours to decide; else the note is left, if it can be
 VOID KiDecideWait(PKTHREAD thread, LONG_PTR status, KPRIORITY increment);
 VOID KiLinkWaitBlock(KWAIT_BLOCK* block, PKTHREAD thread, DISPATCHER_HEADER* object, UCHAR type, USHORT key);
-bool KiUnlinkSatisfied(KWAIT_BLOCK* block);
 VOID KiLockAllObjects(KWAIT_BLOCK* blocks, ULONG count);  // ascending, each once
 VOID KiUnlockAllObjects(KWAIT_BLOCK* blocks, ULONG count, DISPATCHER_HEADER* but);
 
@@ -149,8 +148,6 @@ VOID KiDeliverApc();
 VOID KiCheckForKernelApcDelivery();
 bool KiKernelApcDue(PKTHREAD thread, KIRQL irql);  // one may run now if the thread runs at `irql`
 VOID KiRundownApcs(PKTHREAD thread);               // the thread ends: no more of them
-VOID KiCheckApcState(PVOID routine,
-                     ULONG kind);  // 0 service, 1 worker: a return with APCs disabled is bug check 1
 FORCEINLINE bool KiApcDeliverable(PKTHREAD thread) {
   return thread->ApcState.KernelApcPending && thread->SpecialApcDisable == 0;
 }

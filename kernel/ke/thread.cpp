@@ -69,6 +69,7 @@ VOID KeInitThread(PKTHREAD thread, PVOID stack_base, PVOID stack_limit, PKSYSTEM
   thread->LockEntries = CONTAINING_RECORD(thread, ETHREAD, Tcb)->LockEntryArray;
   if (system_routine != nullptr) PrepareStack(thread, system_routine, start, context);
   thread->ApcQueueable = TRUE;
+  thread->EnableStackSwap = TRUE;
   DispatchGuard guard;
   KiAcquireRawLock(&process->ProcessLock);
   InsertTailList(&process->ThreadListHead, &thread->ThreadListEntry);

@@ -195,7 +195,9 @@ bool KiClaimWait(PKTHREAD thread, ULONG note) {
 VOID KiDecideWait(PKTHREAD thread, LONG_PTR status, KPRIORITY increment) {
   const ULONG sleeps = thread->WaitRegister & kWaitSleeps;
   thread->WaitStatus = status;
-  if (sleeps != 0) thread->AdjustIncrement = static_cast<SCHAR>(increment);
+  if (sleeps != 0) {
+    thread->AdjustIncrement = static_cast<SCHAR>(increment < kLowRealtime ? increment : kLowRealtime - 1);
+  }
   __atomic_store_n(&thread->WaitRegister, kWaitDecided | sleeps, __ATOMIC_RELEASE);
   if (sleeps != 0) KiDeferReady(thread);
 }

@@ -117,7 +117,7 @@ typedef struct _KTHREAD {
   UCHAR WaitNext;                        // the dispatcher is kept for the wait that follows (Wait = TRUE)
   UCHAR ApcQueueable;
   SCHAR AdjustIncrement;  // priority boost that comes with becoming ready
-  UCHAR AdjustReason;
+  UCHAR EnableStackSwap;
   ULONG64 QuantumLeft;  // of a preempted thread, 100 ns
   UCHAR Spare[48];
 } KTHREAD, *PRKTHREAD;

@@ -167,6 +167,61 @@ NT_TEST(KeMutex, AbandonedOneIsToldOnce) {
   NT_EXPECT_EQ(KeReadStateMutant(&mutant), 1);
 }
 
+namespace {
+
+NTSTATUS RaisedByRelease(PKSEMAPHORE semaphore, LONG adjustment) {
+  __try {
+    KeReleaseSemaphore(semaphore, 0, adjustment, FALSE);
+  } __except (EXCEPTION_EXECUTE_HANDLER) {
+    return GetExceptionCode();
+  }
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS RaisedByWait(PVOID object) {
+  __try {
+    LARGE_INTEGER zero = {};
+    KeWaitForSingleObject(object, Executive, KernelMode, FALSE, &zero);
+  } __except (EXCEPTION_EXECUTE_HANDLER) {
+    return GetExceptionCode();
+  }
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS RaisedByMutantRelease(PKMUTANT mutant) {
+  __try {
+    KeReleaseMutant(mutant, 0, FALSE, FALSE);
+  } __except (EXCEPTION_EXECUTE_HANDLER) {
+    return GetExceptionCode();
+  }
+  return STATUS_SUCCESS;
+}
+
+}  // namespace
+
+NT_TEST(KeSemaphore, ReleasePastTheLimitRaises) {
+  KSEMAPHORE semaphore;
+  KeInitializeSemaphore(&semaphore, 1, 3);
+  NT_EXPECT_EQ(RaisedByRelease(&semaphore, 3), STATUS_SEMAPHORE_LIMIT_EXCEEDED);
+  NT_EXPECT_EQ(KeReadStateSemaphore(&semaphore), 1);
+  NT_EXPECT_EQ(RaisedByRelease(&semaphore, 2), STATUS_SUCCESS);
+  NT_EXPECT_EQ(KeReadStateSemaphore(&semaphore), 3);
+  NT_EXPECT_EQ(KeGetCurrentIrql(), PASSIVE_LEVEL);
+}
+
+NT_TEST(KeMutex, WrongUsesRaise) {
+  KMUTANT mutant;
+  KeInitializeMutant(&mutant, FALSE);
+  NT_EXPECT_EQ(RaisedByMutantRelease(&mutant), STATUS_MUTANT_NOT_OWNED);
+  NT_EXPECT_EQ(RaisedByWait(&mutant), STATUS_SUCCESS);
+  mutant.Header.SignalState = MINLONG;  // as after 2^31 waits
+  NT_EXPECT_EQ(RaisedByWait(&mutant), STATUS_MUTANT_LIMIT_EXCEEDED);
+  NT_EXPECT_EQ(KeGetCurrentIrql(), PASSIVE_LEVEL);
+  mutant.Header.SignalState = 0;
+  KeReleaseMutant(&mutant, 0, TRUE, FALSE);
+  NT_EXPECT_EQ(RaisedByMutantRelease(&mutant), STATUS_ABANDONED);
+}
+
 NT_TEST(KeMutex, AMutexDisablesNormalApcsAMutantDoesNot) {
   KMUTEX mutex;
   KeInitializeMutex(&mutex, 0);
