@@ -126,3 +126,50 @@ NT_TEST(ExAutoBoost, AWaiterLendsItsPriorityToTheOwner) {
   thread.Join();
   KeSetPriorityThread(KeGetCurrentThread(), before);
 }
+
+namespace {
+
+struct Chain {
+  FAST_MUTEX first;   // the middle thread's
+  FAST_MUTEX second;  // the test's
+  KEVENT owned;
+};
+
+VOID NTAPI OwnFirstAndWaitForSecond(PVOID context) {
+  auto* chain = static_cast<Chain*>(context);
+  KeSetPriorityThread(KeGetCurrentThread(), 9);
+  ExAcquireFastMutex(&chain->first);
+  KeSetEvent(&chain->owned, 0, FALSE);
+  ExAcquireFastMutex(&chain->second);
+  ExReleaseFastMutex(&chain->second);
+  ExReleaseFastMutex(&chain->first);
+}
+
+VOID NTAPI WaitForFirst(PVOID context) {
+  auto* chain = static_cast<Chain*>(context);
+  KeSetPriorityThread(KeGetCurrentThread(), 14);
+  ExAcquireFastMutex(&chain->first);
+  ExReleaseFastMutex(&chain->first);
+}
+
+}  // namespace
+
+NT_TEST(ExAutoBoost, AnOwnerThatWaitsPassesThePriorityOn) {
+  Chain chain;
+  ExInitializeFastMutex(&chain.first);
+  ExInitializeFastMutex(&chain.second);
+  KeInitializeEvent(&chain.owned, SynchronizationEvent, FALSE);
+  const KPRIORITY before = KeSetPriorityThread(KeGetCurrentThread(), 9);
+  ExAcquireFastMutex(&chain.second);
+  nt_test::Thread middle(OwnFirstAndWaitForSecond, &chain);
+  KeWaitForSingleObject(&chain.owned, Executive, KernelMode, FALSE, nullptr);
+  while (*const_cast<volatile LONG*>(&chain.second.Count) < 4) nt_test::Sleep(1);
+  nt_test::Thread last(WaitForFirst, &chain);
+  NT_ASSERT_TRUE(middle.started() && last.started());
+  while (KeQueryPriorityThread(KeGetCurrentThread()) != 14) nt_test::Sleep(1);
+  ExReleaseFastMutex(&chain.second);
+  NT_EXPECT_TRUE(KeQueryPriorityThread(KeGetCurrentThread()) < 14);
+  middle.Join();
+  last.Join();
+  KeSetPriorityThread(KeGetCurrentThread(), before);
+}

@@ -211,7 +211,7 @@ void Wake(Block* woken) {
 }
 
 // One attempt, and if it fails and `block` is given, a place among those who wait.
-Attempt TakeOrEnqueue(PERESOURCE resource, ResourceMode mode, Block* block) {
+Attempt TakeOrEnqueue(PERESOURCE resource, ResourceMode mode, Block* block, PKLOCK_ENTRY entry) {
   ob::SpinGuard guard(&resource->SpinLock);
   const Attempt attempt = TakeLocked(resource, KeCurrentThread(), mode);
   if (attempt != Attempt::kWait || block == nullptr) return attempt;
@@ -224,6 +224,7 @@ Attempt TakeOrEnqueue(PERESOURCE resource, ResourceMode mode, Block* block) {
     AppendLocked(SharedList(resource), block);
   }
   ++resource->ContentionCount;
+  if (entry != nullptr) __atomic_store_n(&entry->Waiting, UCHAR{1}, __ATOMIC_SEQ_CST);
   BoostOwnersLocked(resource);
   return attempt;
 }
@@ -231,10 +232,7 @@ Attempt TakeOrEnqueue(PERESOURCE resource, ResourceMode mode, Block* block) {
 }  // namespace
 
 // The current thread stands in a list; returns as an owner.
-extern "C" __attribute__((noinline)) VOID ExpWaitForResource(PVOID resource, EXP_RESOURCE_WAIT_BLOCK* block,
-                                                             PKLOCK_ENTRY entry) {
-  UNREFERENCED_PARAMETER(resource);
-  if (entry != nullptr) entry->Waiting = 1;
+extern "C" __attribute__((noinline)) VOID ExpWaitForResource(EXP_RESOURCE_WAIT_BLOCK* block) {
   KeWaitForSingleObject(&block->WakeEvent, WrResource, KernelMode, FALSE, nullptr);
 }
 
@@ -246,7 +244,7 @@ BOOLEAN AcquireResource(PERESOURCE resource, ResourceMode mode, BOOLEAN wait, PV
   block.Again = FALSE;
   KeInitializeEvent(&block.WakeEvent, SynchronizationEvent, FALSE);
   Attempt attempt;
-  while ((attempt = TakeOrEnqueue(resource, mode, wait ? &block : nullptr)) == Attempt::kNoRoom) {
+  while ((attempt = TakeOrEnqueue(resource, mode, wait ? &block : nullptr, entry)) == Attempt::kNoRoom) {
     if (GrowTable(resource)) continue;
     if (!wait) break;
     LARGE_INTEGER pause;
@@ -254,7 +252,7 @@ BOOLEAN AcquireResource(PERESOURCE resource, ResourceMode mode, BOOLEAN wait, PV
     KeDelayExecutionThread(KernelMode, FALSE, &pause);
   }
   if (attempt == Attempt::kWait && wait) {
-    ExpWaitForResource(resource, &block, entry);
+    ExpWaitForResource(&block);
     attempt = block.Again ? Attempt::kTakenAgain : Attempt::kTaken;
   }
   // One entry per resource and thread: it goes with the last release.

@@ -82,6 +82,36 @@ KPRIORITY Lendable(PKTHREAD thread) {
   return thread->Priority < kLowRealtime ? thread->Priority : kLowRealtime - 1;
 }
 
+// The lock that `thread` waits for, 0 = none.
+PVOID AwaitedLock(PKTHREAD thread) {
+  for (ULONG i = 0; i < thread->LockEntryCount; ++i) {
+    if (thread->LockEntries[i].Waiting != 0) return thread->LockEntries[i].LockState;
+  }
+  return nullptr;
+}
+
+// Lends to the last acquirer of `lock`. Returns the lock that it waits for itself.
+PVOID LendToOwner(PVOID lock, KPRIORITY priority) {
+  const ULONG hash = HashOf(lock);
+  if (hints[hash] == nullptr) return nullptr;
+  PVOID next = nullptr;
+  const KIRQL irql = KeAcquireSpinLockRaiseToDpc(&bucket_locks[hash % kBuckets]);
+  PKLOCK_ENTRY owner = hints[hash];
+  if (owner != nullptr && owner->LockState == lock && owner->Thread->Priority < priority &&
+      Lend(owner, priority)) {
+    UpdateFloor(owner->Thread);
+    next = AwaitedLock(owner->Thread);
+  }
+  KeReleaseSpinLock(&bucket_locks[hash % kBuckets], irql);
+  return next;
+}
+
+// An owner that waits for another lock passes on what it was lent.
+void LendAlong(PVOID lock, KPRIORITY priority) {
+  constexpr int kMostLinks = 16;  // a deadlock is a circle
+  for (int i = 0; i < kMostLinks && lock != nullptr; ++i) lock = LendToOwner(lock, priority);
+}
+
 }  // namespace
 
 extern "C" {
@@ -130,23 +160,18 @@ VOID KeAbPostAcquire(PKLOCK_ENTRY entry) {
 VOID KeAbPreWait(PKLOCK_ENTRY entry, PVOID lock) {
   if (entry != nullptr) {
     entry->AcquireTime = hal::PerformanceNow();
-    entry->Waiting = 1;
+    // Before the priority is read: who lends to this thread from now on passes it on itself.
+    __atomic_store_n(&entry->Waiting, UCHAR{1}, __ATOMIC_SEQ_CST);
   }
-  const KPRIORITY priority = Lendable(KeCurrentThread());
-  const ULONG hash = HashOf(lock);
-  if (hints[hash] == nullptr) return;
-  const KIRQL irql = KeAcquireSpinLockRaiseToDpc(&bucket_locks[hash % kBuckets]);
-  PKLOCK_ENTRY owner = hints[hash];
-  if (owner != nullptr && owner->LockState == lock && owner->Thread->Priority < priority &&
-      Lend(owner, priority))
-    UpdateFloor(owner->Thread);
-  KeReleaseSpinLock(&bucket_locks[hash % kBuckets], irql);
+  LendAlong(lock, Lendable(KeCurrentThread()));
 }
 
 VOID KeAbLendPriority(PKTHREAD thread, PVOID lock, KPRIORITY priority) {
   if (thread->Priority >= priority) return;
   PKLOCK_ENTRY entry = KeAbFindEntry(thread, lock);
-  if (entry != nullptr && Lend(entry, priority)) UpdateFloor(thread);
+  if (entry == nullptr || !Lend(entry, priority)) return;
+  UpdateFloor(thread);
+  LendAlong(AwaitedLock(thread), priority);
 }
 
 VOID KeAbCancel(PKLOCK_ENTRY entry) {
