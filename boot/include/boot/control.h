@@ -61,6 +61,19 @@ struct StopFacts {
   uint64_t driver_base;
 };
 
+// Why the host sends a non-maskable interrupt.
+enum class NmiReason : uint32_t {
+  kNoAnswer = 0,     // the machine hangs: bug check 0x80
+  kPowerButton = 1,  // somebody holds the button down: bug check 0x1C8
+};
+
+// A dump of the running machine: all its processors wait between kReady and kTaken.
+enum class LiveDump : uint32_t {
+  kNone = 0,
+  kReady = 1,  // by the guest: `dump` is valid
+  kTaken = 2,  // by the host
+};
+
 struct ControlArea {
   uint64_t magic;
   uint32_t version;
@@ -75,6 +88,8 @@ struct ControlArea {
   volatile StopFacts stop;
   volatile uint64_t
       driver_entry_tsc;  // time stamps for the benchmark: first DriverEntry of a service started by request
+  volatile NmiReason nmi_reason;  // by the host, before the interrupt
+  volatile LiveDump live_dump;
 };
 
 // Message = header + `size` bytes of payload; the next message starts at the next multiple of 8.
@@ -112,6 +127,9 @@ enum class Request : uint32_t {
   kVerifier = 12,  // u32 flags, names... -> u32 flags in force
   kDevices = 13,   // directory path -> per object: name, type name
   kCrash = 14,     // manually initiated crash (0xE2)
+  kLiveDump =
+      15,  // a dump without a crash (0x161): `live_dump` says when; the reply comes after it was taken
+  kWatchKernel = 16,  // from now on changes of the kernel's code and tables are bug check 0x109
 };
 
 enum class Event : uint32_t {
