@@ -29,6 +29,7 @@ struct RunArguments {
   std::string timeout = "30s";
   std::string keep_running;
   std::string after_unload;
+  std::string power_button;
   std::string dump_type = "kernel";
   std::string json;
   bool quiet = false;
@@ -43,6 +44,13 @@ void Declare(CLI::App& app, RunArguments& arguments) {
   app.add_option(
       "--after-unload", arguments.after_unload,
       "let the machine run this long after the driver is gone: what it left behind may still come");
+  app.add_option(
+      "--power-button", arguments.power_button,
+      "hold the power button down so long after the start: bug check 0x1C8 of a machine that hangs");
+  app.add_option("--live-dump", arguments.options.live_dump_path,
+                 "write a dump there while the driver works, without stopping the machine (0x161)");
+  app.add_flag("--watch-kernel", arguments.options.watch_kernel,
+               "a change of the kernel's code or interrupt table is bug check 0x109");
   app.add_option("--drive-c", arguments.options.drive_c,
                  "folder behind C: (default: a fresh one, removed afterwards)");
   app.add_option("--dump", arguments.options.dump_path, "where to write the crash dump");
@@ -63,6 +71,9 @@ base::Result<void> Resolve(RunArguments& arguments) {
   }
   if (!arguments.after_unload.empty()) {
     arguments.options.after_unload = TRY_WRAP("--after-unload", run::ParseDuration(arguments.after_unload));
+  }
+  if (!arguments.power_button.empty()) {
+    arguments.options.power_button = TRY_WRAP("--power-button", run::ParseDuration(arguments.power_button));
   }
   if (arguments.dump_type == "full") arguments.options.dump_type = dump::DumpType::kFull;
   return {};

@@ -108,6 +108,18 @@ boot::DumpDescription ControlChannel::dump_description() const {
   return copy;
 }
 
+void ControlChannel::SetNmiReason(boot::NmiReason reason) {
+  area_->nmi_reason = reason;
+}
+
+bool ControlChannel::IsLiveDumpReady() const {
+  return area_->live_dump == boot::LiveDump::kReady;
+}
+
+void ControlChannel::FinishLiveDump() {
+  area_->live_dump = boot::LiveDump::kTaken;
+}
+
 boot::StopFacts ControlChannel::stop_facts() const {
   boot::StopFacts copy;
   std::memcpy(&copy, const_cast<const boot::StopFacts*>(&area_->stop), sizeof(copy));

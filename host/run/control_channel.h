@@ -57,6 +57,10 @@ class ControlChannel {
   uint64_t driver_entry_tsc() const;
   boot::DumpDescription dump_description() const;
   boot::StopFacts stop_facts() const;
+  void SetNmiReason(boot::NmiReason reason);
+  // The guest waits with a live dump's description until FinishLiveDump.
+  bool IsLiveDumpReady() const;
+  void FinishLiveDump();
 
   // Console text that has arrived (at most one ring full).
   base::Result<std::string> ReadConsole();

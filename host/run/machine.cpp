@@ -246,8 +246,9 @@ bool Machine::WaitReady(Deadline deadline) {
   });
 }
 
-bool Machine::InjectNmi(Deadline deadline) {
+bool Machine::InjectNmi(Deadline deadline, boot::NmiReason reason) {
   if (condition_ != Condition::kRunning) return condition_ == Condition::kCrashed;
+  channel_.SetNmiReason(reason);
   // A refusal shows as a machine that does not crash, which is what the caller is told.
   (void)process_.Command(R"({"execute":"inject-nmi"})", kMonitorTimeoutMs);
   interrupted_ = false;

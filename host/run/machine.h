@@ -72,6 +72,7 @@ class Machine {
   bool interrupted() const { return interrupted_; }
   boot::MachineState state() const { return channel_.state(); }
   const ControlChannel& channel() const { return channel_; }
+  ControlChannel& channel() { return channel_; }
   const boot::GuestRam& ram() const { return ram_; }
   const boot::LoadedMachine& loaded() const { return loaded_; }
   const std::string& accelerator_text() const { return accelerator_text_; }
@@ -90,7 +91,7 @@ class Machine {
   bool WaitReady(Deadline deadline);
 
   // The watchdog's bite: an NMI that makes the kernel bugcheck. False when there is no crash by the deadline.
-  bool InjectNmi(Deadline deadline);
+  bool InjectNmi(Deadline deadline, boot::NmiReason reason = boot::NmiReason::kNoAnswer);
   // Asks for a clean shutdown and waits for it.
   base::Result<void> ShutDown(Deadline deadline);
   // Ends QEMU at once. RAM stays readable.

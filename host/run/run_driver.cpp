@@ -57,6 +57,8 @@ class Runner {
   bool LetWork();
   bool StopService();
   bool LetSettle();
+  bool WatchKernel();
+  bool TakeLiveDump();
   void ShutDown();
 
   bool Fail(Outcome outcome, std::string message);
@@ -171,7 +173,7 @@ bool Runner::Launch() {
 
 bool Runner::CreateService() {
   service_begin_ = Clock::now();
-  deadline_ = service_begin_ + options_.timeout;
+  deadline_ = service_begin_ + options_.power_button.value_or(options_.timeout);
   if (options_.machine.verifier_flags != 0) {
     const auto payload = FieldWriter()
                              .U32(options_.machine.verifier_flags)
@@ -311,6 +313,33 @@ bool Runner::StopService() {
   return true;
 }
 
+bool Runner::WatchKernel() {
+  if (!options_.watch_kernel) return true;
+  auto reply = machine_->Call(boot::Request::kWatchKernel, "", Clock::now() + kReplyLimit);
+  if (!reply) return GiveUp("the kernel's watch was set up");
+  return Succeeded(reply->status) ||
+         Fail(Outcome::kInternalError, "cannot watch the kernel: " + StatusText(reply->status));
+}
+
+bool Runner::TakeLiveDump() {
+  if (options_.live_dump_path.empty()) return true;
+  progress_.Stage("taking a live dump");
+  auto failure = std::make_shared<std::string>();
+  auto over = std::make_shared<bool>(false);
+  auto posted = machine_->Post(boot::Request::kLiveDump, "", [over](const Reply&) { *over = true; });
+  if (!posted) return GiveUp("a live dump was taken");
+  machine_->PumpUntil(Clock::now() + kReplyLimit, [&] {
+    if (!machine_->channel().IsLiveDumpReady()) return *over;
+    auto written = dump::WriteDump(machine_->ram(), machine_->channel().dump_description(),
+                                   options_.dump_type, options_.live_dump_path);
+    if (!written) *failure = written.error().message;
+    machine_->channel().FinishLiveDump();
+    return false;
+  });
+  if (!*over) return GiveUp("a live dump was taken");
+  return failure->empty() || Fail(Outcome::kInternalError, *failure);
+}
+
 // A timer, a thread or a callback that the driver forgot shows only when it comes.
 bool Runner::LetSettle() {
   if (options_.after_unload.count() == 0) return true;
@@ -356,7 +385,8 @@ bool Runner::Hang(const std::string& doing) {
   result_.message =
       fmt::format("{}: no end after {:.1f} s while {}", options_.driver, Since(service_begin_), doing);
   ReadThreads();
-  if (!machine_->InjectNmi(Clock::now() + kCrashLimit)) {
+  const auto reason = options_.power_button ? boot::NmiReason::kPowerButton : boot::NmiReason::kNoAnswer;
+  if (!machine_->InjectNmi(Clock::now() + kCrashLimit, reason)) {
     if (machine_->interrupted()) return Fail(Outcome::kInterrupted, "interrupted");
     result_.message +=
         fmt::format("; not even an NMI stops the machine ({}), so there is no dump", machine_->Whereabouts());
@@ -434,8 +464,8 @@ void Runner::OnEvent(const IncomingMessage& message) {
 }
 
 RunResult Runner::Run() {
-  if (Check() && Prepare() && Launch() && CreateService() && StartService() && LetWork() && StopService() &&
-      LetSettle())
+  if (Check() && Prepare() && Launch() && WatchKernel() && CreateService() && StartService() &&
+      TakeLiveDump() && LetWork() && StopService() && LetSettle())
     ShutDown();
   if (machine_ != nullptr) machine_->Kill();
   if (result_.stop && !result_.dump_path.empty()) AddCrashDetails(options_, result_);

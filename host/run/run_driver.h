@@ -24,6 +24,9 @@ struct RunOptions {
   // Nothing: until the driver's threads are gone or only wait, or have done little for five seconds.
   std::optional<std::chrono::milliseconds> keep_running;
   std::chrono::milliseconds after_unload{0};
+  std::optional<std::chrono::milliseconds> power_button;  // held down so long after the service's start
+  std::string live_dump_path;                             // a dump while the driver works; "" = none
+  bool watch_kernel = false;                              // changes of the kernel are bug check 0x109
   std::string dump_path;     // "" = C:\Windows\MEMORY.DMP, or the state folder when C: is temporary
   std::string console_path;  // "" = in the state folder
   dump::DumpType dump_type = dump::DumpType::kKernel;

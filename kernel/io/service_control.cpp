@@ -5,6 +5,7 @@
 #include "hal/hal.h"
 #include "kd/control.h"
 #include "kd/kd.h"
+#include "ke/bugcheck.h"
 #include "ps/ps.h"
 
 namespace io {
@@ -365,6 +366,15 @@ NTSTATUS HandleCrash(RequestReader&, ReplyWriter&) {
   KeBugCheckEx(MANUALLY_INITIATED_CRASH, 0, 0, 0, 0);
 }
 
+NTSTATUS HandleLiveDump(RequestReader&, ReplyWriter&) {
+  KiTakeLiveDump();
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS HandleWatchKernel(RequestReader&, ReplyWriter&) {
+  return ps::CreateSystemThread(KiWatchKernel, nullptr, nullptr);
+}
+
 // Runs after the reply is on its way.
 VOID NTAPI ShutdownThread(PVOID) {
   LARGE_INTEGER pause;
@@ -395,6 +405,8 @@ NTSTATUS InitServiceControl() {
   kd::RegisterRequestHandler(Request::kDriverActivity, HandleActivity);
   kd::RegisterRequestHandler(Request::kDevices, HandleDevices);
   kd::RegisterRequestHandler(Request::kCrash, HandleCrash);
+  kd::RegisterRequestHandler(Request::kLiveDump, HandleLiveDump);
+  kd::RegisterRequestHandler(Request::kWatchKernel, HandleWatchKernel);
   return STATUS_SUCCESS;
 }
 

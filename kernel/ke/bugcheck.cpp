@@ -231,6 +231,16 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   Finish();
 }
 
+// All processors but this one wait in KiTakeLiveDump. The dump's description is the crash's own: a crash
+// later writes it anew.
+VOID KiDescribeLiveDump(PCONTEXT context) {
+  KiBugCheckData[0] = LIVE_SYSTEM_DUMP;
+  if (KiCrash.update_debugger_data != nullptr) KiCrash.update_debugger_data();
+  KiBuildDumpHeader(LIVE_SYSTEM_DUMP, context, reinterpret_cast<PVOID>(context->Rip));
+  DescribeDump();
+  KiBugCheckData[0] = 0;
+}
+
 VOID KiPublishDumpHeader() {
   if (KiCrash.update_debugger_data != nullptr) KiCrash.update_debugger_data();
   RtlZeroMemory(&crash_context, sizeof(crash_context));

@@ -1,6 +1,7 @@
 // A fault in kernel mode is one of two bug checks, 0xA or 0x50, where it is found; here it becomes the one
 // that says whose mistake it was. Runs on the crash path: no lock, no pageable memory.
 #include "ke/bugcheck.h"
+#include "kd/kd.h"
 #include "ke/crash_hooks.h"
 #include "ke_internal.h"
 
@@ -99,6 +100,11 @@ VOID AttributePageFault() {
 }  // namespace
 
 extern "C" VOID KiAttributeBugCheck(PKPRCB Prcb) {
+  if (KiBugCheckData[0] == NMI_HARDWARE_FAILURE &&
+      kd::Control()->nmi_reason == boot::NmiReason::kPowerButton) {
+    KiBugCheckData[0] = MANUALLY_INITIATED_POWER_BUTTON_HOLD;
+    KiBugCheckData[1] = 0;
+  }
   if (KiBugCheckData[0] == IRQL_NOT_LESS_OR_EQUAL && Prcb->BugCheckTrapFrame != nullptr) AttributeIrqlFault();
   if (KiBugCheckData[0] == PAGE_FAULT_IN_NONPAGED_AREA) AttributePageFault();
 }

@@ -171,6 +171,7 @@ VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context);
 
 // ---- crash ----
 VOID KiRunBugCheckCallbacks();
+VOID KiDescribeLiveDump(PCONTEXT context);
 VOID KiAttributeBugCheck(PKPRCB prcb);    // a fault's code becomes the one that says whose it was
 extern PUNICODE_STRING KiBugCheckDriver;  // the file to blame, where that is known; 0
 [[noreturn]] VOID KiFreezeSelf(PKPRCB prcb);

@@ -21,6 +21,12 @@ extern UCHAR IopDumpHeader[0x2000];      // DUMP_HEADER64 as the host's dump wri
 // starts from.
 VOID KiPublishDumpHeader();
 
+// live_dump.cpp. A dump without a crash: every processor waits until the host has taken it. PASSIVE_LEVEL.
+VOID KiTakeLiveDump();
+// kernel_watch.cpp. From now on a change of the kernel's code or of its interrupt table is bug check 0x109.
+// PASSIVE_LEVEL; the body of a system thread, which the caller makes.
+VOID NTAPI KiWatchKernel(PVOID context);
+
 // Assertion of the kernel itself, in every build.
 [[noreturn]] VOID KiAssertFailed(const char* text, const char* file, ULONG line);
 #define KE_ASSERT(x) ((x) ? (void)0 : KiAssertFailed(#x, __FILE_NAME__, __LINE__))
