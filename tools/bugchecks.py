@@ -175,7 +175,7 @@ def check_kernel(rows):
     known = constants(files)
     for path, expression in call_sites(files):
         # Declarations and calls that pass somebody else's code on.
-        if re.fullmatch(r"(ULONG )?(code|Code|BugCheckCode)|CodeOfKernelSection\(instruction\)", expression):
+        if re.fullmatch(r"0|(ULONG )?(code|Code|BugCheckCode)|CodeOfKernelSection\(instruction\)", expression):
             continue
         codes = codes_of(expression, by_name, known)
         if not codes:

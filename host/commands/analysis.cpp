@@ -220,7 +220,8 @@ void ChooseSilentProcessor(Context& context, Analysis& a) {
 }
 
 bool LooksLikeHang(Context& context, const Analysis& a) {
-  if (a.code == 0x80 || a.code == 0xE2 || a.code == 0x101 || a.code == 0x133) return true;
+  static constexpr uint32_t kCodes[] = {0x80, 0xE2, 0x101, 0x133, 0x161, 0x1C8};
+  if (std::find(std::begin(kCodes), std::end(kCodes), a.code) != std::end(kCodes)) return true;
   return !HasBugcheck(context);
 }
 
@@ -245,7 +246,7 @@ base::Result<Analysis> Analyze(Context& context) {
   a.is_hang = LooksLikeHang(context, a);
   if (a.code == 0x101) {
     ChooseSilentProcessor(context, a);
-  } else if (a.is_hang && a.code != 0xE2 && a.code != 0x133) {
+  } else if (a.is_hang && a.code != 0xE2 && a.code != 0x133 && a.code != 0x161) {
     ChooseHangThread(context, a);
   }
   FindFault(context, a);

@@ -282,6 +282,8 @@ std::vector<std::string> HangWords(Context& context, const Analysis& a) {
             : "A hardware failure was reported by a non-maskable interrupt.");
   }
   if (a.code == 0xE2) words.push_back("The crash was asked for by hand; what the machine was doing then:");
+  if (a.code == 0x1C8) words.push_back("The power button was held down; what the machine was doing then:");
+  if (a.code == 0x161) words.push_back("The machine runs on; what it was doing when the dump was taken:");
   const size_t introduction = words.size();
   AddCycle(context, a, words);
   AddLocks(context, a, words);

@@ -37,6 +37,8 @@ std::string KindPrefix(const Analysis& a, int parameter) {
 
 std::string Prefix(const Analysis& a) {
   if (a.code == 0xE2) return "MANUALLY_INITIATED_CRASH_";
+  if (a.code == 0x161) return "LIVE_SYSTEM_DUMP_";
+  if (a.code == 0x1C8) return "MANUALLY_INITIATED_POWER_BUTTON_HOLD_";
   if (a.code == 0x101) return "CLOCK_WATCHDOG_TIMEOUT_";
   if (const auto parameter = KindParameter(a.code)) return KindPrefix(a, *parameter);
   if (a.is_hang) return "HANG_";
