@@ -153,9 +153,9 @@ constexpr init::Task kPhase1[] = {
     {"control rings", ControlRings, "pools, interrupts"},
     {"executive", Executive, "threads, objects"},
     {"registry", Registry, "executive"},
-    {"settings", init::ApplyKernelSettings, "registry"},
     {"input and output", IoInitSystem, "registry, executive; loads the boot drivers"},
     {"driver verifier", DriverVerifier, "control rings; looks at drivers that are loaded from now on"},
+    {"settings", init::ApplyKernelSettings, "the registry as it was saved on C:"},
     {"boot files", BootDriverFiles, "the boot drivers are loaded: their files' memory is free"},
     {"control thread", ControlThread, "every handler is registered"},
 };
