@@ -189,6 +189,19 @@ NT_TEST(ExSList, AHeaderOfZerosIsAnEmptyList) {
   NT_EXPECT_TRUE(ExpInterlockedPopEntrySList(&head) == &entry);
 }
 
+NT_TEST(ExSList, MisalignedHeaderRaises) {
+  alignas(16) UCHAR bytes[48] = {};
+  auto* head = reinterpret_cast<PSLIST_HEADER>(bytes + 8);
+  bool raised = false;
+  __try {
+    InitializeSListHead(head);
+  } __except (GetExceptionCode() == STATUS_DATATYPE_MISALIGNMENT ? EXCEPTION_EXECUTE_HANDLER
+                                                                 : EXCEPTION_CONTINUE_SEARCH) {
+    raised = true;
+  }
+  NT_EXPECT_TRUE(raised);
+}
+
 // ---- lists and sums under a lock ----
 
 NT_TEST(ExInterlocked, ListsAndSumsReturnWhatWas) {

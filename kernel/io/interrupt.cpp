@@ -117,7 +117,7 @@ extern "C" VOID NTAPI IoDisconnectInterruptEx(PIO_DISCONNECT_INTERRUPT_PARAMETER
 /// IRQL: <= DIRQL of the interrupt.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeSynchronizeExecution.
-NT_EXPORT(KeSynchronizeExecution, nt::AtMost(12), Full, "KernelIo.*");
+NT_EXPORT(KeSynchronizeExecution, nt::AtMost(12), Full, "KeInterruptLock.*");
 extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt,
                                                 PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,
                                                 PVOID SynchronizeContext) {
@@ -132,7 +132,7 @@ extern "C" BOOLEAN NTAPI KeSynchronizeExecution(PKINTERRUPT Interrupt,
 /// IRQL: <= DIRQL of the interrupt.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeAcquireInterruptSpinLock.
-NT_EXPORT(KeAcquireInterruptSpinLock, nt::AtMost(12), Full, "KernelIo.*");
+NT_EXPORT(KeAcquireInterruptSpinLock, nt::AtMost(12), Full, "KeInterruptLock.*");
 extern "C" KIRQL NTAPI KeAcquireInterruptSpinLock(PKINTERRUPT Interrupt) {
   return KiAcquireSpinLockFor(Interrupt->ActualLock, Interrupt->SynchronizeIrql, __builtin_return_address(0));
 }
@@ -141,7 +141,7 @@ extern "C" KIRQL NTAPI KeAcquireInterruptSpinLock(PKINTERRUPT Interrupt) {
 /// IRQL: DIRQL of the interrupt.
 /// Differs from NT: none.
 /// Source: WDK wdm/KeReleaseInterruptSpinLock.
-NT_EXPORT(KeReleaseInterruptSpinLock, nt::AnyIrql(), Full, "KernelIo.*");
+NT_EXPORT(KeReleaseInterruptSpinLock, nt::AnyIrql(), Full, "KeInterruptLock.*");
 extern "C" VOID NTAPI KeReleaseInterruptSpinLock(PKINTERRUPT Interrupt, KIRQL OldIrql) {
   KeReleaseSpinLockFromDpcLevel(Interrupt->ActualLock);
   KeLowerIrql(OldIrql);

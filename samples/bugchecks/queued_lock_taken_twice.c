@@ -1,4 +1,4 @@
-/* The same with an in-stack queued lock: the second handle queues behind the first, which waits for the second. */
+/* A routine takes an in-stack queued lock that its caller holds: its handle queues behind the caller's, for ever. */
 #include <ntddk.h>
 
 static KSPIN_LOCK Lock;
