@@ -125,8 +125,11 @@ def markdown(rows, kinds):
              "debugger of its dump (ARG1 to ARG4 are the parameters). The other documented codes follow as a list.", ""]
     for row in raised:
         lines += section(row, kinds, samples[row.code])
-    lines += ["## Codes that this kernel does not raise", "", "| Code | Name | 1 | 2 | 3 | 4 |", "|---|---|---|---|---|---|"]
-    lines += [f"| 0x{row.code:X} | {row.name} | " + " | ".join(row.parameters) + " |" for row in rows if not row.raised_by]
+    others = [row for row in rows if not row.raised_by]
+    lines += ["## Codes that this kernel does not raise", "", "| Code | Name | Why not |", "|---|---|---|"]
+    lines += [f"| 0x{row.code:X} | {row.name} | {row.no_sample} |" for row in others if row.no_sample]
+    lines += ["", "| Code | Name | 1 | 2 | 3 | 4 |", "|---|---|---|---|---|---|"]
+    lines += [f"| 0x{row.code:X} | {row.name} | " + " | ".join(row.parameters) + " |" for row in others if not row.no_sample]
     return lines
 
 

@@ -252,6 +252,7 @@ base::Result<Analysis> Analyze(Context& context) {
   FindFault(context, a);
   FindDriverInParameters(context, a);
   if (IsMemoryFault(a.code)) a.touched = FactsOf(context, a.parameters[0]);
+  if (!a.driver_frame && a.driver_address == 0) a.driver_address = DriverOfPoolBlock(context, a);
   a.has_lock_trace = nt::HasLockTrace(context.kernel);
   for (const nt::LockTraceEntry& entry : a.locks) {
     if (!entry.spinning && entry.processor == a.processor && entry.thread == processor.current_thread)

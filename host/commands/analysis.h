@@ -10,6 +10,7 @@
 #include "commands/command.h"
 #include "commands/ddi_irql.h"
 #include "commands/nt_locks.h"
+#include "commands/nt_pool.h"
 #include "commands/nt_process.h"
 #include "commands/nt_pte.h"
 #include "debug/unwind.h"
@@ -63,6 +64,13 @@ struct Analysis {
 base::Result<Analysis> Analyze(Context& context);
 
 bool IsMemoryFault(uint32_t code);  // 0xA, 0xD1, 0x50 and their kin: the first parameter is the address
+// analysis_pool.cpp. The pool block that the crash is about, if there is one that is known.
+std::optional<nt::PoolBlock> PoolBlockOf(Context& context, const Analysis& analysis);
+// A sentence about it: tag, size, who allocated and freed it.
+void AddPoolWords(Context& context, const Analysis& analysis, std::vector<std::string>& words);
+// The code of a driver that freed or allocated it; 0 = none.
+uint64_t DriverOfPoolBlock(Context& context, const Analysis& analysis);
+
 // Where a bug check's parameters name a context record: its address, else 0.
 uint64_t ContextRecordOf(const Analysis& analysis);
 // The operation of a memory fault ("read", "write", "execute"), "" for other codes.

@@ -159,13 +159,14 @@ std::vector<std::string> PlainWords(Context& context, const Analysis& a) {
     text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
     words.push_back(text + ".");
   }
+  AddPoolWords(context, a, words);
   if (a.code == 0xC8) {
     words.push_back(fmt::format("The IRQL was {} where {} was expected.",
                                 IrqlName(a.parameters[0] >> 16 & 0xFF),
                                 IrqlName(a.parameters[0] >> 8 & 0xFF)));
   }
   if (const debug::Module* module = a.DriverOffStack(context.session.symbols())) {
-    words.push_back(fmt::format("No driver is on the stack any more; the parameters name {}, at {}.",
+    words.push_back(fmt::format("No driver is on the stack any more; the trail leads to {}, at {}.",
                                 ImageOf(module), context.session.symbols().Describe(a.driver_address)));
   }
   if (!a.call && a.driver_frame) {
