@@ -32,7 +32,17 @@ ULONG64 StackPages(ULONG64 high) {
   return pages;
 }
 
+void FreeStack(ULONG64 high, ULONG64 pages) {
+  RetireRange(g_system_pte_region, high - (pages + kGuardPages) * kPageSize, pages + kGuardPages,
+              FreePagesToo::kYes);
+}
+
 }  // namespace
+
+void FlushStackCache() {
+  while (const ULONG64 high = TakeCached()) FreeStack(high, kSmallPages);
+}
+
 }  // namespace mm
 
 extern "C" {
@@ -60,8 +70,7 @@ VOID MmDeleteKernelStack(PVOID StackBase) {
   if (!g_system_pte_region.IsReserved(high - kPageSize)) KeBugCheckEx(MEMORY_MANAGEMENT, 0x1239, high, 0, 0);
   const ULONG64 pages = StackPages(high);
   if (pages == kSmallPages && PutCached(high)) return;
-  RetireRange(g_system_pte_region, high - (pages + kGuardPages) * kPageSize, pages + kGuardPages,
-              FreePagesToo::kYes);
+  FreeStack(high, pages);
 }
 
 }  // extern "C"

@@ -43,6 +43,7 @@ ULONG64 ResidentPages(const VaRegion& region) {
 
 extern "C" VOID MmQueryCounts(MmCounts* Counts) {
   using namespace mm;
+  FlushStackCache();
   while (DrainRetired()) {
   }
   *Counts = {};

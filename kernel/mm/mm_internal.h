@@ -269,6 +269,8 @@ ULONG64 TrimRange(ULONG64 va, ULONG64 pages);
 
 void InitPaging();
 bool InitSections();
+// Gives back the stacks that wait for the next thread.
+void FlushStackCache();
 // Counters of MmQueryCounts.
 struct Events {
   volatile LONG64 transitions;
