@@ -70,25 +70,29 @@ UNICODE_STRING BaseName(const UNICODE_STRING& path) {
   return {length, length, path.Buffer + start};
 }
 
-NTSTATUS MapImage(const ServiceDescription& service, LoadDetail* detail, PKLDR_DATA_TABLE_ENTRY* image) {
+// Reads the file and maps it; `report` tells what the loader found.
+NTSTATUS MapFile(PUNICODE_STRING path, mm::ImageReport* report, PKLDR_DATA_TABLE_ENTRY* image) {
   PVOID data;
   SIZE_T size;
-  UNICODE_STRING path = service.image_path;
-  NTSTATUS status = ReadImageFile(&path, &data, &size);
+  NTSTATUS status = ReadImageFile(path, &data, &size);
   if (!NT_SUCCESS(status)) return status;
+  const UNICODE_STRING base = BaseName(*path);
+  status = MmLoadSystemImage(data, size, path, &base, report, image);
+  ExFreePoolWithTag(data, kFileTag);
+  return status;
+}
+
+NTSTATUS MapImage(const ServiceDescription& service, LoadDetail* detail, PKLDR_DATA_TABLE_ENTRY* image) {
   auto* report =
       static_cast<mm::ImageReport*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(mm::ImageReport), kFileTag));
-  if (report == nullptr) {
-    ExFreePoolWithTag(data, kFileTag);
-    return STATUS_INSUFFICIENT_RESOURCES;
-  }
-  const UNICODE_STRING base = BaseName(path);
-  status = MmLoadSystemImage(data, size, &path, &base, report, image);
+  if (report == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  report->length = 0;
+  UNICODE_STRING path = service.image_path;
+  const NTSTATUS status = MapFile(&path, report, image);
   for (ULONG i = 0; i < report->length && detail->length < sizeof(detail->text) - 1; ++i) {
     detail->text[detail->length++] = report->text[i];
   }
   ExFreePoolWithTag(report, kFileTag);
-  ExFreePoolWithTag(data, kFileTag);
   return status;
 }
 
@@ -252,6 +256,15 @@ static NTSTATUS IopLoadDriver(PVOID Context) {
 }
 
 namespace io {
+
+NTSTATUS LoadImageFile(PUNICODE_STRING path, PKLDR_DATA_TABLE_ENTRY* image) {
+  auto* report =
+      static_cast<mm::ImageReport*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(mm::ImageReport), kFileTag));
+  if (report == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  const NTSTATUS status = MapFile(path, report, image);
+  ExFreePoolWithTag(report, kFileTag);
+  return status;
+}
 
 NTSTATUS LoadDriver(PUNICODE_STRING service_key, LoadDetail* detail) {
   detail->length = 0;

@@ -1,6 +1,7 @@
 // Types of the I/O manager, the boot drivers, C:.
 #include "cm/cm.h"
 #include "driver_internal.h"
+#include "ex/ex.h"
 #include "mm/mm.h"
 #include "nt/export.h"
 
@@ -119,6 +120,7 @@ extern "C" NTSTATUS IoInitSystem(const boot::LoaderBlock* Block) {
   if (NT_SUCCESS(status)) status = ob::CreateLink(L"\\SystemRoot", L"\\??\\C:\\Windows");
   if (NT_SUCCESS(status)) status = io::LoadBootDrivers(Block);
   if (!NT_SUCCESS(status)) return status;
+  ExpLoadImageFile = io::LoadImageFile;
   // A hive that cannot be read is reported and left alone: the machine runs with an empty one that is never
   // written.
   status = CmLoadSystemHive();

@@ -187,14 +187,14 @@ PageCounts CountPages() {
 
 // Goes once through all addresses that the system gives out, so that every page table exists.
 void MakePageTables() {
-  constexpr SIZE_T kLarge = 32 * 1024 * 1024;
-  for (ULONG i = 0; i < 72; ++i) {
+  constexpr SIZE_T kLarge = 1024 * 1024;  // less than a page table's span: none is passed over
+  for (ULONG i = 0; i < 1100; ++i) {
     if (PVOID reserved = MmAllocateMappingAddress(kLarge, kTag)) MmFreeMappingAddress(reserved, kTag);
     if (PVOID paged = ExAllocatePoolWithTag(PagedPool, kLarge, kTag)) ExFreePoolWithTag(paged, kTag);
     if (PVOID nonpaged = ExAllocatePoolWithTag(NonPagedPoolNx, kLarge, kTag))
       ExFreePoolWithTag(nonpaged, kTag);
   }
-  PVOID user = AllocateUser(ZwCurrentProcess(), kLarge);
+  PVOID user = AllocateUser(ZwCurrentProcess(), 32 * kLarge);
   if (user != nullptr) FreeUser(ZwCurrentProcess(), user);
 }
 

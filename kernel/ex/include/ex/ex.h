@@ -16,4 +16,6 @@ VOID ExSetPoolFaults(ULONG Mode, ULONG Seed);
 VOID ExSetSpecialPoolTag(ULONG Tag);
 // Faults happen while somebody has armed them: the I/O manager, around a driver's entry routine.
 VOID ExArmPoolFaults(BOOLEAN Arm);
+// Reads an image's file and loads it; its entry is not called. Set by io at boot. PASSIVE_LEVEL.
+extern NTSTATUS (*ExpLoadImageFile)(PUNICODE_STRING path, struct _KLDR_DATA_TABLE_ENTRY** image);
 }

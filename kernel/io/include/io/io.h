@@ -38,6 +38,8 @@ struct LoadDetail {
   ULONG length;
 };
 NTSTATUS LoadDriver(PUNICODE_STRING service_key, LoadDetail* detail);
+// Loads an image without calling its entry.
+NTSTATUS LoadImageFile(PUNICODE_STRING path, PKLDR_DATA_TABLE_ENTRY* image);
 
 PDRIVER_OBJECT ReferenceDriverOfServiceOrNull(PCUNICODE_STRING service_name);
 
