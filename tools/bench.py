@@ -224,6 +224,16 @@ class Bench:
                 self.row(f"guest, {cpus} processors: {name}", values[f"ns {name}"] / 1000, None, "us",
                          "on one processor" if cpus == 1 else "between two processors")
 
+    def page_faults(self):
+        """What a touch of a page that is not there costs, by where the page comes from."""
+        log = self.work / "console.log"
+        self.timed([self.program, "run", "--cpus", "2", "--timeout", "300s", "--console", log, self.guest / "fault_bench.sys"], runs=1)
+        costs = re.findall(r"fault_bench: (.+?) = (\d+)", log.read_text(errors="replace"))
+        if not costs:
+            raise RuntimeError("fault_bench printed no cost")
+        for what, cost in costs:
+            self.row(f"guest, 2 processors: page fault, {what}", int(cost) / 1000, None, "us")
+
     def native_locks(self):
         """The kernel's lock algorithms on the host, beside other libraries' locks."""
         program = self.build / "bin/native_lock_bench"
@@ -277,7 +287,8 @@ def main():
             bench.row("Wine: sc start of the same driver", wine, None, "s", "for comparison")
         for name, part in (("the spin-lock sample", lambda: bench.crash(floor, wine)), ("the corrected sample", bench.corrected),
                            ("dump writing", bench.dump_rate), ("guest instructions", bench.guest_instructions),
-                           ("guest contention", bench.guest_contention), ("native locks", bench.native_locks), ("pool", bench.pool)):
+                           ("guest contention", bench.guest_contention), ("page faults", bench.page_faults),
+                           ("native locks", bench.native_locks), ("pool", bench.pool)):
             try:
                 part()
             except (RuntimeError, OSError, KeyError, ValueError, subprocess.SubprocessError) as error:

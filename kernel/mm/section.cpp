@@ -69,16 +69,23 @@ void HarvestDirty(const MMVAD& vad, ULONG64 va, ULONG64 pages) {
   KeFlushEntireTb(TRUE, TRUE);
 }
 
-// A shared page whose view may lose its PTE: nobody has locked it.
+// Takes a shared page that nobody has locked out of a view's PTE. The PFN lock: against MmProbeAndLockPages.
+bool DetachViewPage(PMMPTE pte, MMPTE* old) {
+  SpinGuard guard(&g_pfn_lock);
+  *old = Load(pte);
+  if (old->u.Hard.Valid == 0) return false;
+  const PMMPFN record = MmPfnDatabase + old->u.Hard.PageFrameNumber;
+  if (record->u4.PrototypePte == 0 || record->u3.ReferenceCount != 1) return false;
+  *old = Exchange(pte, PrototypePte(ProtectionOf(*old)));
+  return true;
+}
+
 bool TrimViewPage(PMMPTE pte) {
-  MMPTE old = Load(pte);
-  if (old.u.Hard.Valid == 0) return false;
-  const PFN_NUMBER pfn = old.u.Hard.PageFrameNumber;
-  if (MmPfnDatabase[pfn].u4.PrototypePte == 0 || MmPfnDatabase[pfn].u3.ReferenceCount != 1) return false;
-  old = Exchange(pte, PrototypePte(ProtectionOf(old)));
+  MMPTE old;
+  if (!DetachViewPage(pte, &old)) return false;
   // The share goes after the flush: until then a processor may write to the page.
   KeFlushSingleTb(reinterpret_cast<PVOID>(VaOf(pte)));
-  ReleaseShare(pfn, old.u.Hard.Dirty != 0);
+  ReleaseShare(old.u.Hard.PageFrameNumber, old.u.Hard.Dirty != 0);
   return true;
 }
 
