@@ -196,9 +196,7 @@ typedef struct _KPRCB {
   PCONTEXT BugCheckContext;                          // the registers that an unhandled exception is about
   // Published under PrcbLock, read by anybody: the priority of what runs (-1: idle) and of what will run
   // next, and the highest priority that waits here.
-  volatile SCHAR CurrentPriority;
-  volatile SCHAR RunPriority;
-  volatile SCHAR ReadyHint;
+  volatile SCHAR CurrentPriority, RunPriority, ReadyHint;
   struct _KTHREAD* SelectedThread;   // what runs, or what the processor is about to switch to
   struct _KTHREAD* PreviousThread;   // what it switched from, until that is off its stack
   LIST_ENTRY DeferredReadyListHead;  // readied here and not placed yet; own processor at DISPATCH_LEVEL only
