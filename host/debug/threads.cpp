@@ -113,6 +113,12 @@ uint32_t Session::FindCrashProcessor() const {
     const auto top = field("StackBase", kOffsetKThreadStackBase);
     if (limit && top && context.Rsp >= *limit - kStackGuard && context.Rsp < *top) return i;
   }
+  // On a stack that is no thread's: the processor that stands in the bug check.
+  for (uint32_t i = 0; i < processor_count(); ++i) {
+    const auto saved = SavedProcessorRegisters(i);
+    const auto symbol = saved ? symbols_->At(saved->rip) : std::nullopt;
+    if (symbol && symbol->name == "KeBugCheckEx") return i;
+  }
   return 0;
 }
 
