@@ -2,6 +2,7 @@
 // (gs:[0x18] Self, gs:[0x20] CurrentPrcb, gs:[0x184] number, gs:[0x188] current thread).
 #pragma once
 
+#include "nt/kdpc.h"
 #include "nt/kthread.h"
 
 typedef struct _KDESCRIPTOR {
@@ -85,25 +86,6 @@ typedef struct _KLOCK_STACK_TIME {
   ULONG64 Tsc;       // full time, computed by KiResolveLockTrace
 } KLOCK_STACK_TIME;
 #define KLOCK_STACK_ENTRIES 128
-
-typedef struct _KDPC_DATA {
-  LIST_ENTRY DpcListHead;
-  KSPIN_LOCK DpcLock;
-  volatile LONG DpcQueueDepth;
-  ULONG DpcCount;
-  struct _KDPC* volatile ActiveDpc;  // its routine runs now; set under DpcLock
-} KDPC_DATA;
-
-// The timers that were set on a processor. Lock guards all but the two times, which the clock reads as well.
-#define KTIMER_TABLE_ENTRIES 256
-typedef struct _KTIMER_TABLE {
-  KSPIN_LOCK Lock;
-  ULONG64 SystemTimeBase;     // system time at interrupt time 0, as the due times of absolute timers have it
-  volatile ULONG64 FirstDue;  // interrupt time of the first, ~0 = none: any clock interrupt from then on
-  volatile ULONG64 WakeTime;  // when one may wait no longer: ends the processor's idleness
-  ULONG64 Occupied[KTIMER_TABLE_ENTRIES / 64];
-  LIST_ENTRY TimerEntries[KTIMER_TABLE_ENTRIES];
-} KTIMER_TABLE, *PKTIMER_TABLE;
 
 typedef struct _KPRCB {
   ULONG MxCsr;
