@@ -202,6 +202,65 @@ NT_TEST(ExSList, MisalignedHeaderRaises) {
   NT_EXPECT_TRUE(raised);
 }
 
+namespace {
+
+// Enters the kernel's pop where it reads the link of the first entry, with a header that was read before:
+// what happens to a processor that is stopped there while others pop and free that entry.
+__attribute__((naked)) PSLIST_ENTRY PopWithOldHeader(PSLIST_HEADER, ULONG64, ULONG64, PVOID) {
+  __asm__ volatile(
+      "pushq %rbx\n\t"  // as the routine itself has done by then
+      "movq %r9, %r11\n\t"
+      "movq %rdx, %rax\n\t"
+      "movq %r8, %rdx\n\t"
+      "movq %r8, %r9\n\t"
+      "movq %rcx, %r8\n\t"
+      "jmpq *%r11");
+}
+
+PVOID SystemRoutine(const wchar_t* text) {
+  UNICODE_STRING name;
+  RtlInitUnicodeString(&name, text);
+  return MmGetSystemRoutineAddress(&name);
+}
+
+// The load of the link in the pop of the project's kernel (arch/x64/slist.S); 0 in any other.
+PVOID LinkLoad() {
+  if (SystemRoutine(L"KefAcquireSpinLockAtDpcLevel") == nullptr) return nullptr;
+  auto* code = static_cast<const UCHAR*>(SystemRoutine(L"ExpInterlockedPopEntrySList"));
+  for (ULONG i = 0; i < 48; ++i) {
+    if (code[i] == 0x49 && code[i + 1] == 0x8B && code[i + 2] == 0x09) return const_cast<UCHAR*>(code + i);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+NT_TEST(ExSList, PopOfAnEntryThatIsGoneStartsAgain) {
+  PVOID load = LinkLoad();
+  if (load == nullptr) return;
+  constexpr ULONG kTag = 'tslS';
+  PVOID gone = ExAllocatePoolWithTag(NonPagedPool, 64 * PAGE_SIZE, kTag);
+  NT_ASSERT_TRUE(gone != nullptr);
+  SLIST_HEADER head;
+  SLIST_ENTRY entries[2];
+  ExInitializeSListHead(&head);
+  ExpInterlockedPushEntrySList(&head, static_cast<PSLIST_ENTRY>(gone));
+  const SLIST_HEADER old = head;
+  ExpInterlockedPopEntrySList(&head);
+  ExFreePoolWithTag(gone, kTag);
+  ExpInterlockedPushEntrySList(&head, &entries[0]);
+  ExpInterlockedPushEntrySList(&head, &entries[1]);
+  NT_EXPECT_TRUE(PopWithOldHeader(&head, old.Alignment, old.Region, load) == &entries[1]);
+  KIRQL irql;
+  KeRaiseIrql(DISPATCH_LEVEL, &irql);
+  PSLIST_ENTRY at_dispatch = PopWithOldHeader(&head, old.Alignment, old.Region, load);
+  PSLIST_ENTRY empty = PopWithOldHeader(&head, old.Alignment, old.Region, load);
+  KeLowerIrql(irql);
+  NT_EXPECT_TRUE(at_dispatch == &entries[0]);
+  NT_EXPECT_TRUE(empty == nullptr);
+  NT_EXPECT_EQ(ExQueryDepthSList(&head), 0);
+}
+
 // ---- lists and sums under a lock ----
 
 NT_TEST(ExInterlocked, ListsAndSumsReturnWhatWas) {
