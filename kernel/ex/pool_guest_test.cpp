@@ -197,3 +197,38 @@ NT_TEST(ExSystemInformation, PoolTagsAndTheMemoryList) {
   NT_EXPECT_EQ(ZwSetSystemInformation(0xFFFF, &command, sizeof(command)), STATUS_INVALID_INFO_CLASS);
   NT_EXPECT_SUCCESS(ZwSetSystemInformation(80, &command, sizeof(command)));
 }
+
+NT_TEST(ExLookaside, FlagsAndTypesAreChecked) {
+  static LOOKASIDE_LIST_EX list;
+  NT_EXPECT_EQ(ExInitializeLookasideListEx(&list, nullptr, nullptr, NonPagedPoolNx, 3, 100, kTag, 0),
+               STATUS_INVALID_PARAMETER_5);
+  NT_EXPECT_EQ(
+      ExInitializeLookasideListEx(&list, nullptr, nullptr, static_cast<POOL_TYPE>(77), 0, 100, kTag, 0),
+      STATUS_INVALID_PARAMETER_4);
+  NT_ASSERT_SUCCESS(ExInitializeLookasideListEx(&list, nullptr, nullptr, PagedPool, 1, 100, kTag, 0));
+  PVOID block = ExAllocateFromLookasideListEx(&list);
+  NT_EXPECT_TRUE(block != nullptr);
+  ExFreeToLookasideListEx(&list, block);
+  ExDeleteLookasideListEx(&list);
+}
+
+NT_TEST(ExLookaside, TheDepthFollowsTheUse) {
+  static NPAGED_LOOKASIDE_LIST list;
+  static PVOID blocks[200];
+  ExInitializeNPagedLookasideList(&list, nullptr, nullptr, 512, 100, kTag, 0);
+  const USHORT first = list.L.Depth;
+  LARGE_INTEGER pause;
+  pause.QuadPart = -10'000 * 50;
+  // Many at a time, more than it keeps: misses, until the next adaption.
+  ULONG rounds = 0;
+  for (; list.L.Depth <= first && rounds < 100; ++rounds) {
+    for (PVOID& block : blocks) block = ExAllocateFromNPagedLookasideList(&list);
+    for (PVOID block : blocks) {
+      if (block != nullptr) ExFreeToNPagedLookasideList(&list, block);
+    }
+    KeDelayExecutionThread(KernelMode, FALSE, &pause);
+  }
+  NT_EXPECT_TRUE(list.L.Depth > first);
+  NT_EXPECT_TRUE(list.L.Depth <= list.L.MaximumDepth);
+  ExDeleteNPagedLookasideList(&list);
+}

@@ -2,6 +2,7 @@
 //
 // An image is built in a private writable mapping (copied, relocated, bound), then its pages are mapped at
 // their own address with each section's protection; pageable sections are not resident at first.
+#include "ex/pool.h"
 #include "ke/ke.h"
 #include "mm/image_internal.h"
 
@@ -298,6 +299,7 @@ NTSTATUS MmUnloadSystemImage(PKLDR_DATA_TABLE_ENTRY Entry) {
   {
     SleepGuard guard(g_load_lock);
     if (image == KernelImage() || Entry->LoadCount != 1) return STATUS_CANNOT_DELETE;
+    ex::CheckPools();  // what the driver has overwritten is found while it can still be named
     if (MiVerifier != nullptr) MiVerifier->unloading(Entry);
     RememberUnloaded(image);
     RemoveImage(image);

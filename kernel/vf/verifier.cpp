@@ -147,7 +147,6 @@ void ImageLoaded(PKLDR_DATA_TABLE_ENTRY image) {
 void ImageUnloading(PKLDR_DATA_TABLE_ENTRY image) {
   PVF_SUSPECT_DRIVER_ENTRY driver = DriverOf(image->DllBase);
   if (driver == nullptr) return;
-  ex::CheckPools();
   if (IsOn(DRIVER_VERIFIER_TRACK_POOL_ALLOCATIONS)) {
     const ULONG64 left = MmQueryPoolOfImage(image, nullptr, nullptr);
     if (left != 0) KiBugCheckDriver = &driver->BaseName;  // none of its code is on the stack
