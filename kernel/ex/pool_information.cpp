@@ -50,13 +50,11 @@ void QueryPoolTags(PoolAnswer append, PVOID context) {
 }  // namespace ex
 
 /// Changes the machine's state: SystemMemoryListInformation with any command makes pageable memory not
-/// resident and gives what the pools keep for later back; SystemLoadGdiDriverInformation loads an image without
-/// calling its entry, SystemUnloadGdiDriverInformation unloads it.
-/// Returns: STATUS_INVALID_INFO_CLASS for other classes.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the other classes are missing; the memory list's commands do the same; the export section of a
-/// loaded image is not told.
-/// Source: SYSTEM_MEMORY_LIST_COMMAND as memory-list tools use it; not documented.
+/// resident and gives what the pools keep for later back; SystemLoadGdiDriverInformation loads an image
+/// without calling its entry, SystemUnloadGdiDriverInformation unloads it. Returns: STATUS_INVALID_INFO_CLASS
+/// for other classes. IRQL: PASSIVE_LEVEL. Differs from NT: the other classes are missing; the memory list's
+/// commands do the same; the export section of a loaded image is not told. Source: SYSTEM_MEMORY_LIST_COMMAND
+/// as memory-list tools use it; not documented.
 NT_EXPORT(ZwSetSystemInformation, nt::Exactly(PASSIVE_LEVEL), Partial, "ExSystemInformation.* LoaderFuzz.*");
 extern "C" NTSTATUS NTAPI ZwSetSystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
                                                  ULONG SystemInformationLength) {

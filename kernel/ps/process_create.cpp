@@ -59,8 +59,8 @@ NT_EXPORT(PsCreateSystemProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess
 extern "C" NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE ProcessHandle, ULONG DesiredAccess,
                                                 POBJECT_ATTRIBUTES ObjectAttributes) {
   PVOID object;
-  NTSTATUS status = ObCreateObject(KernelMode, PsProcessType, ObjectAttributes, KernelMode, nullptr, sizeof(EPROCESS), 0,
-                                   0, &object);
+  NTSTATUS status = ObCreateObject(KernelMode, PsProcessType, ObjectAttributes, KernelMode, nullptr,
+                                   sizeof(EPROCESS), 0, 0, &object);
   if (!NT_SUCCESS(status)) return status;
   auto* process = static_cast<PEPROCESS>(object);
   status = Prepare(process);
@@ -72,12 +72,10 @@ extern "C" NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE ProcessHandle, ULONG Des
   return ObInsertObject(process, nullptr, DesiredAccess, 0, nullptr, ProcessHandle);
 }
 
-/// Ends a process that has no threads left: its memory goes at once. Pages that a driver has left locked in it are
-/// bug check 0x76, with TrackLockedPages 0xCB.
-/// Returns: STATUS_PROCESS_IS_TERMINATING for one that has ended, STATUS_NOT_SUPPORTED for one with threads.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: threads are not ended.
-/// Source: WDK ntddk/ZwTerminateProcess.
+/// Ends a process that has no threads left: its memory goes at once. Pages that a driver has left locked in
+/// it are bug check 0x76, with TrackLockedPages 0xCB. Returns: STATUS_PROCESS_IS_TERMINATING for one that has
+/// ended, STATUS_NOT_SUPPORTED for one with threads. IRQL: PASSIVE_LEVEL. Differs from NT: threads are not
+/// ended. Source: WDK ntddk/ZwTerminateProcess.
 NT_EXPORT(ZwTerminateProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess.*");
 extern "C" NTSTATUS NTAPI ZwTerminateProcess(HANDLE ProcessHandle, NTSTATUS ExitStatus) {
   PVOID object;
