@@ -54,6 +54,8 @@ class Runner {
   bool Launch();
   bool CreateService();
   bool StartService();
+  bool Started(const Reply& reply);
+  void WaitForPowerButton();
   bool LetWork();
   bool StopService();
   bool LetSettle();
@@ -173,7 +175,7 @@ bool Runner::Launch() {
 
 bool Runner::CreateService() {
   service_begin_ = Clock::now();
-  deadline_ = service_begin_ + options_.power_button.value_or(options_.timeout);
+  deadline_ = service_begin_ + options_.timeout;
   if (options_.machine.verifier_flags != 0) {
     const auto payload = FieldWriter()
                              .U32(options_.machine.verifier_flags)
@@ -210,13 +212,37 @@ bool Runner::CreateService() {
   return true;
 }
 
+// The button goes down so long after DriverEntry began, and not before: a busy host is no hang.
+void Runner::WaitForPowerButton() {
+  if (!options_.power_button) return;
+  while (result_.seconds_to_driver_entry == 0 && machine_->condition() == Condition::kRunning &&
+         !machine_->interrupted() && Clock::now() < deadline_) {
+    machine_->PumpUntil(std::min(Clock::now() + milliseconds(20), deadline_), [] { return false; });
+  }
+  deadline_ = std::min(Clock::now() + *options_.power_button, deadline_);
+}
+
 bool Runner::StartService() {
+  if (options_.power_button) {
+    auto started = std::make_shared<std::optional<Reply>>();
+    auto posted = machine_->Post(boot::Request::kServiceStart, ServicePayload(),
+                                 [started](const Reply& answer) { *started = answer; });
+    if (!posted) return GiveUp("DriverEntry ran");
+    WaitForPowerButton();
+    machine_->PumpUntil(deadline_, [started] { return started->has_value(); });
+    if (!started->has_value()) return GiveUp("DriverEntry ran");
+    return Started(**started);
+  }
   auto reply = machine_->Call(boot::Request::kServiceStart, ServicePayload(), deadline_);
   if (!reply) return GiveUp("DriverEntry ran");
-  const StartDetail detail = ParseStartDetail(reply->payload, reply->status);
+  return Started(*reply);
+}
+
+bool Runner::Started(const Reply& reply) {
+  const StartDetail detail = ParseStartDetail(reply.payload, reply.status);
   for (const std::string& warning : detail.warnings) result_.warnings.push_back(warning);
-  result_.status = reply->status;
-  if (Succeeded(reply->status)) return true;
+  result_.status = reply.status;
+  if (Succeeded(reply.status)) return true;
   result_.missing_imports = detail.missing_imports;
   std::string why;
   if (!detail.missing_imports.empty()) {
@@ -225,7 +251,7 @@ bool Runner::StartService() {
     why = ": its DriverEntry failed";
   }
   if (!detail.notes.empty()) why += fmt::format(": {}", fmt::join(detail.notes, "; "));
-  const std::string status = StatusText(reply->status);
+  const std::string status = StatusText(reply.status);
   Fail(Outcome::kNotLoaded, why.empty() ? fmt::format("cannot load {}: {}", options_.driver, status)
                                         : fmt::format("cannot load {}{} ({})", options_.driver, why, status));
   ShutDown();
