@@ -46,6 +46,8 @@ struct DumpDescription {
                              // first, bit n = PFN n
   uint64_t bitmap_bits;      // a multiple of 64; 0: no bitmap
   uint64_t pages_in_bitmap;
+  uint64_t blob_physical;  // tagged data of drivers, which follows the pages; physically contiguous
+  uint64_t blob_bytes;     // 0: none
 };
 
 // The facts of the STOP screen.
