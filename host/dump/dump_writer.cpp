@@ -34,6 +34,7 @@ constexpr uint64_t kRunsAt = 0x98;
 constexpr uint64_t kDumpTypeAt = 0xF98;
 constexpr uint64_t kRequiredSpaceAt = 0xFA0;
 constexpr uint32_t kMaxRuns = 42;
+constexpr uint64_t kMaxBlob = 16 << 20;
 // The bitmap header that follows it in type 5.
 constexpr uint64_t kBitmapHeaderSize = 0x38;
 constexpr uint64_t kBitmapSignature = 0x504D5544'504D4446;  // "FDMPDUMP"
@@ -297,6 +298,12 @@ base::Result<DumpStatistics> WriteInto(Writer& writer, const GuestRam& ram,
   writer.SetPosition(first_page);
   for (const PageRun& run : runs) TRY(writer.AppendRun(run));
   TRY(writer.Flush());
+  // Tagged data of drivers follows the pages, as in Windows's files.
+  const auto blob = ram.At(description.blob_physical, description.blob_bytes);
+  if (description.blob_bytes != 0 && description.blob_bytes <= kMaxBlob && blob) {
+    TRY(writer.WriteBytes(std::vector<std::byte>(blob->begin(), blob->end()), statistics.bytes));
+    statistics.bytes += description.blob_bytes;
+  }
   if (ftruncate(writer.fd(), static_cast<off_t>(statistics.bytes)) != 0)
     return base::FailErrno("writing", errno);
   return statistics;

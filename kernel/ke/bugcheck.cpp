@@ -19,12 +19,14 @@ KiCrashHooks KiCrash;
 namespace {
 
 constexpr ULONG kSystemServiceException = 0x3B;
+constexpr ULONG kSecondaryArea = 64 * PAGE_SIZE;  // tagged data of drivers
 constexpr ULONG64 kFreezeLimit =
     10 * hal::kPerformanceFrequency;  // with few host processors NMIs take a while
 
 volatile long owner_plus_one;  // processor that crashes
 CONTEXT crash_context;
 ULONG64* dump_bitmap;
+UCHAR* secondary_area;
 ULONG64 dump_bitmap_bits;
 volatile bool recorded;  // the dump is described: whatever happens now is no matter
 
@@ -125,10 +127,52 @@ void DescribeDump() {
   volatile boot::DumpDescription& dump = kd::Control()->dump;
   dump.header_physical = PhysicalOfImage(IopDumpHeader);
   dump.bitmap_bits = 0;
+  dump.blob_bytes = 0;
   if (dump_bitmap == nullptr || KiCrash.describe_pages == nullptr) return;
   dump.pages_in_bitmap = KiCrash.describe_pages(dump_bitmap, dump_bitmap_bits);
   dump.bitmap_physical = reinterpret_cast<ULONG64>(dump_bitmap) - boot::kPhysicalMapBase;
   dump.bitmap_bits = dump_bitmap_bits;
+}
+
+ULONG64 CountBits(const ULONG64* words, ULONG64 bits) {
+  ULONG64 count = 0;
+  for (ULONG64 i = 0; i < bits / 64; ++i) {
+    for (ULONG64 word = words[i]; word != 0; word &= word - 1) ++count;
+  }
+  return count;
+}
+
+// What goes into the dump, in the order of the file.
+void ShowDumpToDrivers() {
+  if (!KiAnyDumpIoCallback()) return;
+  volatile boot::DumpDescription& dump = kd::Control()->dump;
+  KiRunDumpIoCallbacks(KbDumpIoHeader, IopDumpHeader, sizeof(IopDumpHeader));
+  for (ULONG64 page = 0; page < dump.bitmap_bits; ++page) {
+    if ((dump_bitmap[page / 64] >> (page % 64) & 1) == 0) continue;
+    KiRunDumpIoCallbacks(KbDumpIoBody, reinterpret_cast<PVOID>(boot::kPhysicalMapBase + page * PAGE_SIZE),
+                         PAGE_SIZE);
+  }
+  if (dump.blob_bytes != 0) {
+    KiRunDumpIoCallbacks(KbDumpIoSecondaryData, secondary_area, static_cast<ULONG>(dump.blob_bytes));
+  }
+  KiRunDumpIoCallbacks(KbDumpIoComplete, nullptr, 0);
+}
+
+// A routine of a driver that crashes ends in NestedCrash, which finishes with what is there.
+void RunCallbacks() {
+  volatile boot::DumpDescription& dump = kd::Control()->dump;
+  recorded = true;
+  KiRunBugCheckCallbacks();
+  if (dump.bitmap_bits != 0) {
+    KiRunPageCallbacks(dump_bitmap, dump_bitmap_bits);
+    dump.pages_in_bitmap = CountBits(dump_bitmap, dump_bitmap_bits);
+  }
+  if (secondary_area != nullptr) {
+    const ULONG64 bytes = KiRunSecondaryDataCallbacks(secondary_area, kSecondaryArea);
+    dump.blob_physical = reinterpret_cast<ULONG64>(secondary_area) - boot::kPhysicalMapBase;
+    dump.blob_bytes = bytes;
+  }
+  ShowDumpToDrivers();
 }
 
 [[noreturn]] void Finish() {
@@ -139,7 +183,10 @@ void DescribeDump() {
 // A second crash on the crashing processor: what exists has to do.
 [[noreturn]] void NestedCrash(ULONG code) {
   static volatile long depth;
-  if (recorded) hal::HaltForEver();  // in a driver's callback
+  if (recorded) {  // in a driver's callback
+    kd::Print("*** bug check 0x%08X in a driver's bug check callback\n", code);
+    Finish();
+  }
   if (__atomic_add_fetch(&depth, 1, __ATOMIC_RELAXED) > 1) hal::HaltForEver();
   kd::Print("*** a second bug check, 0x%08X, while the first was being recorded\n", code);
   kd::Control()->dump.header_physical = PhysicalOfImage(IopDumpHeader);
@@ -163,6 +210,7 @@ VOID KiReserveDumpBitmap() {
   dump_bitmap_bits = (highest + 63) & ~63ull;
   dump_bitmap = static_cast<ULONG64*>(
       KiAllocateBootPages(static_cast<ULONG>((dump_bitmap_bits / 8 + PAGE_SIZE - 1) / PAGE_SIZE)));
+  secondary_area = static_cast<UCHAR*>(KiAllocateBootPages(kSecondaryArea / PAGE_SIZE));
 }
 
 [[noreturn]] VOID KiFreezeSelf(PKPRCB prcb) {
@@ -180,7 +228,7 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
     KiContextFromFrames(trap, frame, &prcb->ProcessorState.ContextFrame);
     KiFreezeSelf(prcb);
   }
-  if (KiAnswerClockPing(prcb)) return 0;
+  if (KiAnswerClockPing(prcb) || KiRunNmiCallbacks()) return 0;
   return KiBugCheckActive == 0;
 }
 
@@ -228,6 +276,7 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   KiBuildDumpHeader(static_cast<ULONG>(KiBugCheckData[0]), &crash_context,
                     reinterpret_cast<PVOID>(prcb->ProcessorState.ContextFrame.Rip));
   DescribeDump();
+  RunCallbacks();
   Finish();
 }
 

@@ -170,8 +170,15 @@ VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context);
                                        PKEXCEPTION_FRAME frame);
 
 // ---- crash ----
+// ---- bugcheck_callbacks.cpp, nmi_callbacks.cpp ----
 VOID KiRunBugCheckCallbacks();
 VOID KiDescribeLiveDump(PCONTEXT context);
+VOID KiRunPageCallbacks(ULONG64* bitmap, ULONG64 bits);
+ULONG64 KiRunSecondaryDataCallbacks(UCHAR* area, ULONG64 size);
+VOID KiRunDumpIoCallbacks(KBUGCHECK_DUMP_IO_TYPE type, PVOID buffer, ULONG length);
+BOOLEAN KiAnyDumpIoCallback();
+BOOLEAN KiRunNmiCallbacks();
+
 VOID KiAttributeBugCheck(PKPRCB prcb);    // a fault's code becomes the one that says whose it was
 extern PUNICODE_STRING KiBugCheckDriver;  // the file to blame, where that is known; 0
 [[noreturn]] VOID KiFreezeSelf(PKPRCB prcb);
