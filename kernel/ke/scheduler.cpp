@@ -107,6 +107,14 @@ PKTHREAD TakeBest(PKPRCB prcb, int minimum, Standbys standbys) {
   return best;
 }
 
+// Interrupts the processors that got a standby thread: with no lock held, for where the host has fewer
+// processors than the machine the woken one may take this one's place and then spin for that lock.
+void InterruptWoken(PKPRCB self) {
+  KAFFINITY woken = self->WakeSet;
+  self->WakeSet = 0;
+  for (; woken != 0; woken &= woken - 1) KiRequestDispatchInterrupt(FirstProcessorOf(woken));
+}
+
 // Standby on `prcb` if that is a gain for it.
 bool MakeStandby(PKTHREAD thread, PKPRCB prcb) {
   KiAcquirePrcbLock(prcb);
@@ -120,7 +128,7 @@ bool MakeStandby(PKTHREAD thread, PKPRCB prcb) {
   thread->NextProcessor = prcb->Number;
   Publish(prcb);
   KiReleasePrcbLock(prcb);
-  if (prcb != KeGetCurrentPrcb()) KiRequestDispatchInterrupt(prcb);
+  if (prcb != KeGetCurrentPrcb()) KeGetCurrentPrcb()->WakeSet |= prcb->SetMember;
   if (displaced != nullptr) {
     displaced->Preempted = TRUE;
     KiDeferReady(displaced);
@@ -235,10 +243,12 @@ VOID KiProcessDeferred(PKPRCB prcb) {
       Place(thread);
       thread->Preempted = FALSE;
       KiReleaseThreadLock(thread);
+      InterruptWoken(prcb);
     } else if (prcb->RefillSet != 0) {
       PKPRCB owner = FirstProcessorOf(prcb->RefillSet);
       prcb->RefillSet &= ~owner->SetMember;
       Refill(owner);
+      InterruptWoken(prcb);
     } else {
       return;
     }

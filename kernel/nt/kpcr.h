@@ -183,6 +183,7 @@ typedef struct _KPRCB {
   struct _KTHREAD* PreviousThread;   // what it switched from, until that is off its stack
   LIST_ENTRY DeferredReadyListHead;  // readied here and not placed yet; own processor at DISPATCH_LEVEL only
   KAFFINITY RefillSet;               // processors that lost their standby thread to a choice made here
+  KAFFINITY WakeSet;                 // processors with a new standby thread, not interrupted yet
 } KPRCB, *PKPRCB;
 
 typedef struct _KPCR {
