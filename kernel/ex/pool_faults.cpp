@@ -1,6 +1,6 @@
 // Pool allocations that fail on purpose, for the proof that the kernel itself survives without memory: boot
-// option fail-pool=1 - each call site in the kernel fails once, the first time it is reached; fail-pool=N - one
-// allocation in N, at random, from fail-pool-seed. Only while armed: a driver's entry routine runs.
+// option fail-pool=1 - each call site in the kernel fails once, the first time it is reached; fail-pool=N -
+// one allocation in N, at random, from fail-pool-seed. Only while armed: a driver's entry routine runs.
 #include "ex/ex.h"
 #include "ex/pool_internal.h"
 #include "kd/kd.h"

@@ -27,10 +27,11 @@ extern POBJECT_DIRECTORY ObpGlobalDosDevicesDirectory;
 namespace ob {
 
 NTSTATUS InitHandleTable();
-// A handle to `object` with the access that the callbacks of ObRegisterCallbacks leave. `creator`: an address in the image that
-// the handle belongs to, unless a Zw service knows it. <= DISPATCH_LEVEL for types without callbacks.
-NTSTATUS CreateHandle(OB_OPERATION operation, PVOID object, ACCESS_MASK access, ULONG attributes, PVOID creator,
-                      HANDLE* handle);
+// A handle to `object` with the access that the callbacks of ObRegisterCallbacks leave. `creator`: an address
+// in the image that the handle belongs to, unless a Zw service knows it. <= DISPATCH_LEVEL for types without
+// callbacks.
+NTSTATUS CreateHandle(OB_OPERATION operation, PVOID object, ACCESS_MASK access, ULONG attributes,
+                      PVOID creator, HANDLE* handle);
 // The body of a Device, File... handle; 0 when the handle is not open. Takes a reference.
 PVOID LookupHandle(HANDLE handle, HANDLE_TABLE_ENTRY* entry);
 

@@ -1,9 +1,10 @@
-/* Between the files of lock_bench: each prints lines "lock_bench: WHAT = NUMBER", which tools/bench.py reads. */
+/* Between the files of lock_bench: each prints lines "lock_bench: WHAT = NUMBER", which tools/bench.py reads.
+ */
 #pragma once
 #include <ntifs.h>
 
-/* Instructions of uncontended pairs, of switches and of DPCs: true under -icount only, where the time stamp counter advances
- * by one each instruction. One processor. */
+/* Instructions of uncontended pairs, of switches and of DPCs: true under -icount only, where the time stamp
+ * counter advances by one each instruction. One processor. */
 VOID CountPairs(VOID);
 VOID CountSwitches(VOID);
 

@@ -63,7 +63,8 @@ NTSTATUS CreateDirectory(const wchar_t* path, POBJECT_DIRECTORY* directory);
 NTSTATUS CreateLink(const wchar_t* path, const wchar_t* target);
 
 // Calls `visit` for every open kernel handle; the table is locked (DISPATCH_LEVEL): no calls back into ob.
-void EnumerateHandles(void (*visit)(HANDLE handle, PVOID object, const HANDLE_TABLE_ENTRY& entry, PVOID context),
+void EnumerateHandles(void (*visit)(HANDLE handle, PVOID object, const HANDLE_TABLE_ENTRY& entry,
+                                    PVOID context),
                       PVOID context);
 
 // A null-terminated wide string as UNICODE_STRING (no copy).
