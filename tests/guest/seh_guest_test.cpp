@@ -100,7 +100,8 @@ NT_TEST(RtlUnwind, OneStepLeadsToTheCaller) {
 
 NT_TEST(RtlUnwind, AnAddressHasAnImageOrNone) {
   PVOID base = nullptr;
-  NT_EXPECT_EQ(RtlPcToFileHeader(reinterpret_cast<PVOID>(&TakeTrace), &base), const_cast<char*>(&__ImageBase));
+  NT_EXPECT_EQ(RtlPcToFileHeader(reinterpret_cast<PVOID>(&TakeTrace), &base),
+               const_cast<char*>(&__ImageBase));
   NT_EXPECT_EQ(base, const_cast<char*>(&__ImageBase));
   NT_EXPECT_EQ(RtlPcToFileHeader(&base, &base), nullptr);
   NT_EXPECT_EQ(base, nullptr);
@@ -116,7 +117,8 @@ NT_TEST(RtlUnwind, TracesStartInTheCaller) {
   NT_EXPECT_EQ(callers.frames[1], callers.own_return);
   NT_EXPECT_TRUE(Within(callers.frames[1], TakeTraceDeeper));
   ULONG hash = 0;
-  for (ULONG i = 0; i < callers.count; ++i) hash += static_cast<ULONG>(reinterpret_cast<ULONG64>(callers.frames[i]));
+  for (ULONG i = 0; i < callers.count; ++i)
+    hash += static_cast<ULONG>(reinterpret_cast<ULONG64>(callers.frames[i]));
   NT_EXPECT_EQ(callers.hash, hash);
   Callers shorter = {};
   TakeTraceDeeper(&shorter, 1);
