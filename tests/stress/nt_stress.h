@@ -20,8 +20,7 @@
 
 // PASSIVE_LEVEL at its first call, then any.
 ULONG64 StressSeed();
-// TRUE until the running test has had its time (guest time), and for the first few questions in any case. Any
-// IRQL.
+// TRUE until the running test has had its time (guest time, so a loaded host does not shorten it). Any IRQL.
 bool StressGoesOn();
 
 namespace nt_stress {

@@ -21,7 +21,7 @@ struct Levels {
   ULONG processors;
   KEVENT begin[kMost];
   volatile LONG64 low_count[kMost];
-  volatile LONG arrived, released, stop;
+  volatile LONG arrived, settled, released, stop;
   volatile LONG64 rounds, violations;
   volatile LONG
       rotation;  // high thread i belongs to processor (i + rotation) % processors; negative: anywhere
@@ -38,7 +38,9 @@ void RunLow(Levels* levels, ULONG index) {
   while (!levels->stop) ++*const_cast<LONG64*>(&levels->low_count[index]);
 }
 
-// All high threads are here together, so each has a processor.
+// All high threads are here together, so each has a processor. One that came early may have lost its
+// processor to an equal at the end of its quantum and be on its way to another while the last one arrives: so
+// each shows once more that it runs, after all have come.
 void Meet(Levels* levels, ULONG index, LONG round) {
   const LONG rotation = levels->rotation;
   KAFFINITY before = 0;
@@ -47,7 +49,10 @@ void Meet(Levels* levels, ULONG index, LONG round) {
     before = KeSetSystemAffinityThreadEx(KAFFINITY{1} << processor);
   }
   InterlockedIncrement(&levels->arrived);
-  while (levels->arrived < round * static_cast<LONG>(levels->processors)) YieldProcessor();
+  const LONG everybody = round * static_cast<LONG>(levels->processors);
+  while (levels->arrived < everybody) YieldProcessor();
+  InterlockedIncrement(&levels->settled);
+  while (levels->settled < everybody) YieldProcessor();
   if (index == 0) {
     const LONG64 start = LowProgress(levels);
     for (int i = 0; i < 20'000; ++i) YieldProcessor();
