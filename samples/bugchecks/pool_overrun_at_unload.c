@@ -19,10 +19,14 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
         if (Blocks[Index] == NULL)
             return STATUS_INSUFFICIENT_RESOURCES;
     }
-    /* Three blocks fit in a page; the second of any three lies before a third or before the page's rest. */
+    /* Into the next block of the same page, which is this driver's too: nobody else meets the damage before. */
     for (ULONG Index = 0; Index < RTL_NUMBER_OF(Blocks); ++Index) {
-        if ((ULONG_PTR)Blocks[Index] % PAGE_SIZE < PAGE_SIZE / 2)
-            RtlFillMemory(Blocks[Index] + 1000, 24, 'x');
+        for (ULONG Next = 0; Next < RTL_NUMBER_OF(Blocks); ++Next) {
+            if (Blocks[Next] - Blocks[Index] == 1024 && PAGE_ALIGN(Blocks[Next]) == PAGE_ALIGN(Blocks[Index])) {
+                RtlFillMemory(Blocks[Index] + 1000, 24, 'x');
+                return STATUS_SUCCESS;
+            }
+        }
     }
-    return STATUS_SUCCESS;
+    return STATUS_UNSUCCESSFUL;
 }
