@@ -23,7 +23,6 @@ constexpr ULONG kSecondaryArea = 64 * PAGE_SIZE;  // tagged data of drivers
 constexpr ULONG64 kFreezeLimit =
     10 * hal::kPerformanceFrequency;  // with few host processors NMIs take a while
 
-volatile long owner_plus_one;  // processor that crashes
 CONTEXT crash_context;
 ULONG64* dump_bitmap;
 UCHAR* secondary_area;
@@ -235,9 +234,9 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
 [[noreturn]] VOID KeBugCheck2(ULONG code, ULONG_PTR p1, ULONG_PTR p2, ULONG_PTR p3, ULONG_PTR p4) {
   PKPRCB prcb = KeGetCurrentPrcb();
   const KIRQL irql = KeGetCurrentIrql();
-  long expected = 0;
-  const long me = static_cast<long>(prcb->Number) + 1;
-  if (!__atomic_compare_exchange_n(&owner_plus_one, &expected, me, false, __ATOMIC_ACQ_REL,
+  ULONG expected = 0;
+  const ULONG me = prcb->Number + 1;
+  if (!__atomic_compare_exchange_n(&KiBugCheckActive, &expected, me, false, __ATOMIC_ACQ_REL,
                                    __ATOMIC_ACQUIRE)) {
     if (expected == me) NestedCrash(code);
     // Another processor was first. This one's own crash is its context.
@@ -247,7 +246,6 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
     }
     KiFreezeSelf(prcb);
   }
-  __atomic_store_n(&KiBugCheckActive, 1, __ATOMIC_RELEASE);
   KiBugCheckPerformanceCounter = hal::PerformanceNow();
   kd::EnterCrash();
   KiBugCheckData[0] = code, KiBugCheckData[1] = p1, KiBugCheckData[2] = p2, KiBugCheckData[3] = p3,

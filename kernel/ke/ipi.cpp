@@ -1,6 +1,6 @@
 // Work on other processors: one request at a time, a routine on every target at IPI_LEVEL. A processor that
 // waits for its turn or for the others does so at IRQL 13 with interrupts enabled, so it serves the requests
-// of others meanwhile; so does one that spins at DISPATCH_LEVEL. A frozen machine waits for nobody.
+// of others meanwhile; so does one that spins at DISPATCH_LEVEL.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -14,13 +14,16 @@ struct Request {
 };
 Request request;
 
-bool Frozen() {
-  return __atomic_load_n(&KiBugCheckActive, __ATOMIC_RELAXED) != 0;
+// This processor owns the crash: the others are frozen or will be, and are not waited for. In a crash of
+// another processor the waits go on until the freeze comes, so that nothing runs past them.
+bool OwnsCrash() {
+  const ULONG owner = __atomic_load_n(&KiBugCheckActive, __ATOMIC_RELAXED);
+  return owner != 0 && owner == KeGetCurrentPrcb()->Number + 1;
 }
 
 void Lock() {
   while (__atomic_exchange_n(&request_lock, 1, __ATOMIC_ACQUIRE) != 0) {
-    if (Frozen()) return;
+    if (OwnsCrash()) return;
     for (int i = 0; i < 200 && request_lock != 0; ++i) {
     }
     arch::Pause();
@@ -51,7 +54,7 @@ void WaitForTargets() {
   ULONG64 last = hal::PerformanceNow();
   for (ULONG i = 1;; ++i) {
     const KAFFINITY pending = __atomic_load_n(&request.pending, __ATOMIC_ACQUIRE);
-    if (pending == 0 || Frozen()) return;
+    if (pending == 0 || OwnsCrash()) return;
     if (i % 256 != 0) continue;
     arch::Pause();
     if (i % 65536 == 0) WatchTargets(pending, &last);
@@ -64,7 +67,7 @@ void RunEverywhere(VOID (*routine)(PVOID), PVOID context, bool here) {
   const KIRQL old_irql = KfRaiseIrql(current > CLOCK_LEVEL ? current : CLOCK_LEVEL);
   PKPRCB prcb = KeGetCurrentPrcb();
   const KAFFINITY others = KeActiveProcessors & ~prcb->SetMember;
-  if (others != 0 && !Frozen()) {
+  if (others != 0 && !OwnsCrash()) {
     prcb->IpiWaiting = static_cast<UCHAR>(prcb->IpiWaiting + 1);
     Lock();
     Send(others, routine, context);
@@ -151,7 +154,7 @@ ULONG_PTR NTAPI KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG
     auto* call = static_cast<Call*>(context);
     __atomic_add_fetch(&call->arrived, 1, __ATOMIC_ACQ_REL);
     ULONG64 last = hal::PerformanceNow();
-    for (ULONG i = 1; call->arrived < call->expected && !Frozen(); ++i) {
+    for (ULONG i = 1; call->arrived < call->expected && !OwnsCrash(); ++i) {
       arch::Pause();
       if (i % 4096 == 0) WatchTargets(__atomic_load_n(&request.pending, __ATOMIC_ACQUIRE), &last);
     }

@@ -10,7 +10,7 @@ extern "C" {
 extern ULONG_PTR KiBugCheckData[5];  // code and parameters of the crash
 extern ULONG64
     KiBugCheckPerformanceCounter;  // when KeBugCheckEx was entered: the debugger measures lock times up to it
-extern volatile ULONG KiBugCheckActive;  // non-zero from the moment a processor owns the crash
+extern volatile ULONG KiBugCheckActive;  // number + 1 of the processor that owns the crash; 0: there is none
 extern UCHAR IopDumpHeader[0x2000];      // DUMP_HEADER64 as the host's dump writer takes it
 
 // From an interrupt or trap stub: bug check whose context is the trap frame's. Frames read
