@@ -5,6 +5,7 @@
 // having it already.
 #include "mm/mm.h"
 #include "nt/kpcr.h"
+#include "ob/ob.h"
 #include "verifier.h"
 
 extern "C" {
@@ -84,17 +85,6 @@ bool OnStack(PVOID lock) {
   const PKTHREAD thread = KeGetCurrentThread();
   return lock >= thread->StackLimit && lock < thread->StackBase;
 }
-
-class Guard {
- public:
-  Guard() : irql_(KeAcquireSpinLockRaiseToDpc(&g_lock)) {}
-  ~Guard() { KeReleaseSpinLock(&g_lock, irql_); }
-  Guard(const Guard&) = delete;
-  Guard& operator=(const Guard&) = delete;
-
- private:
-  KIRQL irql_;
-};
 
 ULONG FindResource(PVOID lock) {
   for (ULONG i = 0; i < ViDeadlockResourceCount; ++i) {
@@ -198,7 +188,7 @@ FORCEINLINE void Stop(const Verdict& verdict) {
 }
 
 Verdict Acquire(PVOID lock, LockKind kind, PVOID caller) {
-  Guard guard;
+  ob::SpinGuard guard(&g_lock);
   if (!Ready()) return {};
   const PVOID self = Self();
   const ULONG index = ResourceFor(lock, kind);
@@ -229,7 +219,7 @@ Verdict Acquire(PVOID lock, LockKind kind, PVOID caller) {
 }
 
 Verdict Release(PVOID lock, LockKind kind) {
-  Guard guard;
+  ob::SpinGuard guard(&g_lock);
   if (!Ready()) return {};
   const PVOID self = Self();
   const ULONG index = FindResource(lock);
@@ -255,7 +245,7 @@ Verdict Release(PVOID lock, LockKind kind) {
 }
 
 Verdict Initialize(PVOID lock, LockKind kind) {
-  Guard guard;
+  ob::SpinGuard guard(&g_lock);
   if (!Ready()) return {};
   const ULONG index = ResourceFor(lock, kind);
   if (index == kNone) return {};
@@ -266,7 +256,7 @@ Verdict Initialize(PVOID lock, LockKind kind) {
 }
 
 Verdict Forget(ULONG_PTR memory, SIZE_T bytes) {
-  Guard guard;
+  ob::SpinGuard guard(&g_lock);
   if (ViDeadlockThreads == nullptr) return {};
   for (ULONG i = 0; i < ViDeadlockResourceCount; ++i) {
     VI_DEADLOCK_RESOURCE& resource = ViDeadlockResources[i];

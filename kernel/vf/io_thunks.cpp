@@ -1,6 +1,7 @@
 // I/O verification: what a verified driver does with IRPs (bug check 0xC9), and how its dispatch routines
 // come back.
 #include "io/io.h"
+#include "ob/ob.h"
 #include "verifier.h"
 
 namespace vf {
@@ -28,19 +29,8 @@ constexpr ULONG kInFlight = 256;
 InFlight g_in_flight[kInFlight];
 KSPIN_LOCK g_lock;
 
-class Guard {
- public:
-  Guard() : irql_(KeAcquireSpinLockRaiseToDpc(&g_lock)) {}
-  ~Guard() { KeReleaseSpinLock(&g_lock, irql_); }
-  Guard(const Guard&) = delete;
-  Guard& operator=(const Guard&) = delete;
-
- private:
-  KIRQL irql_;
-};
-
 InFlight* Enter(PIRP irp) {
-  Guard guard;
+  ob::SpinGuard guard(&g_lock);
   for (InFlight& entry : g_in_flight) {
     if (entry.irp != nullptr) continue;
     entry = {irp, 0};
@@ -56,7 +46,7 @@ struct Outcome {
 
 // While the lock is held nobody gets past Note to complete the IRP: it can be looked at.
 Outcome Leave(InFlight* entry) {
-  Guard guard;
+  ob::SpinGuard guard(&g_lock);
   Outcome outcome = {entry->fate, true};
   if (outcome.fate == 0)
     outcome.marked_pending = (IoGetCurrentIrpStackLocation(entry->irp)->Control & SL_PENDING_RETURNED) != 0;
@@ -66,7 +56,7 @@ Outcome Leave(InFlight* entry) {
 
 // The innermost dispatch of the IRP: the entry that was made last is not known, so all of them learn it.
 void Note(PIRP irp, UCHAR fate) {
-  Guard guard;
+  ob::SpinGuard guard(&g_lock);
   for (InFlight& entry : g_in_flight) {
     if (entry.irp == irp) entry.fate |= fate;
   }
