@@ -3,6 +3,7 @@
 
 #include "arch/cpu.h"
 #include "ex/ex.h"
+#include "wait_blocks.h"
 
 #ifndef INVALID_PUSH_LOCK_FLAGS
 #define INVALID_PUSH_LOCK_FLAGS 0x152
@@ -101,14 +102,6 @@ Block* HandOver(PEX_PUSH_LOCK lock, Block* first) {
   return first;
 }
 
-void Wake(Block* woken) {
-  while (woken != nullptr) {
-    Block* next = woken->Next;  // the block is gone once its thread runs
-    KeSetEvent(&woken->WakeEvent, 0, FALSE);
-    woken = next;
-  }
-}
-
 // A release that found waiters: one sharer less, or the exclusive holder gone.
 void ReleaseWithWaiters(PEX_PUSH_LOCK lock) {
   const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
@@ -124,7 +117,7 @@ void ReleaseWithWaiters(PEX_PUSH_LOCK lock) {
     }
   }
   KeLowerIrql(irql);
-  Wake(woken);
+  WakeWaiters(woken);
 }
 
 }  // namespace
@@ -172,7 +165,7 @@ void WakePushLock(PEX_PUSH_LOCK lock) {
     }
   }
   KeLowerIrql(irql);
-  Wake(woken);
+  WakeWaiters(woken);
 }
 
 void CheckPushLockFlags(PEX_PUSH_LOCK lock, ULONG flags) {

@@ -3,6 +3,7 @@
 
 #include "ex/ex.h"
 #include "ob/ob.h"
+#include "wait_blocks.h"
 
 #ifndef ResourceOwnedExclusive
 #define ResourceOwnedExclusive 0x80
@@ -202,14 +203,6 @@ Block* HandOverLocked(PERESOURCE resource, bool sharers_first) {
   return first;
 }
 
-void Wake(Block* woken) {
-  while (woken != nullptr) {
-    Block* next = woken->Next;  // the block is gone once its thread runs
-    KeSetEvent(&woken->WakeEvent, 0, FALSE);
-    woken = next;
-  }
-}
-
 // One attempt, and if it fails and `block` is given, a place among those who wait.
 Attempt TakeOrEnqueue(PERESOURCE resource, ResourceMode mode, Block* block, PKLOCK_ENTRY entry) {
   ob::SpinGuard guard(&resource->SpinLock);
@@ -286,7 +279,7 @@ void ReleaseResource(PERESOURCE resource, ERESOURCE_THREAD owner) {
     if (resource->ActiveEntries == 0) resource->ActiveCount = 0;
     woken = HandOverLocked(resource, was_exclusive);
   }
-  Wake(woken);
+  WakeWaiters(woken);
 }
 
 void ConvertResourceToShared(PERESOURCE resource) {
@@ -296,7 +289,7 @@ void ConvertResourceToShared(PERESOURCE resource) {
     resource->Flag &= ~ResourceOwnedExclusive;
     woken = HandOverLocked(resource, true);
   }
-  Wake(woken);
+  WakeWaiters(woken);
 }
 
 // The entry of the current thread becomes the pointer's; if that has one already, theirs are counted
