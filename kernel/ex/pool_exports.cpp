@@ -68,18 +68,23 @@ ex::SpecialPool SpecialOf(ULONG priority) {
   return (priority & kPriorityUnderrun) != 0 ? ex::SpecialPool::kUnderrun : ex::SpecialPool::kOverrun;
 }
 
+// What the bits of a checked pool type ask for.
+FORCEINLINE ex::PoolRequest RequestOfType(ULONG type, SIZE_T bytes, ULONG tag, PVOID caller) {
+  return {.kind = KindOf(type),
+          .bytes = bytes,
+          .tag = tag,
+          .caller = caller,
+          .cache_aligned = (type & kTypeCacheAligned) != 0,
+          .zero = (type & kTypeZero) != 0 ? PoolZero::kYes : PoolZero::kNo};
+}
+
 FORCEINLINE PVOID AllocateByType(POOL_TYPE pool_type, SIZE_T bytes, ULONG tag, PVOID caller,
                                  EX_POOL_PRIORITY priority = HighPoolPriority) {
   const auto type = static_cast<ULONG>(pool_type);
   CheckTag(type, bytes, tag, caller);
-  const ex::PoolRequest request = {.kind = KindOf(type),
-                                   .bytes = bytes,
-                                   .tag = tag,
-                                   .caller = caller,
-                                   .cache_aligned = (type & kTypeCacheAligned) != 0,
-                                   .zero = (type & kTypeZero) != 0 ? PoolZero::kYes : PoolZero::kNo,
-                                   .priority = priority,
-                                   .special = SpecialOf(priority)};
+  ex::PoolRequest request = RequestOfType(type, bytes, tag, caller);
+  request.priority = priority;
+  request.special = SpecialOf(priority);
   NTSTATUS status;
   PVOID block = ExAllocateHeapPool(&request, &status);
   if (block == nullptr && (type & kTypeRaise) != 0) ExRaiseStatus(status);
@@ -89,13 +94,8 @@ FORCEINLINE PVOID AllocateByType(POOL_TYPE pool_type, SIZE_T bytes, ULONG tag, P
 FORCEINLINE PVOID AllocateWithQuota(POOL_TYPE pool_type, SIZE_T bytes, ULONG tag, PVOID caller) {
   const ULONG type = static_cast<ULONG>(pool_type) & ~kTypeQuotaNoRaise;
   CheckTag(type, bytes, tag, caller);
-  const ex::PoolRequest request = {.kind = KindOf(type),
-                                   .bytes = bytes,
-                                   .tag = tag,
-                                   .caller = caller,
-                                   .cache_aligned = (type & kTypeCacheAligned) != 0,
-                                   .zero = (type & kTypeZero) != 0 ? PoolZero::kYes : PoolZero::kNo,
-                                   .quota = true};
+  ex::PoolRequest request = RequestOfType(type, bytes, tag, caller);
+  request.quota = true;
   NTSTATUS status;
   PVOID block = ExAllocateHeapPool(&request, &status);
   if (block == nullptr && (static_cast<ULONG>(pool_type) & kTypeQuotaNoRaise) == 0) ExRaiseStatus(status);
