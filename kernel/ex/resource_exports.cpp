@@ -16,6 +16,19 @@ ERESOURCE_THREAD CurrentOwner() {
   return reinterpret_cast<ERESOURCE_THREAD>(KeCurrentThread());
 }
 
+// Enters a critical region and takes the resource in it; returns the thread's Win32 structure. Always
+// inlined: no frame of its own on stacks that people read.
+FORCEINLINE PVOID EnterAndAcquire(PERESOURCE resource, ResourceMode mode, PVOID caller) {
+  KeEnterCriticalRegion();
+  ex::AcquireResource(resource, mode, TRUE, caller);
+  return KeCurrentThread()->Win32Thread;
+}
+
+FORCEINLINE void ReleaseAndLeave(PERESOURCE resource) {
+  ex::ReleaseResource(resource, CurrentOwner());
+  KeLeaveCriticalRegion();
+}
+
 }  // namespace
 
 /// Prepares a resource and links it into the system's list; ExDeleteResourceLite must end its use.
@@ -186,9 +199,7 @@ extern "C" VOID NTAPI ExDisableResourceBoostLite(PERESOURCE Resource) {
 /// Source: WDK wdm/ExEnterCriticalRegionAndAcquireResourceExclusive.
 NT_EXPORT(ExEnterCriticalRegionAndAcquireResourceExclusive, nt::AtMost(APC_LEVEL), Full, "ExResource.*");
 extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceExclusive(PERESOURCE Resource) {
-  KeEnterCriticalRegion();
-  ex::AcquireResource(Resource, ResourceMode::kExclusive, TRUE, __builtin_return_address(0));
-  return KeCurrentThread()->Win32Thread;
+  return EnterAndAcquire(Resource, ResourceMode::kExclusive, __builtin_return_address(0));
 }
 
 /// Enters a critical region and takes the resource shared. Returns the thread's Win32 structure.
@@ -197,9 +208,7 @@ extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceExclusive(PERESOUR
 /// Source: WDK wdm/ExEnterCriticalRegionAndAcquireResourceShared.
 NT_EXPORT(ExEnterCriticalRegionAndAcquireResourceShared, nt::AtMost(APC_LEVEL), Full, "ExResource.*");
 extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceShared(PERESOURCE Resource) {
-  KeEnterCriticalRegion();
-  ex::AcquireResource(Resource, ResourceMode::kShared, TRUE, __builtin_return_address(0));
-  return KeCurrentThread()->Win32Thread;
+  return EnterAndAcquire(Resource, ResourceMode::kShared, __builtin_return_address(0));
 }
 
 /// Enters a critical region and takes the resource shared, after exclusive waiters. Returns the thread's
@@ -207,9 +216,7 @@ extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceShared(PERESOURCE 
 /// wdm/ExEnterCriticalRegionAndAcquireSharedWaitForExclusive.
 NT_EXPORT(ExEnterCriticalRegionAndAcquireSharedWaitForExclusive, nt::AtMost(APC_LEVEL), Full, "ExResource.*");
 extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(PERESOURCE Resource) {
-  KeEnterCriticalRegion();
-  ex::AcquireResource(Resource, ResourceMode::kSharedWaitForExclusive, TRUE, __builtin_return_address(0));
-  return KeCurrentThread()->Win32Thread;
+  return EnterAndAcquire(Resource, ResourceMode::kSharedWaitForExclusive, __builtin_return_address(0));
 }
 
 /// Releases the resource and leaves the critical region.
@@ -218,8 +225,7 @@ extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(PER
 /// Source: WDK wdm/ExReleaseResourceAndLeaveCriticalRegion.
 NT_EXPORT(ExReleaseResourceAndLeaveCriticalRegion, nt::AtMost(APC_LEVEL), Full, "ExResource.*");
 extern "C" VOID FASTCALL ExReleaseResourceAndLeaveCriticalRegion(PERESOURCE Resource) {
-  ex::ReleaseResource(Resource, CurrentOwner());
-  KeLeaveCriticalRegion();
+  ReleaseAndLeave(Resource);
 }
 
 /// Enters a critical region and takes the resource exclusively. Returns the thread's Win32 structure.
@@ -228,9 +234,7 @@ extern "C" VOID FASTCALL ExReleaseResourceAndLeaveCriticalRegion(PERESOURCE Reso
 /// Source: not documented, exported.
 NT_EXPORT(ExEnterPriorityRegionAndAcquireResourceExclusive, nt::AtMost(APC_LEVEL), Partial, "ExResource.*");
 extern "C" PVOID NTAPI ExEnterPriorityRegionAndAcquireResourceExclusive(PERESOURCE Resource) {
-  KeEnterCriticalRegion();
-  ex::AcquireResource(Resource, ResourceMode::kExclusive, TRUE, __builtin_return_address(0));
-  return KeCurrentThread()->Win32Thread;
+  return EnterAndAcquire(Resource, ResourceMode::kExclusive, __builtin_return_address(0));
 }
 
 /// Enters a critical region and takes the resource shared. Returns the thread's Win32 structure.
@@ -239,9 +243,7 @@ extern "C" PVOID NTAPI ExEnterPriorityRegionAndAcquireResourceExclusive(PERESOUR
 /// Source: not documented, exported.
 NT_EXPORT(ExEnterPriorityRegionAndAcquireResourceShared, nt::AtMost(APC_LEVEL), Partial, "ExResource.*");
 extern "C" PVOID NTAPI ExEnterPriorityRegionAndAcquireResourceShared(PERESOURCE Resource) {
-  KeEnterCriticalRegion();
-  ex::AcquireResource(Resource, ResourceMode::kShared, TRUE, __builtin_return_address(0));
-  return KeCurrentThread()->Win32Thread;
+  return EnterAndAcquire(Resource, ResourceMode::kShared, __builtin_return_address(0));
 }
 
 /// Releases the resource and leaves the region that the acquisition entered.
@@ -250,6 +252,5 @@ extern "C" PVOID NTAPI ExEnterPriorityRegionAndAcquireResourceShared(PERESOURCE 
 /// Source: not documented, exported.
 NT_EXPORT(ExReleaseResourceAndLeavePriorityRegion, nt::AtMost(APC_LEVEL), Partial, "ExResource.*");
 extern "C" VOID FASTCALL ExReleaseResourceAndLeavePriorityRegion(PERESOURCE Resource) {
-  ex::ReleaseResource(Resource, CurrentOwner());
-  KeLeaveCriticalRegion();
+  ReleaseAndLeave(Resource);
 }
