@@ -1,6 +1,8 @@
-// ZwQuerySystemInformation.
+// ZwQuerySystemInformation and ZwSetSystemInformation.
 #include "system_information.h"
 
+#include "ex/pool.h"
+#include "image_information.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
 #include "nt/export.h"
@@ -403,6 +405,15 @@ NTSTATUS Query(ULONG information_class, Answer* answer) {
   }
 }
 
+// Whatever the command, everything that can go goes.
+NTSTATUS SetMemoryList(ULONG length) {
+  if (length != sizeof(ULONG)) return STATUS_INFO_LENGTH_MISMATCH;
+  MmTrimPageableImages();
+  MmTrimPagedPool();
+  ex::DrainPools();
+  return STATUS_SUCCESS;
+}
+
 }  // namespace
 
 /// Facts about the whole system, by class. *ReturnLength is what the whole answer takes; a buffer that is too
@@ -430,4 +441,25 @@ extern "C" NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass,
   ob::KernelServiceScope scope;
   return NtQuerySystemInformation(SystemInformationClass, SystemInformation, SystemInformationLength,
                                   ReturnLength);
+}
+
+/// Changes the machine's state: SystemMemoryListInformation with any command makes pageable memory not
+/// resident and gives what the pools keep for later back; SystemLoadGdiDriverInformation loads an image
+/// without calling its entry, SystemUnloadGdiDriverInformation unloads it. Returns: STATUS_INVALID_INFO_CLASS
+/// for other classes. IRQL: PASSIVE_LEVEL. Differs from NT: the other classes are missing; the memory list's
+/// commands do the same; the export section of a loaded image is not told. Source: SYSTEM_MEMORY_LIST_COMMAND
+/// as memory-list tools use it; not documented.
+NT_EXPORT(ZwSetSystemInformation, nt::Exactly(PASSIVE_LEVEL), Partial, "ExSystemInformation.* LoaderFuzz.*");
+extern "C" NTSTATUS NTAPI ZwSetSystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
+                                                 ULONG SystemInformationLength) {
+  switch (SystemInformationClass) {
+    case SystemLoadGdiDriverInformation:
+      return ex::LoadGdiDriver(SystemInformation, SystemInformationLength);
+    case SystemUnloadGdiDriverInformation:
+      return ex::UnloadGdiDriver(SystemInformation, SystemInformationLength);
+    case SystemMemoryListInformation:
+      return SetMemoryList(SystemInformationLength);
+    default:
+      return STATUS_INVALID_INFO_CLASS;
+  }
 }

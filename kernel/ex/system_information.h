@@ -1,4 +1,5 @@
-// What ZwQuerySystemInformation returns: the structures that drivers know, in Windows's layout.
+// What ZwQuerySystemInformation returns, and the classes of it and of ZwSetSystemInformation: the structures
+// that drivers know, in Windows's layout.
 #pragma once
 
 #include "nt/ntos.h"
@@ -13,9 +14,11 @@ enum SYSTEM_INFORMATION_CLASS : ULONG {
   SystemModuleInformation = 11,
   SystemHandleInformation = 16,
   SystemPoolTagInformation = 22,
+  SystemLoadGdiDriverInformation = 26,
+  SystemUnloadGdiDriverInformation = 27,
   SystemKernelDebuggerInformation = 35,
-  SystemNumaProcessorMap = 55,
   SystemExtendedHandleInformation = 64,
+  SystemMemoryListInformation = 80,
   SystemCodeIntegrityInformation = 103,
 };
 
