@@ -41,6 +41,23 @@ ULONG_PTR Checksum(const KBUGCHECK_REASON_CALLBACK_RECORD* record) {
          reinterpret_cast<ULONG_PTR>(record->Component) + record->Reason;
 }
 
+// A record that is filled in becomes the last of its list. Lock held.
+template <typename Record>
+void Insert(Record* record, LIST_ENTRY* head) {
+  record->Checksum = Checksum(record);
+  record->State = BufferInserted;
+  InsertTailList(head, &record->Entry);
+}
+// FALSE: it was not registered.
+template <typename Record>
+BOOLEAN Remove(Record* record) {
+  CallbackGuard guard;
+  if (record->State != BufferInserted) return FALSE;
+  record->State = BufferEmpty;
+  RemoveEntryList(&record->Entry);
+  return TRUE;
+}
+
 // Calls visit(record) for each sound record of one reason.
 template <typename Visit>
 void ForEach(KBUGCHECK_CALLBACK_REASON reason, Visit visit) {
@@ -192,9 +209,7 @@ BOOLEAN NTAPI KeRegisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackReco
   CallbackRecord->Buffer = Buffer;
   CallbackRecord->Length = Length;
   CallbackRecord->Component = Component;
-  CallbackRecord->Checksum = Checksum(CallbackRecord);
-  CallbackRecord->State = BufferInserted;
-  InsertTailList(&KeBugCheckCallbackListHead, &CallbackRecord->Entry);
+  Insert(CallbackRecord, &KeBugCheckCallbackListHead);
   return TRUE;
 }
 
@@ -204,11 +219,7 @@ BOOLEAN NTAPI KeRegisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackReco
 /// Source: WDK wdm/KeDeregisterBugCheckCallback.
 NT_EXPORT(KeDeregisterBugCheckCallback, nt::AnyIrql(), Full, "KeBugCheck.*");
 BOOLEAN NTAPI KeDeregisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRecord) {
-  CallbackGuard guard;
-  if (CallbackRecord->State != BufferInserted) return FALSE;
-  CallbackRecord->State = BufferEmpty;
-  RemoveEntryList(&CallbackRecord->Entry);
-  return TRUE;
+  return Remove(CallbackRecord);
 }
 
 /// Registers a routine for one step of a crash: tagged data for the dump, pages to add or remove, what is
@@ -226,9 +237,7 @@ BOOLEAN NTAPI KeRegisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD
   CallbackRecord->CallbackRoutine = CallbackRoutine;
   CallbackRecord->Component = Component;
   CallbackRecord->Reason = Reason;
-  CallbackRecord->Checksum = Checksum(CallbackRecord);
-  CallbackRecord->State = BufferInserted;
-  InsertTailList(&KeBugCheckReasonCallbackListHead, &CallbackRecord->Entry);
+  Insert(CallbackRecord, &KeBugCheckReasonCallbackListHead);
   return TRUE;
 }
 
@@ -238,11 +247,7 @@ BOOLEAN NTAPI KeRegisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD
 /// Source: WDK wdm/KeDeregisterBugCheckReasonCallback.
 NT_EXPORT(KeDeregisterBugCheckReasonCallback, nt::AnyIrql(), Full, "KeBugCheck.*");
 BOOLEAN NTAPI KeDeregisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD CallbackRecord) {
-  CallbackGuard guard;
-  if (CallbackRecord->State != BufferInserted) return FALSE;
-  CallbackRecord->State = BufferEmpty;
-  RemoveEntryList(&CallbackRecord->Entry);
-  return TRUE;
+  return Remove(CallbackRecord);
 }
 
 }  // extern "C"

@@ -117,18 +117,6 @@ VOID KiResolveLockTrace(PKPRCB prcb) {
   }
 }
 
-BOOLEAN KiHoldsSpinLock(PVOID lock) {
-  const KPRCB* prcb = KeGetCurrentPrcb();
-  for (ULONG i = 0; i < Depth(prcb); ++i) {
-    if (LockOf(prcb->LockStack[i]) == lock) return TRUE;
-  }
-  return FALSE;
-}
-
-ULONG KiHeldSpinLocks() {
-  return Depth(KeGetCurrentPrcb());
-}
-
 VOID KiTraceReleaseOutOfOrder(PVOID tagged) {
   PKPRCB prcb = KeGetCurrentPrcb();
   const ULONG depth = Depth(prcb);

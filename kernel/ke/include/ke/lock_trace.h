@@ -19,11 +19,6 @@ inline constexpr ULONG kLockHoldLimitMicroseconds = 25;
 extern "C" {
 // Rewrites prcb->LockTrace from what the processor holds now. Own processor, or a frozen one.
 VOID KiResolveLockTrace(PKPRCB prcb);
-// TRUE when the trace of this processor says that it holds the lock, of whatever family. IRQL >=
-// DISPATCH_LEVEL.
-BOOLEAN KiHoldsSpinLock(PVOID lock);
-// How many spin locks this processor holds.
-ULONG KiHeldSpinLocks();
 // The contended path of plain locks: spins until bit 0 of *lock is ours. Returns with the lock held and
 // recorded.
 VOID KxWaitForSpinLockAndAcquire(PKSPIN_LOCK lock, PVOID caller, ULONG old_irql);
