@@ -1,12 +1,15 @@
 // Damaged images through the loader, in one boot: each is refused or loaded (and unloaded again; its entry is
 // not called), the machine lives, and no page is lost. C:\loader_fuzz.txt holds "SEED COUNT" in decimal.
 #include "nt_test.h"
+#include "page_counts.h"
+#include "random.h"
+#include "settings.h"
 
 extern "C" {
 NTSTATUS NTAPI ZwSetSystemInformation(ULONG SystemInformationClass, PVOID SystemInformation, ULONG Length);
-NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass, PVOID SystemInformation, ULONG Length,
-                                        PULONG ReturnLength);
 }
+
+using nt_test::Random;
 
 namespace {
 
@@ -21,21 +24,6 @@ struct GdiDriver {  // SYSTEM_GDI_DRIVER_INFORMATION
   PVOID EntryPoint;
   PVOID ExportSectionPointer;
   ULONG ImageLength;
-};
-
-class Random {  // SplitMix64
- public:
-  explicit Random(ULONG64 seed) : state_(seed) {}
-  ULONG64 Next() {
-    ULONG64 z = (state_ += 0x9E3779B97F4A7C15ull);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    return z ^ (z >> 31);
-  }
-  ULONG Below(ULONG limit) { return static_cast<ULONG>(Next() % limit); }
-
- private:
-  ULONG64 state_;
 };
 
 HANDLE Open(PCWSTR path, ACCESS_MASK access, ULONG disposition) {
@@ -184,16 +172,11 @@ NTSTATUS LoadAndUnload() {
   return status;
 }
 
-// Goes once through all addresses that the loader and the pools give out, so that every page table exists and
-// pages can be counted: images of 1 MiB, most of it the last section's zeroes.
+// Goes once through all addresses that the loader, too, gives out: images of 1 MiB, most of it the last
+// section's zeroes.
 bool MakePageTables(const UCHAR* good, ULONG size, UCHAR* bytes) {
-  constexpr ULONG kLarge = 1024 * 1024;  // less than a page table's span: none is passed over
-  for (ULONG i = 0; i < 1100; ++i) {
-    if (PVOID reserved = MmAllocateMappingAddress(kLarge, kTag)) MmFreeMappingAddress(reserved, kTag);
-    if (PVOID paged = ExAllocatePoolWithTag(PagedPool, kLarge, kTag)) ExFreePoolWithTag(paged, kTag);
-    if (PVOID nonpaged = ExAllocatePoolWithTag(NonPagedPoolNx, kLarge, kTag))
-      ExFreePoolWithTag(nonpaged, kTag);
-  }
+  constexpr ULONG kLarge = nt_test::kSpanOfAddresses;
+  nt_test::MakePoolPageTables(kTag);
   RtlCopyMemory(bytes, good, size);
   Image image = {bytes, size};
   const ULONG nt = image.NtHeaders();
@@ -211,28 +194,14 @@ bool MakePageTables(const UCHAR* good, ULONG size, UCHAR* bytes) {
   return true;
 }
 
-ULONG FreePages() {
-  ULONG information[0x158 / sizeof(ULONG)] = {};
-  NT_EXPECT_SUCCESS(ZwQuerySystemInformation(2, information, sizeof(information), nullptr));
-  return information[44 / 4] + information[128 / 4] + information[180 / 4];
-}
-
-ULONG64 ParseNumber(const char** at) {
-  ULONG64 value = 0;
-  while (**at == ' ') ++*at;
-  for (; **at >= '0' && **at <= '9'; ++*at) value = value * 10 + static_cast<ULONG64>(**at - '0');
-  return value;
-}
-
 }  // namespace
 
 NT_TEST(LoaderFuzz, DamagedImagesAreRefusedOrLoaded) {
   constexpr ULONG kCapacity = 1024 * 1024;
-  char text[64] = {};
-  ReadAll(L"\\??\\C:\\loader_fuzz.txt", text, sizeof(text) - 1);
-  const char* at = text;
-  Random random(ParseNumber(&at));
-  const ULONG64 count = ParseNumber(&at);
+  ULONG64 settings[2];
+  nt_test::ReadNumbers(L"\\??\\C:\\loader_fuzz.txt", settings, 2);
+  Random random(settings[0]);
+  const ULONG64 count = settings[1];
   auto* good = static_cast<UCHAR*>(ExAllocatePoolWithTag(PagedPool, kCapacity, kTag));
   auto* bytes = static_cast<UCHAR*>(ExAllocatePoolWithTag(PagedPool, kCapacity, kTag));
   NT_ASSERT_TRUE(good != nullptr && bytes != nullptr && count != 0);
@@ -241,7 +210,7 @@ NT_TEST(LoaderFuzz, DamagedImagesAreRefusedOrLoaded) {
   NT_ASSERT_TRUE(WriteAll(kDamagedFile, good, size));
   NT_ASSERT_SUCCESS(LoadAndUnload());  // undamaged
   NT_ASSERT_TRUE(MakePageTables(good, size, bytes));
-  const ULONG before = FreePages();
+  const ULONG before = nt_test::FreeAndPoolPages();
   ULONG loaded = 0;
   for (ULONG64 i = 0; i < count; ++i) {
     RtlCopyMemory(bytes, good, size);
@@ -253,14 +222,7 @@ NT_TEST(LoaderFuzz, DamagedImagesAreRefusedOrLoaded) {
   }
   DbgPrint("[test] %u of %u damaged images were loaded\n", loaded, static_cast<ULONG>(count));
   NT_EXPECT_TRUE(loaded != 0 && loaded != count);
-  ULONG after = FreePages();
-  LARGE_INTEGER pause;
-  pause.QuadPart = -1'000'000;
-  for (ULONG i = 0; i < 100 && after != before; ++i) {
-    KeDelayExecutionThread(KernelMode, FALSE, &pause);
-    after = FreePages();
-  }
-  NT_EXPECT_EQ(after, before);
+  NT_EXPECT_EQ(nt_test::SettledPages(before), before);
   ExFreePoolWithTag(bytes, kTag);
   ExFreePoolWithTag(good, kTag);
 }

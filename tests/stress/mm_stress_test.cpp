@@ -1,9 +1,7 @@
 // Memory under pressure: contents, locks and page counts while every processor allocates, trims, locks, maps
 // and frees.
 #include "nt_stress.h"
-
-extern "C" NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
-                                                   ULONG SystemInformationLength, PULONG ReturnLength);
+#include "page_counts.h"
 
 namespace {
 
@@ -170,31 +168,10 @@ void RunAll(Totals* totals) {
   nt_stress::Workers processes(nt_stress::Processors(), ProcessWorker, totals);
 }
 
-struct PageCounts {
-  ULONG available;
-  ULONG nonpaged;
-  ULONG paged;
-  ULONG Sum() const { return available + nonpaged + paged; }
-};
-
-PageCounts CountPages() {
-  constexpr ULONG kSystemPerformanceInformation = 2;
-  ULONG information[0x158 / sizeof(ULONG)] = {};
-  NT_EXPECT_SUCCESS(
-      ZwQuerySystemInformation(kSystemPerformanceInformation, information, sizeof(information), nullptr));
-  return {information[44 / 4], information[128 / 4], information[180 / 4]};
-}
-
-// Goes once through all addresses that the system gives out, so that every page table exists.
+// Goes once through all addresses that the system gives out.
 void MakePageTables() {
-  constexpr SIZE_T kLarge = 1024 * 1024;  // less than a page table's span: none is passed over
-  for (ULONG i = 0; i < 1100; ++i) {
-    if (PVOID reserved = MmAllocateMappingAddress(kLarge, kTag)) MmFreeMappingAddress(reserved, kTag);
-    if (PVOID paged = ExAllocatePoolWithTag(PagedPool, kLarge, kTag)) ExFreePoolWithTag(paged, kTag);
-    if (PVOID nonpaged = ExAllocatePoolWithTag(NonPagedPoolNx, kLarge, kTag))
-      ExFreePoolWithTag(nonpaged, kTag);
-  }
-  PVOID user = AllocateUser(ZwCurrentProcess(), 32 * kLarge);
+  nt_test::MakePoolPageTables(kTag);
+  PVOID user = AllocateUser(ZwCurrentProcess(), 32 * nt_test::kSpanOfAddresses);
   if (user != nullptr) FreeUser(ZwCurrentProcess(), user);
 }
 
@@ -255,14 +232,9 @@ NT_TEST(StressMm, PageCountsReturnToTheStart) {
   LARGE_INTEGER pause;
   pause.QuadPart = -1'000'000;  // ended threads give their stacks back a little later
   KeDelayExecutionThread(KernelMode, FALSE, &pause);
-  const PageCounts before = CountPages();
+  const ULONG before = nt_test::FreeAndPoolPages();
   RunAll(&totals);
-  PageCounts after = CountPages();
-  for (ULONG i = 0; i < 100 && after.Sum() != before.Sum(); ++i) {
-    KeDelayExecutionThread(KernelMode, FALSE, &pause);
-    after = CountPages();
-  }
-  NT_EXPECT_EQ(after.Sum(), before.Sum());
+  NT_EXPECT_EQ(nt_test::SettledPages(before), before);
   NT_EXPECT_EQ(totals.wrong_words, 0);
   NT_EXPECT_EQ(totals.failures, 0);
 }

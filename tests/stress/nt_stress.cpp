@@ -1,5 +1,7 @@
 #include "nt_stress.h"
 
+#include "settings.h"
+
 namespace {
 
 constexpr ULONG kTag = 'rtSN';
@@ -7,34 +9,11 @@ constexpr ULONG64 kDefaultMilliseconds = 200;
 
 ULONG64 seed, milliseconds;  // 0: not read yet
 
-// The decimal number at *at, which moves behind it.
-ULONG64 ParseNumber(const char** at, const char* end) {
-  ULONG64 value = 0;
-  while (*at < end && (**at < '0' || **at > '9')) ++*at;
-  while (*at < end && **at >= '0' && **at <= '9') value = value * 10 + static_cast<ULONG64>(*(*at)++ - '0');
-  return value;
-}
-
 void ReadSettings() {
-  UNICODE_STRING name;
-  RtlInitUnicodeString(&name, L"\\??\\C:\\nt_stress.txt");
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, &name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, nullptr, nullptr);
-  IO_STATUS_BLOCK io = {};
-  HANDLE file;
-  char text[64];
-  NTSTATUS status =
-      ZwCreateFile(&file, GENERIC_READ | SYNCHRONIZE, &attributes, &io, nullptr, 0, FILE_SHARE_READ,
-                   FILE_OPEN, FILE_SYNCHRONOUS_IO_NONALERT | FILE_NON_DIRECTORY_FILE, nullptr, 0);
-  if (NT_SUCCESS(status)) {
-    status = ZwReadFile(file, nullptr, nullptr, nullptr, &io, text, sizeof text, nullptr, nullptr);
-    ZwClose(file);
-    if (NT_SUCCESS(status)) {
-      const char* at = text;
-      seed = ParseNumber(&at, text + io.Information);
-      milliseconds = ParseNumber(&at, text + io.Information);
-    }
-  }
+  ULONG64 settings[2];
+  nt_test::ReadNumbers(L"\\??\\C:\\nt_stress.txt", settings, 2);
+  seed = settings[0];
+  milliseconds = settings[1];
   if (seed == 0) seed = static_cast<ULONG64>(KeQueryPerformanceCounter(nullptr).QuadPart) | 1;
   if (milliseconds == 0) milliseconds = kDefaultMilliseconds;
   DbgPrint("[test] stress: seed %I64u, %I64u ms a test\n", seed, milliseconds);

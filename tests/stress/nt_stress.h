@@ -17,6 +17,7 @@
 #pragma once
 
 #include "nt_test.h"
+#include "random.h"
 
 // PASSIVE_LEVEL at its first call, then any.
 ULONG64 StressSeed();
@@ -25,22 +26,7 @@ bool StressGoesOn();
 
 namespace nt_stress {
 
-// SplitMix64. One a thread: not synchronized.
-class Random {
- public:
-  explicit Random(ULONG64 seed) : state_(seed) {}
-  ULONG64 Next() {
-    ULONG64 z = (state_ += 0x9E3779B97F4A7C15ull);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    return z ^ (z >> 31);
-  }
-  ULONG Below(ULONG limit) { return static_cast<ULONG>(Next() % limit); }  // limit > 0
-  bool OneIn(ULONG chances) { return Below(chances) == 0; }
-
- private:
-  ULONG64 state_;
-};
+using nt_test::Random;
 
 ULONG Processors();
 

@@ -1,0 +1,46 @@
+// Counting the machine's pages, for tests that none is lost.
+#pragma once
+
+#include "nt_test.h"
+
+extern "C" NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
+                                                   ULONG SystemInformationLength, PULONG ReturnLength);
+
+namespace nt_test {
+
+// Pages that are free or belong to the pools: the same before and after what gives everything back.
+inline ULONG FreeAndPoolPages() {
+  constexpr ULONG kSystemPerformanceInformation = 2;
+  ULONG information[0x158 / sizeof(ULONG)] = {};
+  NT_EXPECT_SUCCESS(
+      ZwQuerySystemInformation(kSystemPerformanceInformation, information, sizeof(information), nullptr));
+  return information[44 / 4] + information[128 / 4] + information[180 / 4];
+}
+
+// The same, once it is `expected` or ten seconds have passed: ended threads give their stacks back a little
+// later.
+inline ULONG SettledPages(ULONG expected) {
+  ULONG pages = FreeAndPoolPages();
+  LARGE_INTEGER pause;
+  pause.QuadPart = -1'000'000;
+  for (ULONG i = 0; i < 100 && pages != expected; ++i) {
+    KeDelayExecutionThread(KernelMode, FALSE, &pause);
+    pages = FreeAndPoolPages();
+  }
+  return pages;
+}
+
+inline constexpr ULONG kSpanOfAddresses = 1024 * 1024;  // less than a page table's: none is passed over
+
+// Goes once through all addresses that the pools and the mappings give out, so that every page table exists
+// and pages can be counted.
+inline void MakePoolPageTables(ULONG tag) {
+  for (ULONG i = 0; i < 1100; ++i) {
+    if (PVOID reserved = MmAllocateMappingAddress(kSpanOfAddresses, tag)) MmFreeMappingAddress(reserved, tag);
+    if (PVOID paged = ExAllocatePoolWithTag(PagedPool, kSpanOfAddresses, tag)) ExFreePoolWithTag(paged, tag);
+    if (PVOID nonpaged = ExAllocatePoolWithTag(NonPagedPoolNx, kSpanOfAddresses, tag))
+      ExFreePoolWithTag(nonpaged, tag);
+  }
+}
+
+}  // namespace nt_test
