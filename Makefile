@@ -36,7 +36,7 @@ bench: build ## the table of speeds and sizes, with QEMU's own floor measured in
 	@tools/bench.py --build $(BUILD)
 
 format: setup ## lay out all sources with clang-format
-	@git ls-files '*.c' '*.cpp' '*.h' | xargs clang-format-19 -i
+	@git ls-files '*.cpp' '*.h' ':!include/nt' | xargs clang-format-19 -i
 
 lint: build ## formatting, clang-tidy, layering, sizes, headers that compile alone
 	@tools/lint.py --build $(BUILD)
