@@ -1,6 +1,6 @@
 // The printf family that the kernel exports. Conversions: d i u o x X p c C s S Z (with w/l: wide, h: narrow;
 // I64, I32, I, ll, z for integers; %Z an ANSI_STRING, %wZ a UNICODE_STRING), flags, width, precision, *.
-// Floating point and %n are not supported.
+// As in NT's kernel there are no floating-point conversions (their text is copied) and no %n.
 #include "rtl/rtl.h"
 
 namespace {
@@ -44,9 +44,9 @@ extern "C" {
 /// Formats text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
 /// longer.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _vsnprintf.
-NT_EXPORT(_vsnprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(_vsnprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl _vsnprintf(char* __restrict__ buffer, size_t count, const char* __restrict__ format,
                        va_list arguments) {
   return Bounded(buffer, count, format, arguments);
@@ -55,9 +55,9 @@ int __cdecl _vsnprintf(char* __restrict__ buffer, size_t count, const char* __re
 /// Formats text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
 /// longer.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _snprintf.
-NT_EXPORT(_snprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(_snprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl _snprintf(char* __restrict__ buffer, size_t count, const char* __restrict__ format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -68,9 +68,9 @@ int __cdecl _snprintf(char* __restrict__ buffer, size_t count, const char* __res
 
 /// Formats text into a buffer that the caller knows to be large enough.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, sprintf.
-NT_EXPORT(sprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(sprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl sprintf(char* __restrict__ buffer, const char* __restrict__ format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -81,9 +81,9 @@ int __cdecl sprintf(char* __restrict__ buffer, const char* __restrict__ format, 
 
 /// Formats text into a buffer that the caller knows to be large enough.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, vsprintf.
-NT_EXPORT(vsprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(vsprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl vsprintf(char* __restrict__ buffer, const char* __restrict__ format, va_list arguments) {
   return Bounded(buffer, kUnbounded, format, arguments);
 }
@@ -91,9 +91,9 @@ int __cdecl vsprintf(char* __restrict__ buffer, const char* __restrict__ format,
 /// Formats text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does
 /// not fit.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, vsprintf_s.
-NT_EXPORT(vsprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(vsprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl vsprintf_s(char* buffer, size_t size, const char* format, va_list arguments) {
   return Safe(buffer, size, format, arguments);
 }
@@ -101,9 +101,9 @@ int __cdecl vsprintf_s(char* buffer, size_t size, const char* format, va_list ar
 /// Formats text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it does
 /// not fit.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, sprintf_s.
-NT_EXPORT(sprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(sprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl sprintf_s(char* buffer, size_t size, const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -115,9 +115,9 @@ int __cdecl sprintf_s(char* buffer, size_t size, const char* format, ...) {
 /// Formats at most `count` characters (all that fit for _TRUNCATE) into a buffer of `size`, always
 /// terminated.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _vsnprintf_s.
-NT_EXPORT(_vsnprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(_vsnprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl _vsnprintf_s(char* buffer, size_t size, size_t count, const char* format, va_list arguments) {
   return SafeBounded(buffer, size, count, format, arguments);
 }
@@ -125,9 +125,9 @@ int __cdecl _vsnprintf_s(char* buffer, size_t size, size_t count, const char* fo
 /// Formats at most `count` characters (all that fit for _TRUNCATE) into a buffer of `size`, always
 /// terminated.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _snprintf_s.
-NT_EXPORT(_snprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(_snprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl _snprintf_s(char* buffer, size_t size, size_t count, const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -139,9 +139,9 @@ int __cdecl _snprintf_s(char* buffer, size_t size, size_t count, const char* for
 /// Formats wide text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
 /// longer.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _vsnwprintf.
-NT_EXPORT(_vsnwprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(_vsnwprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl _vsnwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* __restrict__ format,
                         va_list arguments) {
   return Bounded(buffer, count, format, arguments);
@@ -150,9 +150,9 @@ int __cdecl _vsnwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* _
 /// Formats wide text into a buffer of `count` characters; no terminator if the text fills it, -1 if it is
 /// longer.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _snwprintf.
-NT_EXPORT(_snwprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(_snwprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl _snwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* __restrict__ format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -163,9 +163,9 @@ int __cdecl _snwprintf(WCHAR* __restrict__ buffer, size_t count, const WCHAR* __
 
 /// Formats wide text into a buffer that the caller knows to be large enough.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _swprintf.
-NT_EXPORT(_swprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(_swprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl _swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -176,18 +176,18 @@ int __cdecl _swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ form
 
 /// Formats wide text into a buffer that the caller knows to be large enough.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _vswprintf.
-NT_EXPORT(_vswprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(_vswprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl _vswprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ format, va_list arguments) {
   return Bounded(buffer, kUnbounded, format, arguments);
 }
 
 /// Formats wide text into a buffer that the caller knows to be large enough.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, swprintf of before C99.
-NT_EXPORT(swprintf, nt::AnyIrql(), Partial, "RtlFormat.*");
+NT_EXPORT(swprintf, nt::AnyIrql(), Full, "RtlFormat.*");
 int __cdecl swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -199,9 +199,9 @@ int __cdecl swprintf(WCHAR* __restrict__ buffer, const WCHAR* __restrict__ forma
 /// Formats wide text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it
 /// does not fit.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, vswprintf_s.
-NT_EXPORT(vswprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(vswprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl vswprintf_s(WCHAR* buffer, size_t size, const WCHAR* format, va_list arguments) {
   return Safe(buffer, size, format, arguments);
 }
@@ -209,9 +209,9 @@ int __cdecl vswprintf_s(WCHAR* buffer, size_t size, const WCHAR* format, va_list
 /// Formats wide text into a buffer of `size` characters, always terminated; -1 and an empty buffer if it
 /// does not fit.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, swprintf_s.
-NT_EXPORT(swprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(swprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl swprintf_s(WCHAR* buffer, size_t size, const WCHAR* format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -223,9 +223,9 @@ int __cdecl swprintf_s(WCHAR* buffer, size_t size, const WCHAR* format, ...) {
 /// Formats at most `count` wide characters (all that fit for _TRUNCATE) into a buffer of `size`, always
 /// terminated.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _vsnwprintf_s.
-NT_EXPORT(_vsnwprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(_vsnwprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl _vsnwprintf_s(WCHAR* buffer, size_t size, size_t count, const WCHAR* format, va_list arguments) {
   return SafeBounded(buffer, size, count, format, arguments);
 }
@@ -233,9 +233,9 @@ int __cdecl _vsnwprintf_s(WCHAR* buffer, size_t size, size_t count, const WCHAR*
 /// Formats at most `count` wide characters (all that fit for _TRUNCATE) into a buffer of `size`, always
 /// terminated.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: no floating-point conversions (their text is copied); ANSI is Windows-1252.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _snwprintf_s.
-NT_EXPORT(_snwprintf_s, nt::AnyIrql(), Partial, "RtlFormat.Safe*");
+NT_EXPORT(_snwprintf_s, nt::AnyIrql(), Full, "RtlFormat.Safe*");
 int __cdecl _snwprintf_s(WCHAR* buffer, size_t size, size_t count, const WCHAR* format, ...) {
   va_list arguments;
   va_start(arguments, format);

@@ -309,9 +309,9 @@ WCHAR* __cdecl _itow(int value, WCHAR* buffer, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _itoa_s.
-NT_EXPORT(_itoa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_itoa_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _itoa_s(int value, char* buffer, size_t size, int base) {
   int error;
   const bool negative = base == 10 && value < 0;
@@ -322,9 +322,9 @@ int __cdecl _itoa_s(int value, char* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _itow_s.
-NT_EXPORT(_itow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_itow_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _itow_s(int value, WCHAR* buffer, size_t size, int base) {
   int error;
   const bool negative = base == 10 && value < 0;
@@ -335,9 +335,9 @@ int __cdecl _itow_s(int value, WCHAR* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _ltoa_s.
-NT_EXPORT(_ltoa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_ltoa_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _ltoa_s(LONG value, char* buffer, size_t size, int base) {
   int error;
   const bool negative = base == 10 && value < 0;
@@ -348,9 +348,9 @@ int __cdecl _ltoa_s(LONG value, char* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _ltow_s.
-NT_EXPORT(_ltow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_ltow_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _ltow_s(LONG value, WCHAR* buffer, size_t size, int base) {
   int error;
   const bool negative = base == 10 && value < 0;
@@ -361,9 +361,9 @@ int __cdecl _ltow_s(LONG value, WCHAR* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _ultoa_s.
-NT_EXPORT(_ultoa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_ultoa_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _ultoa_s(ULONG value, char* buffer, size_t size, int base) {
   int error;
   PutNumber(value, false, buffer, size, base, &error);
@@ -372,9 +372,9 @@ int __cdecl _ultoa_s(ULONG value, char* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _ultow_s.
-NT_EXPORT(_ultow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_ultow_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _ultow_s(ULONG value, WCHAR* buffer, size_t size, int base) {
   int error;
   PutNumber(value, false, buffer, size, base, &error);
@@ -383,9 +383,9 @@ int __cdecl _ultow_s(ULONG value, WCHAR* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _i64toa_s.
-NT_EXPORT(_i64toa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_i64toa_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _i64toa_s(LONGLONG value, char* buffer, size_t size, int base) {
   int error;
   const bool negative = base == 10 && value < 0;
@@ -396,9 +396,9 @@ int __cdecl _i64toa_s(LONGLONG value, char* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _i64tow_s.
-NT_EXPORT(_i64tow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_i64tow_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _i64tow_s(LONGLONG value, WCHAR* buffer, size_t size, int base) {
   int error;
   const bool negative = base == 10 && value < 0;
@@ -409,9 +409,9 @@ int __cdecl _i64tow_s(LONGLONG value, WCHAR* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _ui64toa_s.
-NT_EXPORT(_ui64toa_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_ui64toa_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _ui64toa_s(ULONGLONG value, char* buffer, size_t size, int base) {
   int error;
   PutNumber(value, false, buffer, size, base, &error);
@@ -420,9 +420,9 @@ int __cdecl _ui64toa_s(ULONGLONG value, char* buffer, size_t size, int base) {
 
 /// Writes a number into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _ui64tow_s.
-NT_EXPORT(_ui64tow_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(_ui64tow_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl _ui64tow_s(ULONGLONG value, WCHAR* buffer, size_t size, int base) {
   int error;
   PutNumber(value, false, buffer, size, base, &error);
@@ -555,9 +555,9 @@ void* __cdecl bsearch(const void* key, const void* base, size_t count, size_t si
 
 /// Copies bytes into a block of `size`. 0, or EINVAL or ERANGE with the block zeroed.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, memcpy_s.
-NT_EXPORT(memcpy_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(memcpy_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl memcpy_s(void* to, size_t size, const void* from, size_t count) {
   if (count == 0) return 0;
   if (to == nullptr) return 22;
@@ -569,18 +569,15 @@ int __cdecl memcpy_s(void* to, size_t size, const void* from, size_t count) {
   return 0;
 }
 
-/// Copies bytes into a block of `size`. 0, or EINVAL or ERANGE with the block zeroed.
+/// Copies bytes, which may overlap, into a block of `size`. 0, or EINVAL or ERANGE with the block untouched.
 /// IRQL: any, if the arguments are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, memmove_s.
-NT_EXPORT(memmove_s, nt::AnyIrql(), Partial, "RtlInteger.CLibrary");
+NT_EXPORT(memmove_s, nt::AnyIrql(), Full, "RtlInteger.CLibrary");
 int __cdecl memmove_s(void* to, size_t size, const void* from, size_t count) {
   if (count == 0) return 0;
-  if (to == nullptr) return 22;
-  if (from == nullptr || count > size) {
-    __builtin_memset(to, 0, size);
-    return from == nullptr ? 22 : 34;
-  }
+  if (to == nullptr || from == nullptr) return 22;
+  if (count > size) return 34;
   __builtin_memmove(to, from, count);
   return 0;
 }

@@ -43,6 +43,24 @@ ULONG ConditionOf(ULONGLONG mask, ULONG type_bit) {
   return static_cast<ULONG>(mask >> (3 * type_bit)) & 7;
 }
 
+struct Field {
+  ULONG bit;
+  ULONG actual;
+  ULONG wanted;
+};
+
+// The first field that differs decides, by its own condition; where all are equal, the last one's.
+template <size_t N>
+bool SequenceHolds(const Field (&fields)[N], ULONG types, ULONGLONG mask) {
+  bool holds = true;
+  for (const Field& field : fields) {
+    if ((types >> field.bit & 1) == 0) continue;
+    holds = Holds(field.actual, field.wanted, ConditionOf(mask, field.bit));
+    if (field.actual != field.wanted) break;
+  }
+  return holds;
+}
+
 ULONG random_state = 1;
 
 }  // namespace
@@ -79,48 +97,46 @@ NTSTATUS NTAPI RtlGetVersion(PRTL_OSVERSIONINFOW VersionInformation) {
 
 /// Returns the next number of a sequence below 2^31-1 and keeps the state in the caller's seed.
 /// IRQL: <= APC_LEVEL; works at any.
-/// Differs from NT: another generator, so other numbers.
+/// Differs from NT: none; the numbers are not documented, and are others.
 /// Source: WDK ntddk/RtlRandomEx.
-NT_EXPORT(RtlRandomEx, nt::AtMost(APC_LEVEL), Partial, "RtlMisc.Random");
+NT_EXPORT(RtlRandomEx, nt::AtMost(APC_LEVEL), Full, "RtlMisc.Random");
 ULONG NTAPI RtlRandomEx(PULONG Seed) {
   return *Seed = NextRandom(*Seed);
 }
 
 /// Returns the next number of a sequence below 2^31-1 and keeps the state in the caller's seed.
 /// IRQL: <= APC_LEVEL; works at any.
-/// Differs from NT: another generator, so other numbers.
+/// Differs from NT: none; the numbers are not documented, and are others.
 /// Source: WDK ntddk/RtlRandom.
-NT_EXPORT(RtlRandom, nt::AtMost(APC_LEVEL), Partial, "RtlMisc.Random");
+NT_EXPORT(RtlRandom, nt::AtMost(APC_LEVEL), Full, "RtlMisc.Random");
 ULONG NTAPI RtlRandom(PULONG Seed) {
   return *Seed = NextRandom(*Seed);
 }
 
-/// Compares the version with a wanted one, field by field of the type mask; STATUS_REVISION_MISMATCH if it
-/// does not meet it.
+/// Compares the version with a wanted one by the fields of the type mask; STATUS_REVISION_MISMATCH if it does
+/// not meet it. Major, minor and service pack are tested in that order, the next only where they are equal.
 /// IRQL: PASSIVE_LEVEL; works at any.
-/// Differs from NT: each field is compared alone; the major version does not decide for the lesser ones.
+/// Differs from NT: none.
 /// Source: WDK wdm/RtlVerifyVersionInfo.
-NT_EXPORT(RtlVerifyVersionInfo, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlMisc.VerifyVersion");
+NT_EXPORT(RtlVerifyVersionInfo, nt::Exactly(PASSIVE_LEVEL), Full, "RtlMisc.VerifyVersion*");
 NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG TypeMask,
                                     ULONGLONG ConditionMask) {
-  struct Field {
-    ULONG bit;
-    ULONG actual;
-    ULONG wanted;
-  };
-  const Field fields[] = {{0, minor_version, VersionInfo->dwMinorVersion},
-                          {1, major_version, VersionInfo->dwMajorVersion},
-                          {2, build_number, VersionInfo->dwBuildNumber},
+  const Field sequence[] = {{1, major_version, VersionInfo->dwMajorVersion},
+                            {0, minor_version, VersionInfo->dwMinorVersion},
+                            {5, 0, VersionInfo->wServicePackMajor},
+                            {4, 0, VersionInfo->wServicePackMinor}};
+  const Field single[] = {{2, build_number, VersionInfo->dwBuildNumber},
                           {3, kPlatformNt, VersionInfo->dwPlatformId},
-                          {4, 0, VersionInfo->wServicePackMinor},
-                          {5, 0, VersionInfo->wServicePackMajor},
                           {7, kProductWorkstation, VersionInfo->wProductType}};
   if (TypeMask == 0) return STATUS_INVALID_PARAMETER;
-  for (const Field& field : fields) {
+  for (ULONG bit = 0; bit < 8; ++bit) {
+    if ((TypeMask >> bit & 1) != 0 && ConditionOf(ConditionMask, bit) == 0) return STATUS_INVALID_PARAMETER;
+  }
+  if (!SequenceHolds(sequence, TypeMask, ConditionMask)) return STATUS_REVISION_MISMATCH;
+  for (const Field& field : single) {
     if ((TypeMask >> field.bit & 1) == 0) continue;
-    const ULONG condition = ConditionOf(ConditionMask, field.bit);
-    if (condition == 0) return STATUS_INVALID_PARAMETER;
-    if (!Holds(field.actual, field.wanted, condition)) return STATUS_REVISION_MISMATCH;
+    if (!Holds(field.actual, field.wanted, ConditionOf(ConditionMask, field.bit)))
+      return STATUS_REVISION_MISMATCH;
   }
   if ((TypeMask & VER_SUITENAME) != 0) {
     const USHORT common = VersionInfo->wSuiteMask & kSuiteTerminalSingleUser;
@@ -128,6 +144,16 @@ NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG Typ
     if (all ? common != VersionInfo->wSuiteMask : common == 0) return STATUS_REVISION_MISMATCH;
   }
   return STATUS_SUCCESS;
+}
+
+/// Adds the comparison of a field (a VER_ bit of the type mask) to a condition mask; of several bits the
+/// highest. IRQL: any. Differs from NT: none. Source: WDK wdm/VerSetConditionMask.
+NT_EXPORT(VerSetConditionMask, nt::AnyIrql(), Full, "RtlMisc.VerifyVersion*");
+ULONGLONG NTAPI VerSetConditionMask(ULONGLONG ConditionMask, ULONG TypeMask, UCHAR Condition) {
+  for (ULONG bit = 8; bit-- > 0;) {
+    if ((TypeMask >> bit & 1) != 0) return ConditionMask | static_cast<ULONGLONG>(Condition & 7) << (3 * bit);
+  }
+  return ConditionMask;
 }
 
 #undef RtlIsNtDdiVersionAvailable  // wdm.h makes it a name of its own library

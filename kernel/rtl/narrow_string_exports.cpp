@@ -1,5 +1,6 @@
 // Narrow C strings. Pure; any IRQL at which the strings are resident.
 #include "rtl/rtl.h"
+#include "safe_strings.h"
 
 namespace {
 
@@ -233,86 +234,40 @@ char* __cdecl _strnset(char* text, int value, size_t count) {
 
 /// Copies a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, strcpy_s.
-NT_EXPORT(strcpy_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
+NT_EXPORT(strcpy_s, nt::AnyIrql(), Full, "RtlNarrowString.Safe");
 int __cdecl strcpy_s(char* to, size_t size, const char* from) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = 0;
-  for (; used < size; ++used) {
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::CopySafely(to, size, from);
 }
 
 /// Appends a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, strcat_s.
-NT_EXPORT(strcat_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
+NT_EXPORT(strcat_s, nt::AnyIrql(), Full, "RtlNarrowString.Safe");
 int __cdecl strcat_s(char* to, size_t size, const char* from) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = strnlen(to, size);
-  for (; used < size; ++used) {
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::AppendSafely(to, size, from);
 }
 
-/// Copies at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
+/// Copies at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty
+/// result; with _TRUNCATE, what fits and STRUNCATE.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, strncpy_s.
-NT_EXPORT(strncpy_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
+NT_EXPORT(strncpy_s, nt::AnyIrql(), Full, "RtlNarrowString.Safe");
 int __cdecl strncpy_s(char* to, size_t size, const char* from, size_t count) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = 0;
-  for (; used < size; ++used, --count) {
-    if (count == 0) {
-      to[used] = 0;
-      return 0;
-    }
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::CopySafely(to, size, from, count);
 }
 
-/// Appends at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
+/// Appends at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty
+/// result; with _TRUNCATE, what fits and STRUNCATE.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, strncat_s.
-NT_EXPORT(strncat_s, nt::AnyIrql(), Partial, "RtlNarrowString.Safe");
+NT_EXPORT(strncat_s, nt::AnyIrql(), Full, "RtlNarrowString.Safe");
 int __cdecl strncat_s(char* to, size_t size, const char* from, size_t count) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = strnlen(to, size);
-  for (; used < size; ++used, --count) {
-    if (count == 0) {
-      to[used] = 0;
-      return 0;
-    }
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::AppendSafely(to, size, from, count);
 }
 
 }  // extern "C"

@@ -1,56 +1,12 @@
-// Counted strings: what converts between encodings or allocates. The ANSI and the OEM code page are both
-// Windows-1252.
-#include "rtl/rtl.h"
+// Counted strings: what converts between encodings or allocates. The OEM code page has a file of its own.
+#include "string_conversion.h"
 
 namespace {
-
-constexpr ULONG kStringTag = 'grtS';
-
-template <typename Ch>
-Ch* Allocate(size_t units) {
-  return static_cast<Ch*>(ExAllocatePoolWithTag(PagedPool, units * sizeof(Ch), kStringTag));
-}
-
-// Makes room for `units` characters and a terminator: allocates, or checks the caller's buffer.
-template <typename String, typename Ch>
-NTSTATUS Prepare(String* string, size_t units, bool allocate, Ch*) {
-  const size_t bytes = (units + 1) * sizeof(Ch);
-  if (bytes > 0xFFFF) return STATUS_INVALID_PARAMETER_2;
-  if (allocate) {
-    string->Buffer = Allocate<Ch>(units + 1);
-    if (string->Buffer == nullptr) return STATUS_NO_MEMORY;
-    string->MaximumLength = static_cast<USHORT>(bytes);
-  } else if (units * sizeof(Ch) > string->MaximumLength) {
-    return STATUS_BUFFER_OVERFLOW;
-  }
-  string->Length = static_cast<USHORT>(units * sizeof(Ch));
-  if (bytes <= string->MaximumLength) string->Buffer[units] = 0;
-  return STATUS_SUCCESS;
-}
-
-NTSTATUS ToUnicode(PUNICODE_STRING to, const STRING* from, bool allocate) {
-  const NTSTATUS status = Prepare(to, from->Length, allocate, static_cast<WCHAR*>(nullptr));
-  if (!NT_SUCCESS(status)) return status;
-  for (size_t i = 0; i < from->Length; ++i)
-    to->Buffer[i] = rtl::FromAnsi(static_cast<UCHAR>(from->Buffer[i]));
-  return STATUS_SUCCESS;
-}
-
-NTSTATUS FromUnicode(PSTRING to, PCUNICODE_STRING from, bool allocate, bool upcase) {
-  const size_t units = from->Length / sizeof(WCHAR);
-  const NTSTATUS status = Prepare(to, units, allocate, static_cast<char*>(nullptr));
-  if (!NT_SUCCESS(status)) return status;
-  for (size_t i = 0; i < units; ++i) {
-    const WCHAR unit = from->Buffer[i];
-    to->Buffer[i] = static_cast<char>(rtl::ToAnsi(upcase ? rtl::Upcase(unit) : unit));
-  }
-  return STATUS_SUCCESS;
-}
 
 NTSTATUS MapCase(PUNICODE_STRING to, PCUNICODE_STRING from, bool allocate, WCHAR (*map)(WCHAR)) {
   const size_t units = from->Length / sizeof(WCHAR);
   if (allocate) {
-    to->Buffer = Allocate<WCHAR>(units != 0 ? units : 1);
+    to->Buffer = rtl::AllocateText<WCHAR>(units != 0 ? units : 1);
     if (to->Buffer == nullptr) return STATUS_NO_MEMORY;
     to->MaximumLength = from->Length;
   } else if (from->Length > to->MaximumLength) {
@@ -59,15 +15,6 @@ NTSTATUS MapCase(PUNICODE_STRING to, PCUNICODE_STRING from, bool allocate, WCHAR
   for (size_t i = 0; i < units; ++i) to->Buffer[i] = map(from->Buffer[i]);
   to->Length = from->Length;
   return STATUS_SUCCESS;
-}
-
-NTSTATUS UnicodeToBytes(char* to, ULONG room, PULONG used, const WCHAR* from, ULONG bytes, bool upcase) {
-  ULONG i = 0;
-  for (; i < bytes / sizeof(WCHAR) && i < room; ++i) {
-    to[i] = static_cast<char>(rtl::ToAnsi(upcase ? rtl::Upcase(from[i]) : from[i]));
-  }
-  if (used != nullptr) *used = i;
-  return i < bytes / sizeof(WCHAR) ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
 }
 
 // One UTF-8 sequence at from[0..left): its code point and length; an ill-formed byte gives U+FFFD and
@@ -109,67 +56,35 @@ extern "C" {
 
 /// Converts a counted 8-bit string to a wide one, into the given or a new buffer (RtlFreeUnicodeString).
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK wdm/RtlAnsiStringToUnicodeString.
-NT_EXPORT(RtlAnsiStringToUnicodeString, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlConversion.Ansi*");
+NT_EXPORT(RtlAnsiStringToUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlAnsiStringToUnicodeString(PUNICODE_STRING DestinationString, PANSI_STRING SourceString,
                                             BOOLEAN AllocateDestinationString) {
-  return ToUnicode(DestinationString, SourceString, AllocateDestinationString != FALSE);
-}
-
-/// Converts a counted 8-bit string to a wide one, into the given or a new buffer (RtlFreeUnicodeString).
-/// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
-/// Source: WDK ntifs/RtlOemStringToUnicodeString.
-NT_EXPORT(RtlOemStringToUnicodeString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Ansi*");
-NTSTATUS NTAPI RtlOemStringToUnicodeString(PUNICODE_STRING DestinationString, PCOEM_STRING SourceString,
-                                           BOOLEAN AllocateDestinationString) {
-  return ToUnicode(DestinationString, SourceString, AllocateDestinationString != FALSE);
+  return rtl::StringToUnicode(DestinationString, SourceString, AllocateDestinationString, rtl::FromAnsi);
 }
 
 /// Converts a counted wide string to an 8-bit one, into the given or a new buffer; characters that the code
-/// page lacks become a question mark.
+/// page lacks become the best fit, or a question mark.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntifs/RtlUnicodeStringToAnsiString.
-NT_EXPORT(RtlUnicodeStringToAnsiString, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlConversion.Ansi*");
+NT_EXPORT(RtlUnicodeStringToAnsiString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlUnicodeStringToAnsiString(PANSI_STRING DestinationString, PCUNICODE_STRING SourceString,
                                             BOOLEAN AllocateDestinationString) {
-  return FromUnicode(DestinationString, SourceString, AllocateDestinationString != FALSE, false);
-}
-
-/// Converts a counted wide string to an 8-bit one, into the given or a new buffer; characters that the code
-/// page lacks become a question mark.
-/// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
-/// Source: WDK ntifs/RtlUnicodeStringToOemString.
-NT_EXPORT(RtlUnicodeStringToOemString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Ansi*");
-NTSTATUS NTAPI RtlUnicodeStringToOemString(POEM_STRING DestinationString, PCUNICODE_STRING SourceString,
-                                           BOOLEAN AllocateDestinationString) {
-  return FromUnicode(DestinationString, SourceString, AllocateDestinationString != FALSE, false);
+  return rtl::UnicodeToString(DestinationString, SourceString, AllocateDestinationString, rtl::ToAnsi);
 }
 
 /// Converts a counted wide string to an 8-bit one in upper case, into the given or a new buffer; characters
-/// that the code page lacks become a question mark.
+/// that the code page lacks become the best fit, or a question mark.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntifs/RtlUpcaseUnicodeStringToAnsiString.
-NT_EXPORT(RtlUpcaseUnicodeStringToAnsiString, nt::AnyIrql(), Partial, "RtlConversion.Ansi*");
+NT_EXPORT(RtlUpcaseUnicodeStringToAnsiString, nt::AnyIrql(), Full, "RtlConversion.Ansi*");
 NTSTATUS NTAPI RtlUpcaseUnicodeStringToAnsiString(PANSI_STRING DestinationString,
                                                   PCUNICODE_STRING SourceString,
                                                   BOOLEAN AllocateDestinationString) {
-  return FromUnicode(DestinationString, SourceString, AllocateDestinationString != FALSE, true);
-}
-
-/// Converts a counted wide string to an 8-bit one in upper case, into the given or a new buffer; characters
-/// that the code page lacks become a question mark.
-/// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
-/// Source: WDK ntifs/RtlUpcaseUnicodeStringToOemString.
-NT_EXPORT(RtlUpcaseUnicodeStringToOemString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Ansi*");
-NTSTATUS NTAPI RtlUpcaseUnicodeStringToOemString(POEM_STRING DestinationString, PCUNICODE_STRING SourceString,
-                                                 BOOLEAN AllocateDestinationString) {
-  return FromUnicode(DestinationString, SourceString, AllocateDestinationString != FALSE, true);
+  return rtl::UnicodeToString(DestinationString, SourceString, AllocateDestinationString, rtl::UpcaseToAnsi);
 }
 
 /// Maps the case of a counted wide string, into the given or a new buffer; both strings may be the same.
@@ -194,18 +109,18 @@ NTSTATUS NTAPI RtlDowncaseUnicodeString(PUNICODE_STRING DestinationString, PCUNI
 
 /// Returns the upper-case form of an ANSI character.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntddk/RtlUpperChar.
-NT_EXPORT(RtlUpperChar, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Case*");
+NT_EXPORT(RtlUpperChar, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Case*");
 CHAR NTAPI RtlUpperChar(CHAR Character) {
   return static_cast<CHAR>(rtl::ToAnsi(rtl::Upcase(rtl::FromAnsi(static_cast<UCHAR>(Character)))));
 }
 
 /// Copies as much of a counted ANSI string as fits, in upper case.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntddk/RtlUpperString.
-NT_EXPORT(RtlUpperString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Case*");
+NT_EXPORT(RtlUpperString, nt::AtMost(APC_LEVEL), Full, "RtlConversion.Case*");
 VOID NTAPI RtlUpperString(PSTRING DestinationString, const PSTRING SourceString) {
   const size_t count = SourceString->Length < DestinationString->MaximumLength
                            ? SourceString->Length
@@ -223,7 +138,8 @@ NT_EXPORT(RtlCreateUnicodeString, nt::Exactly(PASSIVE_LEVEL), Full, "RtlConversi
 BOOLEAN NTAPI RtlCreateUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
   size_t units = 0;
   while (SourceString[units] != 0) ++units;
-  if (!NT_SUCCESS(Prepare(DestinationString, units, true, static_cast<WCHAR*>(nullptr)))) return FALSE;
+  if (!NT_SUCCESS(rtl::PrepareString(DestinationString, units, true, static_cast<WCHAR*>(nullptr))))
+    return FALSE;
   __builtin_memcpy(DestinationString->Buffer, SourceString, units * sizeof(WCHAR));
   return TRUE;
 }
@@ -245,7 +161,7 @@ NTSTATUS NTAPI RtlDuplicateUnicodeString(ULONG Flags, PCUNICODE_STRING SourceStr
   }
   const size_t bytes = (units + (Flags & 1)) * sizeof(WCHAR);
   if (bytes > 0xFFFF) return STATUS_NAME_TOO_LONG;
-  WCHAR* buffer = Allocate<WCHAR>(units + 1);
+  WCHAR* buffer = rtl::AllocateText<WCHAR>(units + 1);
   if (buffer == nullptr) return STATUS_NO_MEMORY;
   __builtin_memcpy(buffer, SourceString->Buffer, units * sizeof(WCHAR));
   buffer[units] = 0;
@@ -287,74 +203,36 @@ VOID NTAPI RtlFreeOemString(POEM_STRING OemString) {
 
 /// Converts wide characters to 8-bit ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntifs/RtlUnicodeToMultiByteN.
-NT_EXPORT(RtlUnicodeToMultiByteN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
+NT_EXPORT(RtlUnicodeToMultiByteN, nt::AtMost(APC_LEVEL), Full, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlUnicodeToMultiByteN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed,
                                       PCWCH UnicodeString, ULONG BytesInUnicodeString) {
-  return UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString, false);
-}
-
-/// Converts wide characters to 8-bit ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
-/// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
-/// Source: WDK ntifs/RtlUnicodeToOemN.
-NT_EXPORT(RtlUnicodeToOemN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
-NTSTATUS NTAPI RtlUnicodeToOemN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed, PCWCH UnicodeString,
-                                ULONG BytesInUnicodeString) {
-  return UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString, false);
+  return rtl::UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString,
+                             rtl::ToAnsi);
 }
 
 /// Converts wide characters to 8-bit ones in upper case as far as they fit; STATUS_BUFFER_OVERFLOW if not
 /// all did.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntifs/RtlUpcaseUnicodeToMultiByteN.
-NT_EXPORT(RtlUpcaseUnicodeToMultiByteN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
+NT_EXPORT(RtlUpcaseUnicodeToMultiByteN, nt::AtMost(APC_LEVEL), Full, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlUpcaseUnicodeToMultiByteN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed,
                                             PCWCH UnicodeString, ULONG BytesInUnicodeString) {
-  return UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString, true);
-}
-
-/// Converts wide characters to 8-bit ones in upper case as far as they fit; STATUS_BUFFER_OVERFLOW if not
-/// all did.
-/// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
-/// Source: WDK ntifs/RtlUpcaseUnicodeToOemN.
-NT_EXPORT(RtlUpcaseUnicodeToOemN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
-NTSTATUS NTAPI RtlUpcaseUnicodeToOemN(PCHAR Destination, ULONG MaxBytes, PULONG BytesUsed,
-                                      PCWCH UnicodeString, ULONG BytesInUnicodeString) {
-  return UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString, true);
+  return rtl::UnicodeToBytes(Destination, MaxBytes, BytesUsed, UnicodeString, BytesInUnicodeString,
+                             rtl::UpcaseToAnsi);
 }
 
 /// Converts 8-bit characters to wide ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntifs/RtlMultiByteToUnicodeN.
-NT_EXPORT(RtlMultiByteToUnicodeN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
+NT_EXPORT(RtlMultiByteToUnicodeN, nt::AtMost(APC_LEVEL), Full, "RtlConversion.MultiByte*");
 NTSTATUS NTAPI RtlMultiByteToUnicodeN(PWCH UnicodeString, ULONG MaxBytesInUnicodeString,
                                       PULONG BytesInUnicodeString, PCCH Source, ULONG BytesInSource) {
-  ULONG i = 0;
-  for (; i < BytesInSource && i < MaxBytesInUnicodeString / sizeof(WCHAR); ++i) {
-    UnicodeString[i] = rtl::FromAnsi(static_cast<UCHAR>(Source[i]));
-  }
-  if (BytesInUnicodeString != nullptr) *BytesInUnicodeString = i * sizeof(WCHAR);
-  return i < BytesInSource ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
-}
-
-/// Converts 8-bit characters to wide ones as far as they fit; STATUS_BUFFER_OVERFLOW if not all did.
-/// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
-/// Source: WDK ntifs/RtlOemToUnicodeN.
-NT_EXPORT(RtlOemToUnicodeN, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.MultiByte*");
-NTSTATUS NTAPI RtlOemToUnicodeN(PWCH UnicodeString, ULONG MaxBytesInUnicodeString,
-                                PULONG BytesInUnicodeString, PCCH Source, ULONG BytesInSource) {
-  ULONG i = 0;
-  for (; i < BytesInSource && i < MaxBytesInUnicodeString / sizeof(WCHAR); ++i) {
-    UnicodeString[i] = rtl::FromAnsi(static_cast<UCHAR>(Source[i]));
-  }
-  if (BytesInUnicodeString != nullptr) *BytesInUnicodeString = i * sizeof(WCHAR);
-  return i < BytesInSource ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
+  return rtl::BytesToUnicode(UnicodeString, MaxBytesInUnicodeString, BytesInUnicodeString, Source,
+                             BytesInSource, rtl::FromAnsi);
 }
 
 /// Tells how many bytes RtlUnicodeToMultiByteN makes.
@@ -399,9 +277,9 @@ ULONG NTAPI RtlxUnicodeStringToAnsiSize(PCUNICODE_STRING UnicodeString) {
 
 /// Converts the ANSI character at a pointer and advances the pointer.
 /// IRQL: as the documentation says; any where the buffers are resident.
-/// Differs from NT: the code page is Windows-1252.
+/// Differs from NT: none; the code page is Windows-1252.
 /// Source: WDK ntifs/RtlAnsiCharToUnicodeChar.
-NT_EXPORT(RtlAnsiCharToUnicodeChar, nt::AnyIrql(), Partial, "RtlConversion.MultiByte*");
+NT_EXPORT(RtlAnsiCharToUnicodeChar, nt::AnyIrql(), Full, "RtlConversion.MultiByte*");
 WCHAR NTAPI RtlAnsiCharToUnicodeChar(PUCHAR* SourceCharacter) {
   return rtl::FromAnsi(*(*SourceCharacter)++);
 }
@@ -513,8 +391,9 @@ NTSTATUS NTAPI RtlUTF8StringToUnicodeString(PUNICODE_STRING DestinationString, P
                                             BOOLEAN AllocateDestinationString) {
   ULONG bytes = 0;
   RtlUTF8ToUnicodeN(nullptr, 0, &bytes, SourceString->Buffer, SourceString->Length);
-  const NTSTATUS status = Prepare(DestinationString, bytes / sizeof(WCHAR),
-                                  AllocateDestinationString != FALSE, static_cast<WCHAR*>(nullptr));
+  const NTSTATUS status =
+      rtl::PrepareString(DestinationString, bytes / sizeof(WCHAR), AllocateDestinationString != FALSE,
+                         static_cast<WCHAR*>(nullptr));
   if (!NT_SUCCESS(status)) return status;
   return RtlUTF8ToUnicodeN(DestinationString->Buffer, bytes, &bytes, SourceString->Buffer,
                            SourceString->Length);

@@ -1,4 +1,4 @@
-// Case mapping of UTF-16 units by Unicode's own table, and the ANSI code page (Windows-1252).
+// Case mapping of UTF-16 units by Unicode's own table.
 #include "rtl/rtl.h"
 
 namespace rtl {
@@ -33,12 +33,6 @@ WCHAR Map(const CaseRun (&runs)[N], unsigned unit) {
   return static_cast<WCHAR>(unit);
 }
 
-// Windows-1252, 0x80 to 0x9F; the five holes keep their value, as Windows's best-fit table has it.
-constexpr unsigned short kAnsiHigh[32] = {0x20AC, 0x0081, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
-                                          0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x008D, 0x017D, 0x008F,
-                                          0x0090, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
-                                          0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x009D, 0x017E, 0x0178};
-
 }  // namespace
 
 WCHAR Upcase(WCHAR unit) {
@@ -49,18 +43,6 @@ WCHAR Upcase(WCHAR unit) {
 WCHAR Downcase(WCHAR unit) {
   if (unit < 0x80) return unit >= 'A' && unit <= 'Z' ? static_cast<WCHAR>(unit + 32) : unit;
   return Map(kDowncaseRuns, unit);
-}
-
-WCHAR FromAnsi(UCHAR character) {
-  return character >= 0x80 && character < 0xA0 ? static_cast<WCHAR>(kAnsiHigh[character - 0x80]) : character;
-}
-
-UCHAR ToAnsi(WCHAR unit) {
-  if (unit < 0x80 || (unit >= 0xA0 && unit <= 0xFF)) return static_cast<UCHAR>(unit);
-  for (unsigned i = 0; i < 32; ++i) {
-    if (kAnsiHigh[i] == unit) return static_cast<UCHAR>(0x80 + i);
-  }
-  return '?';
 }
 
 }  // namespace rtl

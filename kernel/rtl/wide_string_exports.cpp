@@ -1,10 +1,12 @@
 // Wide C strings. Pure; any IRQL at which the strings are resident.
 #include "rtl/rtl.h"
+#include "safe_strings.h"
 
 namespace {
 
+// The C locale: A to Z, no other letter.
 WCHAR Folded(WCHAR unit) {
-  return rtl::Downcase(unit);
+  return unit >= 'A' && unit <= 'Z' ? static_cast<WCHAR>(unit + 32) : unit;
 }
 
 }  // namespace
@@ -57,9 +59,9 @@ int __cdecl wcscmp(const WCHAR* a, const WCHAR* b) {
 
 /// Compares at most `count` characters of two strings without regard to case.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: folds every letter that Unicode folds, where the C locale of NT folds A to Z.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _wcsnicmp.
-NT_EXPORT(_wcsnicmp, nt::AnyIrql(), Partial, "RtlWideString.CompareIgnoringCase");
+NT_EXPORT(_wcsnicmp, nt::AnyIrql(), Full, "RtlWideString.CompareIgnoringCase");
 int __cdecl _wcsnicmp(const WCHAR* a, const WCHAR* b, size_t count) {
   for (; count != 0; --count, ++a, ++b) {
     const int left = Folded(*a);
@@ -72,9 +74,9 @@ int __cdecl _wcsnicmp(const WCHAR* a, const WCHAR* b, size_t count) {
 
 /// Compares two strings without regard to case.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: folds every letter that Unicode folds, where the C locale of NT folds A to Z.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _wcsicmp.
-NT_EXPORT(_wcsicmp, nt::AnyIrql(), Partial, "RtlWideString.CompareIgnoringCase");
+NT_EXPORT(_wcsicmp, nt::AnyIrql(), Full, "RtlWideString.CompareIgnoringCase");
 int __cdecl _wcsicmp(const WCHAR* a, const WCHAR* b) {
   return _wcsnicmp(a, b, static_cast<size_t>(-1));
 }
@@ -187,19 +189,21 @@ size_t __cdecl wcscspn(const WCHAR* text, const WCHAR* rejected) {
 
 /// Makes a string upper case in place.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: maps every letter that Unicode maps, where the C locale of NT maps a to z.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _wcsupr.
-NT_EXPORT(_wcsupr, nt::AnyIrql(), Partial, "RtlWideString.Case");
+NT_EXPORT(_wcsupr, nt::AnyIrql(), Full, "RtlWideString.Case");
 WCHAR* __cdecl _wcsupr(WCHAR* text) {
-  for (WCHAR* at = text; *at != 0; ++at) *at = rtl::Upcase(*at);
+  for (WCHAR* at = text; *at != 0; ++at) {
+    if (*at >= 'a' && *at <= 'z') *at = static_cast<WCHAR>(*at - 32);
+  }
   return text;
 }
 
 /// Makes a string lower case in place.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: maps every letter that Unicode maps, where the C locale of NT maps A to Z.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, _wcslwr.
-NT_EXPORT(_wcslwr, nt::AnyIrql(), Partial, "RtlWideString.Case");
+NT_EXPORT(_wcslwr, nt::AnyIrql(), Full, "RtlWideString.Case");
 WCHAR* __cdecl _wcslwr(WCHAR* text) {
   for (WCHAR* at = text; *at != 0; ++at) *at = static_cast<WCHAR>(Folded(*at));
   return text;
@@ -207,9 +211,9 @@ WCHAR* __cdecl _wcslwr(WCHAR* text) {
 
 /// Makes a string lower case in place.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: maps every letter that Unicode maps, where the C locale of NT maps A to Z.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, wcslwr.
-NT_EXPORT(wcslwr, nt::AnyIrql(), Partial, "RtlWideString.Case");
+NT_EXPORT(wcslwr, nt::AnyIrql(), Full, "RtlWideString.Case");
 WCHAR* __cdecl wcslwr(WCHAR* text) {
   return _wcslwr(text);
 }
@@ -241,86 +245,40 @@ WCHAR* __cdecl _wcsnset(WCHAR* text, WCHAR value, size_t count) {
 
 /// Copies a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, wcscpy_s.
-NT_EXPORT(wcscpy_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
+NT_EXPORT(wcscpy_s, nt::AnyIrql(), Full, "RtlWideString.Safe");
 int __cdecl wcscpy_s(WCHAR* to, size_t size, const WCHAR* from) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = 0;
-  for (; used < size; ++used) {
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::CopySafely(to, size, from);
 }
 
 /// Appends a string into a buffer of `size` characters. 0, or EINVAL or ERANGE with an empty result.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, wcscat_s.
-NT_EXPORT(wcscat_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
+NT_EXPORT(wcscat_s, nt::AnyIrql(), Full, "RtlWideString.Safe");
 int __cdecl wcscat_s(WCHAR* to, size_t size, const WCHAR* from) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = wcsnlen(to, size);
-  for (; used < size; ++used) {
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::AppendSafely(to, size, from);
 }
 
-/// Copies at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
+/// Copies at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty
+/// result; with _TRUNCATE, what fits and STRUNCATE.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, wcsncpy_s.
-NT_EXPORT(wcsncpy_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
+NT_EXPORT(wcsncpy_s, nt::AnyIrql(), Full, "RtlWideString.Safe");
 int __cdecl wcsncpy_s(WCHAR* to, size_t size, const WCHAR* from, size_t count) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = 0;
-  for (; used < size; ++used, --count) {
-    if (count == 0) {
-      to[used] = 0;
-      return 0;
-    }
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::CopySafely(to, size, from, count);
 }
 
-/// Appends at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty result.
+/// Appends at most `count` characters into a buffer of `size`. 0, or EINVAL or ERANGE with an empty
+/// result; with _TRUNCATE, what fits and STRUNCATE.
 /// IRQL: any, if the strings are resident.
-/// Differs from NT: the invalid-parameter handler is not called; _TRUNCATE is not known.
+/// Differs from NT: none.
 /// Source: Microsoft C run-time library, wcsncat_s.
-NT_EXPORT(wcsncat_s, nt::AnyIrql(), Partial, "RtlWideString.Safe");
+NT_EXPORT(wcsncat_s, nt::AnyIrql(), Full, "RtlWideString.Safe");
 int __cdecl wcsncat_s(WCHAR* to, size_t size, const WCHAR* from, size_t count) {
-  if (to == nullptr || size == 0) return 22;
-  if (from == nullptr) {
-    to[0] = 0;
-    return 22;
-  }
-  size_t used = wcsnlen(to, size);
-  for (; used < size; ++used, --count) {
-    if (count == 0) {
-      to[used] = 0;
-      return 0;
-    }
-    if ((to[used] = *from++) == 0) return 0;
-  }
-  to[0] = 0;
-  return 34;
+  return rtl::AppendSafely(to, size, from, count);
 }
 
 }  // extern "C"

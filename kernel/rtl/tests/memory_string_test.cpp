@@ -134,6 +134,25 @@ TEST(RtlNarrowString, Safe) {
   EXPECT_EQ(strcat_s(buffer, 4, "cd"), 34);
   EXPECT_EQ(strcpy_s(nullptr, 4, "a"), 22);
 }
+TEST(RtlNarrowString, SafeCopiesThatAreCutOff) {
+  constexpr size_t kTruncate = static_cast<size_t>(-1);
+  char buffer[4] = "x";
+  EXPECT_EQ(strncpy_s(buffer, 4, "abcdef", kTruncate), 80);
+  EXPECT_STREQ(buffer, "abc");
+  EXPECT_EQ(strncpy_s(buffer, 4, "abc", kTruncate), 0);
+  EXPECT_STREQ(buffer, "abc");
+  EXPECT_EQ(strncpy_s(buffer, 4, "a", 0), 0);
+  EXPECT_STREQ(buffer, "");
+  EXPECT_EQ(strncpy_s(nullptr, 0, nullptr, 0), 0);
+  EXPECT_EQ(strcpy_s(buffer, 4, "ab"), 0);
+  EXPECT_EQ(strncat_s(buffer, 4, "cdef", kTruncate), 80);
+  EXPECT_STREQ(buffer, "abc");
+  EXPECT_EQ(strncat_s(buffer, 4, nullptr, 1), 22);
+  EXPECT_STREQ(buffer, "");
+  char full[2] = {'a', 'b'};  // no terminator: the caller's error, not a lack of room
+  EXPECT_EQ(strcat_s(full, 2, "c"), 22);
+  EXPECT_EQ(full[0], 0);
+}
 
 namespace {
 bool Same(const WCHAR* a, const WCHAR* b) {
@@ -151,7 +170,10 @@ TEST(RtlWideString, Compare) {
   EXPECT_EQ(wcsncmp(L"abcx", L"abcy", 3), 0);
 }
 TEST(RtlWideString, CompareIgnoringCase) {
-  EXPECT_EQ(_wcsicmp(L"Stra\u00C4e", L"sTRA\u00E4E"), 0);
+  EXPECT_EQ(_wcsicmp(L"StraAe", L"sTRaAE"), 0);
+  EXPECT_NE(_wcsicmp(L"\u00C4", L"\u00E4"), 0);  // the C locale folds A to Z alone
+  EXPECT_NE(_wcsicmp(L"@", L"`"), 0);
+  EXPECT_NE(_wcsicmp(L"[", L"{"), 0);
   EXPECT_EQ(_wcsnicmp(L"\\SystemRoot\\x", L"\\systemroot\\y", 12), 0);
   EXPECT_LT(_wcsicmp(L"a", L"b"), 0);
 }
@@ -178,9 +200,9 @@ TEST(RtlWideString, Span) {
   EXPECT_EQ(wcscspn(L"aabbc", L"cb"), 2u);
 }
 TEST(RtlWideString, Case) {
-  WCHAR text[] = L"\u00E9t\u00E9";
-  EXPECT_TRUE(Same(_wcsupr(text), L"\u00C9T\u00C9"));
-  EXPECT_TRUE(Same(_wcslwr(text), L"\u00E9t\u00E9"));
+  WCHAR text[] = L"\u00E9tZ[`{z";
+  EXPECT_TRUE(Same(_wcsupr(text), L"\u00E9TZ[`{Z"));
+  EXPECT_TRUE(Same(_wcslwr(text), L"\u00E9tz[`{z"));
 }
 TEST(RtlWideString, Reverse) {
   WCHAR text[] = L"abc";
@@ -196,5 +218,8 @@ TEST(RtlWideString, Safe) {
   EXPECT_EQ(wcscat_s(buffer, 4, L"d"), 34);
   EXPECT_EQ(buffer[0], 0);
   EXPECT_EQ(wcsncpy_s(buffer, 4, L"abcdef", 3), 0);
+  EXPECT_TRUE(Same(buffer, L"abc"));
+  EXPECT_EQ(wcsncpy_s(buffer, 4, L"abcdef", 4), 34);
+  EXPECT_EQ(wcsncpy_s(buffer, 4, L"abcdef", static_cast<size_t>(-1)), 80);
   EXPECT_TRUE(Same(buffer, L"abc"));
 }

@@ -227,6 +227,41 @@ TEST(RtlBitmap, SignificantBits) {
   EXPECT_EQ(RtlNumberOfSetBitsUlongPtr(0xFF00), 8u);
 }
 
+// Oracle: the sequence that RtlVerifyVersionInfo's page tells, for a machine of version 10.0.
+TEST(RtlMisc, VerifyVersionInSequence) {
+  enum { kEqual = 1, kGreater, kGreaterEqual, kLess, kLessEqual };
+  const struct {
+    ULONG major, minor;
+    USHORT pack;
+    UCHAR condition;
+    bool holds;
+  } rows[] = {
+      {6, 1, 1, kGreaterEqual, true},   {5, 9, 3, kGreaterEqual, true},   {10, 0, 0, kGreaterEqual, true},
+      {10, 1, 0, kGreaterEqual, false}, {11, 0, 0, kGreaterEqual, false}, {10, 0, 1, kGreaterEqual, false},
+      {10, 0, 0, kEqual, true},         {10, 1, 0, kEqual, false},        {6, 0, 0, kEqual, false},
+      {10, 0, 0, kGreater, false},      {9, 9, 9, kGreater, true},        {11, 0, 0, kLess, true},
+      {10, 1, 0, kLess, true},          {10, 0, 0, kLess, false},         {10, 0, 0, kLessEqual, true},
+      {9, 9, 9, kLessEqual, false}};
+  const ULONG types = VER_MAJORVERSION | VER_MINORVERSION | VER_SERVICEPACKMAJOR;
+  for (const auto& row : rows) {
+    RTL_OSVERSIONINFOEXW wanted = {};
+    wanted.dwMajorVersion = row.major;
+    wanted.dwMinorVersion = row.minor;
+    wanted.wServicePackMajor = row.pack;
+    ULONGLONG mask = 0;
+    for (ULONG type : {VER_MAJORVERSION, VER_MINORVERSION, VER_SERVICEPACKMAJOR})
+      mask = VerSetConditionMask(mask, type, row.condition);
+    EXPECT_EQ(RtlVerifyVersionInfo(&wanted, types, mask),
+              row.holds ? STATUS_SUCCESS : STATUS_REVISION_MISMATCH)
+        << row.major << "." << row.minor << " " << int(row.condition);
+  }
+  EXPECT_EQ(VerSetConditionMask(0, VER_MAJORVERSION, 3), 3ull << 3);
+  EXPECT_EQ(VerSetConditionMask(1, VER_PRODUCT_TYPE, 1), 1ull << 21 | 1);
+  EXPECT_EQ(VerSetConditionMask(5, 0, 1), 5u);
+  RTL_OSVERSIONINFOEXW any = {};
+  EXPECT_EQ(RtlVerifyVersionInfo(&any, VER_MAJORVERSION, 0), STATUS_INVALID_PARAMETER);
+}
+
 TEST(RtlMisc, VerifyVersion) {
   RtlpSetVersion(10, 0, 22621);
   RTL_OSVERSIONINFOEXW wanted = {};

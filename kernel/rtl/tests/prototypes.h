@@ -4,6 +4,21 @@
 #include "rtl/rtl.h"
 
 extern "C" {
+extern USHORT NlsAnsiCodePage, NlsOemCodePage;
+extern BOOLEAN NlsMbCodePageTag, NlsMbOemCodePageTag;
+extern PUSHORT NlsOemLeadByteInfo;
+ULONGLONG NTAPI VerSetConditionMask(ULONGLONG ConditionMask, ULONG TypeMask, UCHAR Condition);
+NTSTATUS NTAPI RtlOemStringToCountedUnicodeString(PUNICODE_STRING DestinationString,
+                                                  PCOEM_STRING SourceString,
+                                                  BOOLEAN AllocateDestinationString);
+NTSTATUS NTAPI RtlUnicodeStringToCountedOemString(POEM_STRING DestinationString,
+                                                  PCUNICODE_STRING SourceString,
+                                                  BOOLEAN AllocateDestinationString);
+NTSTATUS NTAPI RtlUpcaseUnicodeStringToCountedOemString(POEM_STRING DestinationString,
+                                                        PCUNICODE_STRING SourceString,
+                                                        BOOLEAN AllocateDestinationString);
+ULONG NTAPI RtlxOemStringToUnicodeSize(PCOEM_STRING OemString);
+ULONG NTAPI RtlxUnicodeStringToOemSize(PCUNICODE_STRING UnicodeString);
 VOID NTAPI RtlInitializeGenericTableAvl(PRTL_AVL_TABLE Table, PRTL_AVL_COMPARE_ROUTINE CompareRoutine,
                                         PRTL_AVL_ALLOCATE_ROUTINE AllocateRoutine,
                                         PRTL_AVL_FREE_ROUTINE FreeRoutine, PVOID TableContext);

@@ -136,6 +136,76 @@ TEST(RtlConversion, AnsiRoundTrip) {
   EXPECT_EQ(rtl_host_allocations, 0);
 }
 
+// Oracle: the Unicode Consortium's bestfit1252.txt.
+TEST(RtlConversion, AnsiBestFit) {
+  const struct {
+    WCHAR unit;
+    unsigned char byte;
+  } fits[] = {{0x0100, 'A'}, {0x0110, 0xD0}, {0x0111, 'd'},  {0x0138, '?'}, {0x01E0, '?'},  {0x01F0, 'j'},
+              {0x02BA, '"'}, {0x03A9, 'O'},  {0x03B2, 0xDF}, {0x2010, '-'}, {0x221E, '8'},  {0x2588, 0xA6},
+              {0x3000, ' '}, {0xFF21, 'A'},  {0xFF5E, '~'},  {0xFF5F, '?'}, {0x20AC, 0x80}, {0x0081, 0x81},
+              {0x0080, '?'}, {0x4E2D, '?'},  {0x00FF, 0xFF}, {0x221A, 'v'}, {0x2122, 0x99}, {0x1E00, '?'}};
+  for (const auto& fit : fits) {
+    char byte = 0;
+    EXPECT_EQ(RtlUnicodeToMultiByteN(&byte, 1, nullptr, &fit.unit, 2), STATUS_SUCCESS);
+    EXPECT_EQ(static_cast<unsigned char>(byte), fit.byte) << std::hex << static_cast<unsigned>(fit.unit);
+  }
+}
+
+// Every byte of both code pages returns from its character.
+TEST(RtlConversion, MultiByteRoundTrip) {
+  for (unsigned i = 0; i < 256; ++i) {
+    const char byte = static_cast<char>(i);
+    WCHAR wide = 0;
+    char back = 0;
+    RtlMultiByteToUnicodeN(&wide, 2, nullptr, &byte, 1);
+    RtlUnicodeToMultiByteN(&back, 1, nullptr, &wide, 2);
+    EXPECT_EQ(back, byte);
+    RtlOemToUnicodeN(&wide, 2, nullptr, &byte, 1);
+    RtlUnicodeToOemN(&back, 1, nullptr, &wide, 2);
+    EXPECT_EQ(back, byte);
+  }
+}
+
+// Oracle: IBM's code page 437.
+TEST(RtlConversion, OemStrings) {
+  STRING oem;
+  RtlInitString(&oem, "\x8E\x9C\xDB");
+  UNICODE_STRING wide;
+  ASSERT_EQ(RtlOemStringToUnicodeString(&wide, &oem, TRUE), STATUS_SUCCESS);
+  EXPECT_EQ(Text(wide), u"\u00C4\u00A3\u2588");
+  EXPECT_EQ(wide.MaximumLength, 8);
+  STRING back;
+  ASSERT_EQ(RtlUnicodeStringToOemString(&back, &wide, TRUE), STATUS_SUCCESS);
+  EXPECT_STREQ(back.Buffer, "\x8E\x9C\xDB");
+  RtlFreeOemString(&back);
+  RtlFreeUnicodeString(&wide);
+  ASSERT_EQ(RtlOemStringToCountedUnicodeString(&wide, &oem, TRUE), STATUS_SUCCESS);
+  EXPECT_EQ(wide.MaximumLength, 6);
+  EXPECT_EQ(RtlxUnicodeStringToOemSize(&wide), 4u);
+  EXPECT_EQ(RtlxOemStringToUnicodeSize(&oem), 8u);
+  char bytes[3] = {};
+  STRING counted = {0, 3, bytes};
+  EXPECT_EQ(RtlUnicodeStringToCountedOemString(&counted, &wide, FALSE), STATUS_SUCCESS);
+  EXPECT_EQ(std::string(bytes, 3), "\x8E\x9C\xDB");
+  wide.Buffer[1] = 0x4E2D;
+  EXPECT_EQ(RtlUnicodeStringToCountedOemString(&counted, &wide, FALSE), STATUS_UNMAPPABLE_CHARACTER);
+  wide.Buffer[1] = '?';
+  wide.Buffer[0] = 0x00E4;
+  EXPECT_EQ(RtlUpcaseUnicodeStringToCountedOemString(&counted, &wide, FALSE), STATUS_SUCCESS);
+  EXPECT_EQ(std::string(bytes, 3), "\x8E?\xDB");
+  RtlFreeUnicodeString(&wide);
+  EXPECT_EQ(rtl_host_allocations, 0);
+}
+
+TEST(RtlConversion, CodePagesHaveOneByteACharacter) {
+  EXPECT_EQ(NlsAnsiCodePage, 1252);
+  EXPECT_EQ(NlsOemCodePage, 437);
+  EXPECT_FALSE(NlsMbCodePageTag);
+  EXPECT_FALSE(NlsMbOemCodePageTag);
+  for (int i = 0; i < 256; ++i) EXPECT_EQ(NlsOemLeadByteInfo[i], 0);
+}
+
 TEST(RtlConversion, CaseOfStrings) {
   UNICODE_STRING from = U(L"MiX\u00E4"), to;
   ASSERT_EQ(RtlUpcaseUnicodeString(&to, &from, TRUE), STATUS_SUCCESS);

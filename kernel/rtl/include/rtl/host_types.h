@@ -32,6 +32,7 @@ using USHORT = unsigned short;
 using LONG = int;
 using ULONG = unsigned;
 using PULONG = ULONG*;
+using PUSHORT = USHORT*;
 using CLONG = ULONG;
 using LONGLONG = long long;
 using ULONGLONG = unsigned long long;
@@ -222,5 +223,6 @@ inline VOID ExFreePoolWithTag(PVOID block, ULONG) {
 }
 
 #define NT_EXPORT(Name, Irql, Level, Tests) static_assert(true)
+#define NT_EXPORT_DATA(Name, Level, Tests) static_assert(true)
 
 #include "rtl/host_names.h"

@@ -29,9 +29,12 @@ size_t FormatUnterminated(WCHAR* buffer, size_t capacity, const WCHAR* format, v
 WCHAR Upcase(WCHAR unit);
 WCHAR Downcase(WCHAR unit);
 
-// The ANSI code page is Windows-1252; characters that it lacks become '?'.
+// The ANSI code page is Windows-1252, the OEM code page 437; a character that they lack becomes the best fit,
+// or '?'.
 WCHAR FromAnsi(UCHAR character);
 UCHAR ToAnsi(WCHAR unit);
+WCHAR FromOem(UCHAR character);
+UCHAR ToOem(WCHAR unit);
 
 }  // namespace rtl
 
