@@ -188,33 +188,40 @@ NT_TEST(KeTimer, SynchronizationReleasesOneNotificationAll) {
   NT_EXPECT_TRUE(KeCancelTimer(&timer));
 }
 
-// A system time an hour later makes an absolute timer due that is half an hour away, and leaves the others.
+// Moves the system time; the timers' margins below are minutes, so that no delay of the host comes near them.
+static NTSTATUS MoveSystemTime(LONGLONG minutes) {
+  LARGE_INTEGER time = SystemTimeIn(minutes * 60 * 1'000), previous;
+  return ZwSetSystemTime(&time, &previous);
+}
+
 NT_TEST(KeTime, SystemTimeMovesAbsoluteTimersOnly) {
-  constexpr LONGLONG kHour = 36'000'000'000;
+  constexpr LONG kMinute = 60 * 1'000;
   KTIMER absolute, relative;
   KeInitializeTimer(&absolute);
   KeInitializeTimer(&relative);
-  KeSetTimer(&absolute, SystemTimeIn(30 * 60 * 1'000), nullptr);
-  KeSetTimer(&relative, Milliseconds(30 * 60 * 1'000), nullptr);
+  KeSetTimer(&absolute, SystemTimeIn(30 * kMinute), nullptr);
+  KeSetTimer(&relative, Milliseconds(30 * kMinute), nullptr);
   const ULONG64 interrupt_before = Now();
-  LARGE_INTEGER later = SystemTimeIn(0), previous, now;
-  later.QuadPart += kHour;
-  NT_EXPECT_EQ(ZwSetSystemTime(&later, &previous), STATUS_SUCCESS);
+  const LARGE_INTEGER later = SystemTimeIn(60 * kMinute);
+  NT_EXPECT_EQ(MoveSystemTime(60), STATUS_SUCCESS);
+  LARGE_INTEGER now;
   KeQuerySystemTime(&now);
   NT_EXPECT_TRUE(now.QuadPart >= later.QuadPart);
   NT_EXPECT_EQ(WaitFor(&absolute, kLong), STATUS_SUCCESS);
   NT_EXPECT_TRUE(!KeReadStateTimer(&relative));
   NT_EXPECT_TRUE(KeCancelTimer(&relative));
-  // Back again: an absolute timer is that much later.
-  KeSetTimer(&absolute, SystemTimeIn(5), nullptr);
-  LARGE_INTEGER back = SystemTimeIn(0);
-  back.QuadPart -= kHour;
-  NT_EXPECT_EQ(ZwSetSystemTime(&back, nullptr), STATUS_SUCCESS);
+  // An hour back and 45 minutes on: an absolute timer of 30 minutes is 45 minutes away.
+  KeSetTimer(&absolute, SystemTimeIn(30 * kMinute), nullptr);
+  NT_EXPECT_EQ(MoveSystemTime(-60), STATUS_SUCCESS);
+  NT_EXPECT_EQ(MoveSystemTime(45), STATUS_SUCCESS);
   NT_EXPECT_EQ(WaitFor(&absolute, 30), STATUS_TIMEOUT);
-  NT_EXPECT_TRUE(KeCancelTimer(&absolute));
-  NT_EXPECT_TRUE(Now() - interrupt_before < static_cast<ULONG64>(kHour) / 2);
-  back.QuadPart = -1;
-  NT_EXPECT_EQ(ZwSetSystemTime(&back, nullptr), STATUS_INVALID_PARAMETER);
+  NT_EXPECT_EQ(MoveSystemTime(60), STATUS_SUCCESS);
+  NT_EXPECT_EQ(WaitFor(&absolute, kLong), STATUS_SUCCESS);
+  NT_EXPECT_EQ(MoveSystemTime(-105), STATUS_SUCCESS);
+  NT_EXPECT_TRUE(Now() - interrupt_before < 30ull * kMinute * 10'000);
+  LARGE_INTEGER wrong;
+  wrong.QuadPart = -1;
+  NT_EXPECT_EQ(ZwSetSystemTime(&wrong, nullptr), STATUS_INVALID_PARAMETER);
 }
 
 NT_TEST(KeTime, PreciseTimesAreNotBehindTheClock) {
