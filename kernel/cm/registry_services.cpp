@@ -1,6 +1,7 @@
 // Zw services on keys and values.
 #include "callbacks.h"
 #include "cm_internal.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 // ntddk's, which the mingw-w64 headers lack.
@@ -218,15 +219,10 @@ NTSTATUS OpenOrCreate(PHANDLE handle, const KeyRequest& request, KeyParseContext
 
 using cm::RegistryLock;
 
-/// Opens a registry key, creating it if it is not there (its parent must be).
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the class string is not kept; link keys are not supported.
-/// Source: WDK wdm/ZwCreateKey.
-NT_EXPORT(ZwCreateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
-extern "C" NTSTATUS NTAPI ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
-                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG, PUNICODE_STRING Class,
-                                      ULONG CreateOptions, PULONG Disposition) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
+                                                        POBJECT_ATTRIBUTES ObjectAttributes, ULONG,
+                                                        PUNICODE_STRING Class, ULONG CreateOptions,
+                                                        PULONG Disposition) {
   if (CreateOptions & REG_OPTION_CREATE_LINK) return STATUS_NOT_SUPPORTED;
   cm::KeyParseContext context = {cm::kParseMagic, true, (CreateOptions & REG_OPTION_VOLATILE) != 0,
                                  REG_OPENED_EXISTING_KEY};
@@ -236,6 +232,24 @@ extern "C" NTSTATUS NTAPI ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAcce
   return status;
 }
 
+/// Opens a registry key, creating it if it is not there (its parent must be).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the class string is not kept; link keys are not supported.
+/// Source: WDK wdm/ZwCreateKey.
+NT_EXPORT(ZwCreateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
+                                      POBJECT_ATTRIBUTES ObjectAttributes, ULONG TitleIndex,
+                                      PUNICODE_STRING Class, ULONG CreateOptions, PULONG Disposition) {
+  return ke::CallService(NtCreateKey, KeyHandle, DesiredAccess, ObjectAttributes, TitleIndex, Class,
+                         CreateOptions, Disposition);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
+                                                      POBJECT_ATTRIBUTES ObjectAttributes) {
+  cm::KeyParseContext context = {cm::kParseMagic, false, false, 0};
+  return cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, nullptr, 0}, &context);
+}
+
 /// Opens a registry key.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: no access check (kernel callers only).
@@ -243,9 +257,14 @@ extern "C" NTSTATUS NTAPI ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAcce
 NT_EXPORT(ZwOpenKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
                                     POBJECT_ATTRIBUTES ObjectAttributes) {
-  ob::KernelServiceScope scope;
+  return ke::CallService(NtOpenKey, KeyHandle, DesiredAccess, ObjectAttributes);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenKeyEx(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
+                                                        POBJECT_ATTRIBUTES ObjectAttributes,
+                                                        ULONG OpenOptions) {
   cm::KeyParseContext context = {cm::kParseMagic, false, false, 0};
-  return cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, nullptr, 0}, &context);
+  return cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, nullptr, OpenOptions}, &context);
 }
 
 /// Opens a registry key; the options (backup, link) change nothing here.
@@ -255,19 +274,12 @@ extern "C" NTSTATUS NTAPI ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess
 NT_EXPORT(ZwOpenKeyEx, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwOpenKeyEx(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
                                       POBJECT_ATTRIBUTES ObjectAttributes, ULONG OpenOptions) {
-  ob::KernelServiceScope scope;
-  cm::KeyParseContext context = {cm::kParseMagic, false, false, 0};
-  return cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, nullptr, OpenOptions}, &context);
+  return ke::CallService(NtOpenKeyEx, KeyHandle, DesiredAccess, ObjectAttributes, OpenOptions);
 }
 
-/// Sets a value of a key.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ZwSetValueKey.
-NT_EXPORT(ZwSetValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
-extern "C" NTSTATUS NTAPI ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG TitleIndex,
-                                        ULONG Type, PVOID Data, ULONG DataSize) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
+                                                          ULONG TitleIndex, ULONG Type, PVOID Data,
+                                                          ULONG DataSize) {
   if (ValueName->Length % sizeof(WCHAR) != 0 || ValueName->Length > 16383 * sizeof(WCHAR))
     return STATUS_INVALID_PARAMETER;
   const REG_SET_VALUE_KEY_INFORMATION information = {nullptr,  ValueName, TitleIndex, Type, Data,
@@ -281,6 +293,30 @@ extern "C" NTSTATUS NTAPI ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueN
                      });
 }
 
+/// Sets a value of a key.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ZwSetValueKey.
+NT_EXPORT(ZwSetValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG TitleIndex,
+                                        ULONG Type, PVOID Data, ULONG DataSize) {
+  return ke::CallService(NtSetValueKey, KeyHandle, ValueName, TitleIndex, Type, Data, DataSize);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
+                                                            KEY_VALUE_INFORMATION_CLASS InformationClass,
+                                                            PVOID Information, ULONG Length,
+                                                            PULONG ResultLength) {
+  const REG_QUERY_VALUE_KEY_INFORMATION information = {
+      nullptr, ValueName, InformationClass, Information, Length, ResultLength, {}, {}, {}};
+  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, cm::kQueryValueKey,
+                     information, [&](cm::Key* key) {
+                       const cm::Value* value = cm::FindValue(key, cm::TextOf(ValueName));
+                       if (value == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
+                       return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
+                     });
+}
+
 /// A value of a key.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: the aligned classes (Align64) are not supported.
@@ -289,13 +325,20 @@ NT_EXPORT(ZwQueryValueKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
                                           KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
                                           ULONG Length, PULONG ResultLength) {
-  ob::KernelServiceScope scope;
-  const REG_QUERY_VALUE_KEY_INFORMATION information = {
-      nullptr, ValueName, InformationClass, Information, Length, ResultLength, {}, {}, {}};
-  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, cm::kQueryValueKey,
+  return ke::CallService(NtQueryValueKey, KeyHandle, ValueName, InformationClass, Information, Length,
+                         ResultLength);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtEnumerateValueKey(HANDLE KeyHandle, ULONG Index,
+                                                                KEY_VALUE_INFORMATION_CLASS InformationClass,
+                                                                PVOID Information, ULONG Length,
+                                                                PULONG ResultLength) {
+  const REG_ENUMERATE_VALUE_KEY_INFORMATION information = {
+      nullptr, Index, InformationClass, Information, Length, ResultLength, {}, {}, {}};
+  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, cm::kEnumerateValueKey,
                      information, [&](cm::Key* key) {
-                       const cm::Value* value = cm::FindValue(key, cm::TextOf(ValueName));
-                       if (value == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
+                       const cm::Value* value = cm::ValueAt(key, Index);
+                       if (value == nullptr) return STATUS_NO_MORE_ENTRIES;
                        return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
                      });
 }
@@ -308,15 +351,19 @@ NT_EXPORT(ZwEnumerateValueKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*")
 extern "C" NTSTATUS NTAPI ZwEnumerateValueKey(HANDLE KeyHandle, ULONG Index,
                                               KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
                                               ULONG Length, PULONG ResultLength) {
-  ob::KernelServiceScope scope;
-  const REG_ENUMERATE_VALUE_KEY_INFORMATION information = {
-      nullptr, Index, InformationClass, Information, Length, ResultLength, {}, {}, {}};
-  return cm::WithKey(KeyHandle, KEY_QUERY_VALUE, RegistryLock::Access::kShared, cm::kEnumerateValueKey,
-                     information, [&](cm::Key* key) {
-                       const cm::Value* value = cm::ValueAt(key, Index);
-                       if (value == nullptr) return STATUS_NO_MORE_ENTRIES;
-                       return cm::QueryValue(value, InformationClass, Information, Length, ResultLength);
-                     });
+  return ke::CallService(NtEnumerateValueKey, KeyHandle, Index, InformationClass, Information, Length,
+                         ResultLength);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQueryKey(HANDLE KeyHandle,
+                                                       KEY_INFORMATION_CLASS InformationClass,
+                                                       PVOID Information, ULONG Length, PULONG ResultLength) {
+  const ACCESS_MASK access = InformationClass == KeyNameInformation ? 0 : KEY_QUERY_VALUE;
+  const REG_QUERY_KEY_INFORMATION information = {
+      nullptr, InformationClass, Information, Length, ResultLength, {}, {}, {}};
+  return cm::WithKey(
+      KeyHandle, access, RegistryLock::Access::kShared, cm::kQueryKey, information,
+      [&](cm::Key* key) { return cm::QueryKey(key, InformationClass, Information, Length, ResultLength); });
 }
 
 /// Facts of a key: times, number and lengths of what is in it, its name.
@@ -326,24 +373,13 @@ extern "C" NTSTATUS NTAPI ZwEnumerateValueKey(HANDLE KeyHandle, ULONG Index,
 NT_EXPORT(ZwQueryKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
 extern "C" NTSTATUS NTAPI ZwQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS InformationClass,
                                      PVOID Information, ULONG Length, PULONG ResultLength) {
-  ob::KernelServiceScope scope;
-  const ACCESS_MASK access = InformationClass == KeyNameInformation ? 0 : KEY_QUERY_VALUE;
-  const REG_QUERY_KEY_INFORMATION information = {
-      nullptr, InformationClass, Information, Length, ResultLength, {}, {}, {}};
-  return cm::WithKey(
-      KeyHandle, access, RegistryLock::Access::kShared, cm::kQueryKey, information,
-      [&](cm::Key* key) { return cm::QueryKey(key, InformationClass, Information, Length, ResultLength); });
+  return ke::CallService(NtQueryKey, KeyHandle, InformationClass, Information, Length, ResultLength);
 }
 
-/// The subkey at an index of a key, in alphabetical order.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: classes KeyBasic, KeyNode and KeyFull only.
-/// Source: WDK wdm/ZwEnumerateKey.
-NT_EXPORT(ZwEnumerateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
-extern "C" NTSTATUS NTAPI ZwEnumerateKey(HANDLE KeyHandle, ULONG Index,
-                                         KEY_INFORMATION_CLASS InformationClass, PVOID Information,
-                                         ULONG Length, PULONG ResultLength) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtEnumerateKey(HANDLE KeyHandle, ULONG Index,
+                                                           KEY_INFORMATION_CLASS InformationClass,
+                                                           PVOID Information, ULONG Length,
+                                                           PULONG ResultLength) {
   const REG_ENUMERATE_KEY_INFORMATION information = {
       nullptr, Index, InformationClass, Information, Length, ResultLength, {}, {}, {}};
   return cm::WithKey(KeyHandle, KEY_ENUMERATE_SUB_KEYS, RegistryLock::Access::kShared, cm::kEnumerateKey,
@@ -354,13 +390,19 @@ extern "C" NTSTATUS NTAPI ZwEnumerateKey(HANDLE KeyHandle, ULONG Index,
                      });
 }
 
-/// Deletes a key without subkeys; open handles to it answer STATUS_KEY_DELETED from then on.
+/// The subkey at an index of a key, in alphabetical order.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK wdm/ZwDeleteKey.
-NT_EXPORT(ZwDeleteKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
-extern "C" NTSTATUS NTAPI ZwDeleteKey(HANDLE KeyHandle) {
-  ob::KernelServiceScope scope;
+/// Differs from NT: classes KeyBasic, KeyNode and KeyFull only.
+/// Source: WDK wdm/ZwEnumerateKey.
+NT_EXPORT(ZwEnumerateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwEnumerateKey(HANDLE KeyHandle, ULONG Index,
+                                         KEY_INFORMATION_CLASS InformationClass, PVOID Information,
+                                         ULONG Length, PULONG ResultLength) {
+  return ke::CallService(NtEnumerateKey, KeyHandle, Index, InformationClass, Information, Length,
+                         ResultLength);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDeleteKey(HANDLE KeyHandle) {
   return cm::WithKey(KeyHandle, DELETE, RegistryLock::Access::kExclusive, cm::kDeleteKey,
                      REG_DELETE_KEY_INFORMATION{}, [](cm::Key* key) {
                        if (key->first_child != nullptr || key == cm::g_root || key == cm::g_system)
@@ -373,13 +415,16 @@ extern "C" NTSTATUS NTAPI ZwDeleteKey(HANDLE KeyHandle) {
                      });
 }
 
-/// Deletes a value of a key.
+/// Deletes a key without subkeys; open handles to it answer STATUS_KEY_DELETED from then on.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
-/// Source: WDK wdm/ZwDeleteValueKey.
-NT_EXPORT(ZwDeleteValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
-extern "C" NTSTATUS NTAPI ZwDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName) {
-  ob::KernelServiceScope scope;
+/// Source: WDK wdm/ZwDeleteKey.
+NT_EXPORT(ZwDeleteKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwDeleteKey(HANDLE KeyHandle) {
+  return ke::CallService(NtDeleteKey, KeyHandle);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName) {
   const REG_DELETE_VALUE_KEY_INFORMATION information = {nullptr, ValueName, {}, {}, {}};
   return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, cm::kDeleteValueKey,
                      information, [&](cm::Key* key) {
@@ -389,13 +434,16 @@ extern "C" NTSTATUS NTAPI ZwDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING Val
                      });
 }
 
-/// Writes the registry out.
+/// Deletes a value of a key.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the whole hive is written, whatever the key.
-/// Source: WDK wdm/ZwFlushKey.
-NT_EXPORT(ZwFlushKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
-extern "C" NTSTATUS NTAPI ZwFlushKey(HANDLE KeyHandle) {
-  ob::KernelServiceScope scope;
+/// Differs from NT: none.
+/// Source: WDK wdm/ZwDeleteValueKey.
+NT_EXPORT(ZwDeleteValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName) {
+  return ke::CallService(NtDeleteValueKey, KeyHandle, ValueName);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtFlushKey(HANDLE KeyHandle) {
   PVOID object;
   NTSTATUS status = ob::ReferenceHandle(KeyHandle, CmKeyObjectType, &object, nullptr);
   if (!NT_SUCCESS(status)) return status;
@@ -405,4 +453,13 @@ extern "C" NTSTATUS NTAPI ZwFlushKey(HANDLE KeyHandle) {
                         static_cast<PCM_KEY_BODY>(object), [] { return CmFlushHives(); });
   ObfDereferenceObject(object);
   return status;
+}
+
+/// Writes the registry out.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the whole hive is written, whatever the key.
+/// Source: WDK wdm/ZwFlushKey.
+NT_EXPORT(ZwFlushKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.*");
+extern "C" NTSTATUS NTAPI ZwFlushKey(HANDLE KeyHandle) {
+  return ke::CallService(NtFlushKey, KeyHandle);
 }

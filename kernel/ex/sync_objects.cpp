@@ -1,5 +1,6 @@
 // Events, mutants, semaphores by handle; callback objects.
 #include "ex/ex.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 #include "ob/ob.h"
 
@@ -97,6 +98,17 @@ NTSTATUS InitObjects() {
 
 }  // namespace ex
 
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAccess,
+                                                          POBJECT_ATTRIBUTES ObjectAttributes,
+                                                          EVENT_TYPE EventType, BOOLEAN InitialState) {
+  if (EventType != NotificationEvent && EventType != SynchronizationEvent) return STATUS_INVALID_PARAMETER;
+  PVOID object;
+  NTSTATUS status = MakeObject(ExEventObjectType, ObjectAttributes, sizeof(KEVENT), &object);
+  if (!NT_SUCCESS(status)) return status;
+  KeInitializeEvent(static_cast<PRKEVENT>(object), EventType, InitialState);
+  return ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, EventHandle);
+}
+
 /// Creates an event object, or opens the one of that name (OBJ_OPENIF).
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
@@ -105,13 +117,14 @@ NT_EXPORT(ZwCreateEvent, nt::AtMost(PASSIVE_LEVEL), Full, "KernelEx.*");
 extern "C" NTSTATUS NTAPI ZwCreateEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAccess,
                                         POBJECT_ATTRIBUTES ObjectAttributes, EVENT_TYPE EventType,
                                         BOOLEAN InitialState) {
-  ob::KernelServiceScope scope;
-  if (EventType != NotificationEvent && EventType != SynchronizationEvent) return STATUS_INVALID_PARAMETER;
-  PVOID object;
-  NTSTATUS status = MakeObject(ExEventObjectType, ObjectAttributes, sizeof(KEVENT), &object);
-  if (!NT_SUCCESS(status)) return status;
-  KeInitializeEvent(static_cast<PRKEVENT>(object), EventType, InitialState);
-  return ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, EventHandle);
+  return ke::CallService(NtCreateEvent, EventHandle, DesiredAccess, ObjectAttributes, EventType,
+                         InitialState);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAccess,
+                                                        POBJECT_ATTRIBUTES ObjectAttributes) {
+  return ObOpenObjectByName(ObjectAttributes, ExEventObjectType, KernelMode, nullptr, DesiredAccess, nullptr,
+                            EventHandle);
 }
 
 /// Opens an event object by name.
@@ -121,9 +134,15 @@ extern "C" NTSTATUS NTAPI ZwCreateEvent(PHANDLE EventHandle, ACCESS_MASK Desired
 NT_EXPORT(ZwOpenEvent, nt::AtMost(PASSIVE_LEVEL), Full, "KernelEx.*");
 extern "C" NTSTATUS NTAPI ZwOpenEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAccess,
                                       POBJECT_ATTRIBUTES ObjectAttributes) {
-  ob::KernelServiceScope scope;
-  return ObOpenObjectByName(ObjectAttributes, ExEventObjectType, KernelMode, nullptr, DesiredAccess, nullptr,
-                            EventHandle);
+  return ke::CallService(NtOpenEvent, EventHandle, DesiredAccess, ObjectAttributes);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtSetEvent(HANDLE EventHandle, PLONG PreviousState) {
+  return WithObject(EventHandle, ExEventObjectType, [&](PVOID object) {
+    const LONG previous = KeSetEvent(static_cast<PRKEVENT>(object), EVENT_INCREMENT, FALSE);
+    if (PreviousState != nullptr) *PreviousState = previous;
+    return STATUS_SUCCESS;
+  });
 }
 
 /// Sets an event.
@@ -132,9 +151,12 @@ extern "C" NTSTATUS NTAPI ZwOpenEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAc
 /// Source: WDK ntifs/ZwSetEvent.
 NT_EXPORT(ZwSetEvent, nt::AtMost(PASSIVE_LEVEL), Full, "KernelEx.*");
 extern "C" NTSTATUS NTAPI ZwSetEvent(HANDLE EventHandle, PLONG PreviousState) {
-  ob::KernelServiceScope scope;
+  return ke::CallService(NtSetEvent, EventHandle, PreviousState);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtResetEvent(HANDLE EventHandle, PLONG PreviousState) {
   return WithObject(EventHandle, ExEventObjectType, [&](PVOID object) {
-    const LONG previous = KeSetEvent(static_cast<PRKEVENT>(object), EVENT_INCREMENT, FALSE);
+    const LONG previous = KeResetEvent(static_cast<PRKEVENT>(object));
     if (PreviousState != nullptr) *PreviousState = previous;
     return STATUS_SUCCESS;
   });
@@ -146,10 +168,12 @@ extern "C" NTSTATUS NTAPI ZwSetEvent(HANDLE EventHandle, PLONG PreviousState) {
 /// Source: WDK ntifs/ZwResetEvent (not documented there).
 NT_EXPORT(ZwResetEvent, nt::AtMost(PASSIVE_LEVEL), Full, "KernelEx.*");
 extern "C" NTSTATUS NTAPI ZwResetEvent(HANDLE EventHandle, PLONG PreviousState) {
-  ob::KernelServiceScope scope;
-  return WithObject(EventHandle, ExEventObjectType, [&](PVOID object) {
-    const LONG previous = KeResetEvent(static_cast<PRKEVENT>(object));
-    if (PreviousState != nullptr) *PreviousState = previous;
+  return ke::CallService(NtResetEvent, EventHandle, PreviousState);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtClearEvent(HANDLE EventHandle) {
+  return WithObject(EventHandle, ExEventObjectType, [](PVOID object) {
+    KeClearEvent(static_cast<PRKEVENT>(object));
     return STATUS_SUCCESS;
   });
 }
@@ -160,11 +184,19 @@ extern "C" NTSTATUS NTAPI ZwResetEvent(HANDLE EventHandle, PLONG PreviousState) 
 /// Source: not documented, exported.
 NT_EXPORT(ZwClearEvent, nt::AtMost(PASSIVE_LEVEL), Full, "KernelEx.*");
 extern "C" NTSTATUS NTAPI ZwClearEvent(HANDLE EventHandle) {
-  ob::KernelServiceScope scope;
-  return WithObject(EventHandle, ExEventObjectType, [](PVOID object) {
-    KeClearEvent(static_cast<PRKEVENT>(object));
-    return STATUS_SUCCESS;
-  });
+  return ke::CallService(NtClearEvent, EventHandle);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateMutant(PHANDLE MutantHandle, ACCESS_MASK DesiredAccess,
+                                                           POBJECT_ATTRIBUTES ObjectAttributes,
+                                                           BOOLEAN InitialOwner) {
+  PVOID object;
+  NTSTATUS status = MakeObject(ExMutantObjectType, ObjectAttributes, sizeof(KMUTANT), &object);
+  if (!NT_SUCCESS(status)) return status;
+  KeInitializeMutex(static_cast<PRKMUTEX>(object), 0);
+  static_cast<PRKMUTANT>(object)->ApcDisable = 0;
+  if (InitialOwner) KeWaitForSingleObject(object, Executive, KernelMode, FALSE, nullptr);
+  return ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, MutantHandle);
 }
 
 /// Creates a mutant (a mutex by handle).
@@ -173,14 +205,7 @@ extern "C" NTSTATUS NTAPI ZwClearEvent(HANDLE EventHandle) {
 /// Source: not documented.
 extern "C" NTSTATUS NTAPI ZwCreateMutant(PHANDLE MutantHandle, ACCESS_MASK DesiredAccess,
                                          POBJECT_ATTRIBUTES ObjectAttributes, BOOLEAN InitialOwner) {
-  ob::KernelServiceScope scope;
-  PVOID object;
-  NTSTATUS status = MakeObject(ExMutantObjectType, ObjectAttributes, sizeof(KMUTANT), &object);
-  if (!NT_SUCCESS(status)) return status;
-  KeInitializeMutex(static_cast<PRKMUTEX>(object), 0);
-  static_cast<PRKMUTANT>(object)->ApcDisable = 0;
-  if (InitialOwner) KeWaitForSingleObject(object, Executive, KernelMode, FALSE, nullptr);
-  return ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, MutantHandle);
+  return ke::CallService(NtCreateMutant, MutantHandle, DesiredAccess, ObjectAttributes, InitialOwner);
 }
 
 namespace {

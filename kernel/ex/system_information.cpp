@@ -5,6 +5,7 @@
 #include "image_information.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 #include "ob/ob.h"
 #include "pool_information.h"
@@ -438,9 +439,23 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySystemInformation(ULONG Syste
 NT_EXPORT(ZwQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Partial, "ExSystemInformation.*");
 extern "C" NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
                                                    ULONG SystemInformationLength, PULONG ReturnLength) {
-  ob::KernelServiceScope scope;
-  return NtQuerySystemInformation(SystemInformationClass, SystemInformation, SystemInformationLength,
-                                  ReturnLength);
+  return ke::CallService(NtQuerySystemInformation, SystemInformationClass, SystemInformation,
+                         SystemInformationLength, ReturnLength);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtSetSystemInformation(ULONG SystemInformationClass,
+                                                                   PVOID SystemInformation,
+                                                                   ULONG SystemInformationLength) {
+  switch (SystemInformationClass) {
+    case SystemLoadGdiDriverInformation:
+      return ex::LoadGdiDriver(SystemInformation, SystemInformationLength);
+    case SystemUnloadGdiDriverInformation:
+      return ex::UnloadGdiDriver(SystemInformation, SystemInformationLength);
+    case SystemMemoryListInformation:
+      return SetMemoryList(SystemInformationLength);
+    default:
+      return STATUS_INVALID_INFO_CLASS;
+  }
 }
 
 /// Changes the machine's state: SystemMemoryListInformation with any command makes pageable memory not
@@ -452,14 +467,6 @@ extern "C" NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass,
 NT_EXPORT(ZwSetSystemInformation, nt::Exactly(PASSIVE_LEVEL), Partial, "ExSystemInformation.* LoaderFuzz.*");
 extern "C" NTSTATUS NTAPI ZwSetSystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
                                                  ULONG SystemInformationLength) {
-  switch (SystemInformationClass) {
-    case SystemLoadGdiDriverInformation:
-      return ex::LoadGdiDriver(SystemInformation, SystemInformationLength);
-    case SystemUnloadGdiDriverInformation:
-      return ex::UnloadGdiDriver(SystemInformation, SystemInformationLength);
-    case SystemMemoryListInformation:
-      return SetMemoryList(SystemInformationLength);
-    default:
-      return STATUS_INVALID_INFO_CLASS;
-  }
+  return ke::CallService(NtSetSystemInformation, SystemInformationClass, SystemInformation,
+                         SystemInformationLength);
 }

@@ -5,6 +5,7 @@
 #include "kd/control.h"
 #include "kd/kd.h"
 #include "mm/mm.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 #include "ps/ps.h"
 
@@ -274,17 +275,20 @@ NTSTATUS LoadDriver(PUNICODE_STRING service_key, LoadDetail* detail) {
 
 }  // namespace io
 
-/// Loads and starts the driver of a service key.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no privilege is asked for (kernel callers only).
-/// Source: WDK wdm/ZwLoadDriver.
-NT_EXPORT(ZwLoadDriver, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwLoadDriver(PUNICODE_STRING DriverServiceName) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName) {
   auto* detail =
       static_cast<io::LoadDetail*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(io::LoadDetail), kFileTag));
   if (detail == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   NTSTATUS status = io::LoadDriver(DriverServiceName, detail);
   ExFreePoolWithTag(detail, kFileTag);
   return status;
+}
+
+/// Loads and starts the driver of a service key.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no privilege is asked for (kernel callers only).
+/// Source: WDK wdm/ZwLoadDriver.
+NT_EXPORT(ZwLoadDriver, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwLoadDriver(PUNICODE_STRING DriverServiceName) {
+  return ke::CallService(NtLoadDriver, DriverServiceName);
 }

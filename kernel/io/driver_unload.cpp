@@ -3,6 +3,7 @@
 
 #include "kd/control.h"
 #include "mm/mm.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 #include "ps/ps.h"
 
@@ -188,17 +189,20 @@ NTSTATUS UnloadDriver(PUNICODE_STRING service_key, Findings* findings) {
 
 }  // namespace io
 
-/// Stops and unloads the driver of a service key: STATUS_INVALID_DEVICE_REQUEST if it has no unload routine.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no privilege is asked for; devices in use do not delay the unload routine.
-/// Source: WDK wdm/ZwUnloadDriver.
-NT_EXPORT(ZwUnloadDriver, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwUnloadDriver(PUNICODE_STRING DriverServiceName) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName) {
   auto* findings =
       static_cast<io::Findings*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(io::Findings), kFileTag));
   if (findings == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   NTSTATUS status = io::UnloadDriver(DriverServiceName, findings);
   ExFreePoolWithTag(findings, kFileTag);
   return status;
+}
+
+/// Stops and unloads the driver of a service key: STATUS_INVALID_DEVICE_REQUEST if it has no unload routine.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no privilege is asked for; devices in use do not delay the unload routine.
+/// Source: WDK wdm/ZwUnloadDriver.
+NT_EXPORT(ZwUnloadDriver, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwUnloadDriver(PUNICODE_STRING DriverServiceName) {
+  return ke::CallService(NtUnloadDriver, DriverServiceName);
 }

@@ -1,5 +1,6 @@
 // Querying and setting facts of files and volumes.
 #include "io_internal.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 namespace {
@@ -182,8 +183,8 @@ NT_EXPORT(ZwQueryInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.
 extern "C" NTSTATUS NTAPI ZwQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
                                                  PVOID FileInformation, ULONG Length,
                                                  FILE_INFORMATION_CLASS FileInformationClass) {
-  ob::KernelServiceScope scope;
-  return NtQueryInformationFile(FileHandle, IoStatusBlock, FileInformation, Length, FileInformationClass);
+  return ke::CallService(NtQueryInformationFile, FileHandle, IoStatusBlock, FileInformation, Length,
+                         FileInformationClass);
 }
 
 namespace {
@@ -324,8 +325,8 @@ NT_EXPORT(ZwSetInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*"
 extern "C" NTSTATUS NTAPI ZwSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
                                                PVOID FileInformation, ULONG Length,
                                                FILE_INFORMATION_CLASS FileInformationClass) {
-  ob::KernelServiceScope scope;
-  return NtSetInformationFile(FileHandle, IoStatusBlock, FileInformation, Length, FileInformationClass);
+  return ke::CallService(NtSetInformationFile, FileHandle, IoStatusBlock, FileInformation, Length,
+                         FileInformationClass);
 }
 
 /// Facts of the volume of an open file; see ZwQueryVolumeInformationFile.
@@ -374,6 +375,6 @@ NT_EXPORT(ZwQueryVolumeInformationFile, nt::AtMost(PASSIVE_LEVEL), Full, "Kernel
 extern "C" NTSTATUS NTAPI ZwQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
                                                        PVOID FsInformation, ULONG Length,
                                                        FS_INFORMATION_CLASS FsInformationClass) {
-  ob::KernelServiceScope scope;
-  return NtQueryVolumeInformationFile(FileHandle, IoStatusBlock, FsInformation, Length, FsInformationClass);
+  return ke::CallService(NtQueryVolumeInformationFile, FileHandle, IoStatusBlock, FsInformation, Length,
+                         FsInformationClass);
 }

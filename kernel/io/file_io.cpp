@@ -1,11 +1,26 @@
 // Reading, writing, flushing, device control.
 #include "io_internal.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 namespace {
 
+// A fault on the caller's buffers is the service's status, whatever the previous mode. `attach` is not
+// inlined: only calls are guarded.
+template <typename... Parameters>
+NTSTATUS Guarded(NTSTATUS (*attach)(Parameters...), Parameters... arguments) {
+  NTSTATUS status;
+  __try {
+    status = attach(arguments...);
+    __asm__ volatile("nop");
+  } __except (EXCEPTION_EXECUTE_HANDLER) {
+    status = static_cast<NTSTATUS>(_exception_code());
+  }
+  return status;
+}
+
 // The caller's buffer in the way that the device wants it.
-NTSTATUS AttachData(io::FileService* service, PVOID buffer, ULONG length, bool write) {
+DECLSPEC_NOINLINE NTSTATUS AttachData(io::FileService* service, PVOID buffer, ULONG length, bool write) {
   PIRP irp = service->irp;
   if (length == 0) return STATUS_SUCCESS;
   if (service->device->Flags & DO_BUFFERED_IO) {
@@ -60,7 +75,7 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
       io::PrepareIrp(&service, iosb, apc, apc_context, write ? IRP_MJ_WRITE : IRP_MJ_READ);
   LARGE_INTEGER offset = {};
   if (NT_SUCCESS(status)) status = StartingOffset(&service, byte_offset, write, &offset);
-  if (NT_SUCCESS(status)) status = AttachData(&service, buffer, length, write);
+  if (NT_SUCCESS(status)) status = Guarded(AttachData, &service, buffer, length, write);
   if (!NT_SUCCESS(status)) {
     io::AbandonService(&service);
     return status;
@@ -98,9 +113,8 @@ NT_EXPORT(ZwReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
                                      PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
                                      ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
-  ob::KernelServiceScope scope;
-  return NtReadFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset,
-                    Key);
+  return ke::CallService(NtReadFile, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length,
+                         ByteOffset, Key);
 }
 
 /// Writes to a file; see ZwWriteFile.
@@ -123,18 +137,12 @@ NT_EXPORT(ZwWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
                                       PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer,
                                       ULONG Length, PLARGE_INTEGER ByteOffset, PULONG Key) {
-  ob::KernelServiceScope scope;
-  return NtWriteFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer, Length, ByteOffset,
-                     Key);
+  return ke::CallService(NtWriteFile, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, Buffer,
+                         Length, ByteOffset, Key);
 }
 
-/// Writes out what a file system holds back of a file.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/ZwFlushBuffersFile.
-NT_EXPORT(ZwFlushBuffersFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtFlushBuffersFile(HANDLE FileHandle,
+                                                               PIO_STATUS_BLOCK IoStatusBlock) {
   io::FileService service;
   NTSTATUS status = io::BeginService(FileHandle, nullptr, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
@@ -147,10 +155,20 @@ extern "C" NTSTATUS NTAPI ZwFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK
                                    service.synchronous);
 }
 
+/// Writes out what a file system holds back of a file.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwFlushBuffersFile.
+NT_EXPORT(ZwFlushBuffersFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock) {
+  return ke::CallService(NtFlushBuffersFile, FileHandle, IoStatusBlock);
+}
+
 namespace {
 
-NTSTATUS AttachControlBuffers(io::FileService* service, ULONG code, PVOID input, ULONG input_length,
-                              PVOID output, ULONG output_length, PIO_STACK_LOCATION stack) {
+DECLSPEC_NOINLINE NTSTATUS AttachControlBuffers(io::FileService* service, ULONG code, PVOID input,
+                                                ULONG input_length, PVOID output, ULONG output_length,
+                                                PIO_STACK_LOCATION stack) {
   PIRP irp = service->irp;
   const ULONG method = code & 3;
   if (method == METHOD_NEITHER) {
@@ -193,7 +211,7 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
   stack->Parameters.DeviceIoControl.IoControlCode = code;
   stack->Parameters.DeviceIoControl.InputBufferLength = input_length;
   stack->Parameters.DeviceIoControl.OutputBufferLength = output_length;
-  status = AttachControlBuffers(&service, code, input, input_length, output, output_length, stack);
+  status = Guarded(AttachControlBuffers, &service, code, input, input_length, output, output_length, stack);
   if (!NT_SUCCESS(status)) {
     io::AbandonService(&service);
     return status;
@@ -227,9 +245,18 @@ extern "C" NTSTATUS NTAPI ZwDeviceIoControlFile(HANDLE FileHandle, HANDLE Event,
                                                 ULONG IoControlCode, PVOID InputBuffer,
                                                 ULONG InputBufferLength, PVOID OutputBuffer,
                                                 ULONG OutputBufferLength) {
-  ob::KernelServiceScope scope;
-  return NtDeviceIoControlFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, IoControlCode,
-                               InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+  return ke::CallService(NtDeviceIoControlFile, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                         IoControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtFsControlFile(HANDLE FileHandle, HANDLE Event,
+                                                            PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                                            PIO_STATUS_BLOCK IoStatusBlock,
+                                                            ULONG FsControlCode, PVOID InputBuffer,
+                                                            ULONG InputBufferLength, PVOID OutputBuffer,
+                                                            ULONG OutputBufferLength) {
+  return Control(IRP_MJ_FILE_SYSTEM_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                 FsControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
 /// Sends a control code to a file system.
@@ -241,9 +268,8 @@ extern "C" NTSTATUS NTAPI ZwFsControlFile(HANDLE FileHandle, HANDLE Event, PIO_A
                                           PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
                                           ULONG FsControlCode, PVOID InputBuffer, ULONG InputBufferLength,
                                           PVOID OutputBuffer, ULONG OutputBufferLength) {
-  ob::KernelServiceScope scope;
-  return Control(IRP_MJ_FILE_SYSTEM_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
-                 FsControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+  return ke::CallService(NtFsControlFile, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                         FsControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
 namespace {
@@ -298,7 +324,7 @@ extern "C" NTSTATUS NTAPI ZwQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, 
                                                FILE_INFORMATION_CLASS FileInformationClass,
                                                BOOLEAN ReturnSingleEntry, PUNICODE_STRING FileName,
                                                BOOLEAN RestartScan) {
-  ob::KernelServiceScope scope;
-  return NtQueryDirectoryFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation,
-                              Length, FileInformationClass, ReturnSingleEntry, FileName, RestartScan);
+  return ke::CallService(NtQueryDirectoryFile, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                         FileInformation, Length, FileInformationClass, ReturnSingleEntry, FileName,
+                         RestartScan);
 }

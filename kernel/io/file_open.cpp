@@ -1,6 +1,7 @@
 // Opening files: NtCreateFile -> IopCreateFile -> ObOpenObjectByName -> IopParseDevice -> the file system.
 // Nothing on this way is pageable, and nothing blocks before the file system is called.
 #include "io_internal.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 namespace {
@@ -281,9 +282,9 @@ extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAc
                                        PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
                                        ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer,
                                        ULONG EaLength) {
-  ob::KernelServiceScope scope;
-  return NtCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
-                      FileAttributes, ShareAccess, CreateDisposition, CreateOptions, EaBuffer, EaLength);
+  return ke::CallService(NtCreateFile, FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock,
+                         AllocationSize, FileAttributes, ShareAccess, CreateDisposition, CreateOptions,
+                         EaBuffer, EaLength);
 }
 
 /// Opens an existing file; see ZwOpenFile.
@@ -307,8 +308,8 @@ NT_EXPORT(ZwOpenFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                      POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
                                      ULONG ShareAccess, ULONG OpenOptions) {
-  ob::KernelServiceScope scope;
-  return NtOpenFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, ShareAccess, OpenOptions);
+  return ke::CallService(NtOpenFile, FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, ShareAccess,
+                         OpenOptions);
 }
 
 /// ZwCreateFile for drivers, with options (IO_NO_PARAMETER_CHECKING, IO_OPEN_TARGET_DIRECTORY, ...).
@@ -361,19 +362,22 @@ extern "C" NTSTATUS NTAPI IoCreateFileSpecifyDeviceObjectHint(
                        static_cast<PDEVICE_OBJECT>(DeviceObject));
 }
 
-/// Deletes a file: opens it for deletion and closes it.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/ZwDeleteFile.
-NT_EXPORT(ZwDeleteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes) {
   HANDLE file;
   IO_STATUS_BLOCK iosb;
   NTSTATUS status = IopCreateFile(&file, DELETE, ObjectAttributes, &iosb, nullptr, 0,
                                   FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, FILE_OPEN,
                                   FILE_DELETE_ON_CLOSE, nullptr, 0, CreateFileTypeNone, nullptr, 0, nullptr);
   return NT_SUCCESS(status) ? NtClose(file) : status;
+}
+
+/// Deletes a file: opens it for deletion and closes it.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwDeleteFile.
+NT_EXPORT(ZwDeleteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+extern "C" NTSTATUS NTAPI ZwDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes) {
+  return ke::CallService(NtDeleteFile, ObjectAttributes);
 }
 
 /// The device that a name leads to and a file opened on it (referenced; dereference the file when done, the

@@ -4,6 +4,7 @@
 
 #define PRCB_AT(field) (FIELD_OFFSET(KPCR, Prcb) + FIELD_OFFSET(KPRCB, field))
 static_assert(PCR_CURRENT_PRCB == FIELD_OFFSET(KPCR, CurrentPrcb));
+static_assert(PCR_CURRENT_THREAD == PRCB_AT(CurrentThread));
 static_assert(PCR_LOCK_INDEX == PRCB_AT(LockStackIndex) && PCR_LOCK_STACK == PRCB_AT(LockStack));
 static_assert(PCR_LOCK_TIME == PRCB_AT(LockStackTime) && sizeof(KLOCK_STACK_ENTRY) == 16 &&
               sizeof(KLOCK_STACK_TIME) == 16);
@@ -39,6 +40,10 @@ EF_AT(EF_ALLOCATION, Return);
 static_assert(KT_KERNEL_STACK == FIELD_OFFSET(KTHREAD, KernelStack));
 static_assert(KT_STATE_SAVE_AREA == FIELD_OFFSET(KTHREAD, StateSaveArea));
 static_assert(KT_EXTENDED_USERS == FIELD_OFFSET(KTHREAD, ExtendedStateUsers));
+static_assert(KT_PREVIOUS_MODE == FIELD_OFFSET(KTHREAD, PreviousMode));
+static_assert(ET_SERVICE_CALLER == FIELD_OFFSET(ETHREAD, ServiceCaller));
+static_assert(SF_SIZE == sizeof(KSERVICE_FRAME) && SF_CALLER == FIELD_OFFSET(KSERVICE_FRAME, Caller) &&
+              SF_PREVIOUS_MODE == FIELD_OFFSET(KSERVICE_FRAME, PreviousMode));
 #define CX_AT(name, field) static_assert(name == FIELD_OFFSET(CONTEXT, field))
 CX_AT(CX_FLAGS, ContextFlags);
 CX_AT(CX_MXCSR, MxCsr);

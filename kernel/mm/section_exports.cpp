@@ -1,5 +1,6 @@
 // Sections and views: ZwCreateSection, ZwMapViewOfSection, MmMapViewInSystemSpace, ...
 #include "mm/section.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 #include "ob/ob.h"
 
@@ -125,9 +126,8 @@ extern "C" NTSTATUS NTAPI ZwCreateSection(PHANDLE SectionHandle, ACCESS_MASK Des
                                           POBJECT_ATTRIBUTES ObjectAttributes, PLARGE_INTEGER MaximumSize,
                                           ULONG SectionPageProtection, ULONG AllocationAttributes,
                                           HANDLE FileHandle) {
-  ob::KernelServiceScope scope;
-  return Create(SectionHandle, DesiredAccess, ObjectAttributes, MaximumSize, SectionPageProtection,
-                AllocationAttributes, FileHandle);
+  return ke::CallService(NtCreateSection, SectionHandle, DesiredAccess, ObjectAttributes, MaximumSize,
+                         SectionPageProtection, AllocationAttributes, FileHandle);
 }
 
 /// ZwCreateSection for a caller whose arguments are checked by its previous mode.
@@ -135,13 +135,19 @@ extern "C" NTSTATUS NTAPI ZwCreateSection(PHANDLE SectionHandle, ACCESS_MASK Des
 /// Differs from NT: as ZwCreateSection; the previous mode is always kernel.
 /// Source: WDK ntifs/NtCreateSection.
 NT_EXPORT(NtCreateSection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.NtEntries*");
-extern "C" NTSTATUS NTAPI NtCreateSection(PHANDLE SectionHandle, ULONG DesiredAccess,
-                                          POBJECT_ATTRIBUTES ObjectAttributes, PLARGE_INTEGER MaximumSize,
-                                          ULONG SectionPageProtection, ULONG AllocationAttributes,
-                                          HANDLE FileHandle) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateSection(PHANDLE SectionHandle, ULONG DesiredAccess,
+                                                            POBJECT_ATTRIBUTES ObjectAttributes,
+                                                            PLARGE_INTEGER MaximumSize,
+                                                            ULONG SectionPageProtection,
+                                                            ULONG AllocationAttributes, HANDLE FileHandle) {
   return Create(SectionHandle, DesiredAccess, ObjectAttributes, MaximumSize, SectionPageProtection,
                 AllocationAttributes, FileHandle);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess,
+                                                          POBJECT_ATTRIBUTES ObjectAttributes) {
+  return ObOpenObjectByName(ObjectAttributes, MmSectionObjectType, KernelMode, nullptr, DesiredAccess,
+                            nullptr, SectionHandle);
 }
 
 /// Opens a section by name.
@@ -151,20 +157,14 @@ extern "C" NTSTATUS NTAPI NtCreateSection(PHANDLE SectionHandle, ULONG DesiredAc
 NT_EXPORT(ZwOpenSection, nt::Exactly(PASSIVE_LEVEL), Full, "MmSection.Named*");
 extern "C" NTSTATUS NTAPI ZwOpenSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess,
                                         POBJECT_ATTRIBUTES ObjectAttributes) {
-  ob::KernelServiceScope scope;
-  return ObOpenObjectByName(ObjectAttributes, MmSectionObjectType, KernelMode, nullptr, DesiredAccess,
-                            nullptr, SectionHandle);
+  return ke::CallService(NtOpenSection, SectionHandle, DesiredAccess, ObjectAttributes);
 }
 
-/// SectionBasicInformation: base address (0), attributes, size.
-/// Returns: STATUS_INVALID_INFO_CLASS for other classes, STATUS_INFO_LENGTH_MISMATCH.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: SectionBasicInformation only.
-/// Source: not documented; NtQuerySection.
-NT_EXPORT(ZwQuerySection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.Query*");
-extern "C" NTSTATUS NTAPI ZwQuerySection(HANDLE SectionHandle, ULONG SectionInformationClass,
-                                         PVOID SectionInformation, SIZE_T SectionInformationLength,
-                                         PSIZE_T ReturnLength) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySection(HANDLE SectionHandle,
+                                                           ULONG SectionInformationClass,
+                                                           PVOID SectionInformation,
+                                                           SIZE_T SectionInformationLength,
+                                                           PSIZE_T ReturnLength) {
   struct Basic {
     PVOID base;
     ULONG attributes;
@@ -183,19 +183,17 @@ extern "C" NTSTATUS NTAPI ZwQuerySection(HANDLE SectionHandle, ULONG SectionInfo
   return STATUS_SUCCESS;
 }
 
-/// Maps a view of a section into a process. Offsets and addresses are multiples of 64 KiB; a size of 0 is the
-/// rest. Returns: STATUS_SECTION_PROTECTION for a view that may do more than the section,
-/// STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_NO_MEMORY. IRQL:
-/// PASSIVE_LEVEL. Differs from NT: ZeroBits, CommitSize and InheritDisposition have no effect. Source: WDK
-/// wdm/ZwMapViewOfSection.
-NT_EXPORT(ZwMapViewOfSection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.*");
-extern "C" NTSTATUS NTAPI ZwMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID* BaseAddress,
-                                             ULONG_PTR ZeroBits, SIZE_T CommitSize,
-                                             PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
-                                             SECTION_INHERIT InheritDisposition, ULONG AllocationType,
-                                             ULONG Win32Protect) {
-  return Map(SectionHandle, ProcessHandle, BaseAddress, SectionOffset, ViewSize, AllocationType,
-             Win32Protect);
+/// SectionBasicInformation: base address (0), attributes, size.
+/// Returns: STATUS_INVALID_INFO_CLASS for other classes, STATUS_INFO_LENGTH_MISMATCH.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: SectionBasicInformation only.
+/// Source: not documented; NtQuerySection.
+NT_EXPORT(ZwQuerySection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.Query*");
+extern "C" NTSTATUS NTAPI ZwQuerySection(HANDLE SectionHandle, ULONG SectionInformationClass,
+                                         PVOID SectionInformation, SIZE_T SectionInformationLength,
+                                         PSIZE_T ReturnLength) {
+  return ke::CallService(NtQuerySection, SectionHandle, SectionInformationClass, SectionInformation,
+                         SectionInformationLength, ReturnLength);
 }
 
 /// ZwMapViewOfSection for a caller whose arguments are checked by its previous mode.
@@ -212,6 +210,30 @@ extern "C" NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE Proces
              Win32Protect);
 }
 
+/// Maps a view of a section into a process. Offsets and addresses are multiples of 64 KiB; a size of 0 is the
+/// rest. Returns: STATUS_SECTION_PROTECTION for a view that may do more than the section,
+/// STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_NO_MEMORY. IRQL:
+/// PASSIVE_LEVEL. Differs from NT: ZeroBits, CommitSize and InheritDisposition have no effect. Source: WDK
+/// wdm/ZwMapViewOfSection.
+NT_EXPORT(ZwMapViewOfSection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.*");
+extern "C" NTSTATUS NTAPI ZwMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID* BaseAddress,
+                                             ULONG_PTR ZeroBits, SIZE_T CommitSize,
+                                             PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
+                                             SECTION_INHERIT InheritDisposition, ULONG AllocationType,
+                                             ULONG Win32Protect) {
+  return ke::CallService(NtMapViewOfSection, SectionHandle, ProcessHandle, BaseAddress, ZeroBits, CommitSize,
+                         SectionOffset, ViewSize, InheritDisposition, AllocationType, Win32Protect);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress) {
+  PEPROCESS process;
+  NTSTATUS status = ProcessOf(ProcessHandle, &process);
+  if (!NT_SUCCESS(status)) return status;
+  status = UnmapIn(process, BaseAddress);
+  ObDereferenceObject(process);
+  return status;
+}
+
 /// Unmaps the view that contains an address.
 /// Returns: STATUS_NOT_MAPPED_VIEW where there is none.
 /// IRQL: PASSIVE_LEVEL.
@@ -219,12 +241,7 @@ extern "C" NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE Proces
 /// Source: WDK wdm/ZwUnmapViewOfSection.
 NT_EXPORT(ZwUnmapViewOfSection, nt::Exactly(PASSIVE_LEVEL), Full, "MmSection.*");
 extern "C" NTSTATUS NTAPI ZwUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress) {
-  PEPROCESS process;
-  NTSTATUS status = ProcessOf(ProcessHandle, &process);
-  if (!NT_SUCCESS(status)) return status;
-  status = UnmapIn(process, BaseAddress);
-  ObDereferenceObject(process);
-  return status;
+  return ke::CallService(NtUnmapViewOfSection, ProcessHandle, BaseAddress);
 }
 
 /// Creates a section object without a handle; the file by handle or by pointer.

@@ -1,6 +1,7 @@
 // Virtual memory of processes: ZwAllocateVirtualMemory and its kin.
 #include "mm/address_space.h"
 #include "mm/section.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 namespace {
@@ -116,7 +117,8 @@ NT_EXPORT(ZwAllocateVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Partial, "MmVirtu
 extern "C" NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress,
                                                   ULONG_PTR ZeroBits, PSIZE_T RegionSize,
                                                   ULONG AllocationType, ULONG Protect) {
-  return Allocate(ProcessHandle, BaseAddress, ZeroBits, RegionSize, AllocationType, Protect);
+  return ke::CallService(NtAllocateVirtualMemory, ProcessHandle, BaseAddress, ZeroBits, RegionSize,
+                         AllocationType, Protect);
 }
 
 /// ZwAllocateVirtualMemory for a caller whose arguments are checked by its previous mode.
@@ -137,7 +139,7 @@ extern "C" NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID* B
 NT_EXPORT(ZwFreeVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmVirtual.*");
 extern "C" NTSTATUS NTAPI ZwFreeVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize,
                                               ULONG FreeType) {
-  return Free(ProcessHandle, BaseAddress, RegionSize, FreeType);
+  return ke::CallService(NtFreeVirtualMemory, ProcessHandle, BaseAddress, RegionSize, FreeType);
 }
 
 /// ZwFreeVirtualMemory for a caller whose arguments are checked by its previous mode.
@@ -150,15 +152,9 @@ extern "C" NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE ProcessHandle, PVOID* BaseA
   return Free(ProcessHandle, BaseAddress, RegionSize, FreeType);
 }
 
-/// Changes the protection of committed pages; *OldProtect is that of the first.
-/// Returns: STATUS_NOT_COMMITTED, STATUS_CONFLICTING_ADDRESSES for a range that is not within one allocation,
-/// STATUS_INVALID_PAGE_PROTECTION (also for secured memory), STATUS_SECTION_PROTECTION.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: ntifs.h; the WDK has no page, see VirtualProtectEx.
-NT_EXPORT(ZwProtectVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmVirtual.Protect*");
-extern "C" NTSTATUS NTAPI ZwProtectVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize,
-                                                 ULONG NewProtect, PULONG OldProtect) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress,
+                                                                   PSIZE_T RegionSize, ULONG NewProtect,
+                                                                   PULONG OldProtect) {
   Protection protection;
   if (!mm::ProtectionFromWin32(NewProtect, &protection)) return STATUS_INVALID_PAGE_PROTECTION;
   Region region = {Address(BaseAddress), *RegionSize};
@@ -172,17 +168,17 @@ extern "C" NTSTATUS NTAPI ZwProtectVirtualMemory(HANDLE ProcessHandle, PVOID* Ba
   return STATUS_SUCCESS;
 }
 
-/// MemoryBasicInformation: state, protection and type of the pages from an address on that are alike.
-/// Returns: STATUS_INVALID_INFO_CLASS for other classes, STATUS_INVALID_PARAMETER for system addresses.
+/// Changes the protection of committed pages; *OldProtect is that of the first.
+/// Returns: STATUS_NOT_COMMITTED, STATUS_CONFLICTING_ADDRESSES for a range that is not within one allocation,
+/// STATUS_INVALID_PAGE_PROTECTION (also for secured memory), STATUS_SECTION_PROTECTION.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: MemoryBasicInformation only.
-/// Source: WDK ntifs/ZwQueryVirtualMemory.
-NT_EXPORT(ZwQueryVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Partial, "MmVirtual.Query*");
-extern "C" NTSTATUS NTAPI ZwQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
-                                               ULONG MemoryInformationClass, PVOID MemoryInformation,
-                                               SIZE_T MemoryInformationLength, PSIZE_T ReturnLength) {
-  return Query(ProcessHandle, BaseAddress, MemoryInformationClass, MemoryInformation, MemoryInformationLength,
-               ReturnLength);
+/// Differs from NT: none.
+/// Source: ntifs.h; the WDK has no page, see VirtualProtectEx.
+NT_EXPORT(ZwProtectVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmVirtual.Protect*");
+extern "C" NTSTATUS NTAPI ZwProtectVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize,
+                                                 ULONG NewProtect, PULONG OldProtect) {
+  return ke::CallService(NtProtectVirtualMemory, ProcessHandle, BaseAddress, RegionSize, NewProtect,
+                         OldProtect);
 }
 
 /// ZwQueryVirtualMemory for a caller whose arguments are checked by its previous mode.
@@ -197,14 +193,22 @@ extern "C" NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseA
                ReturnLength);
 }
 
-/// Writes a mapped file's modified pages in a range to the file.
-/// Returns: STATUS_NOT_MAPPED_DATA for a range that is no view of a file; the file system's status.
+/// MemoryBasicInformation: state, protection and type of the pages from an address on that are alike.
+/// Returns: STATUS_INVALID_INFO_CLASS for other classes, STATUS_INVALID_PARAMETER for system addresses.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: a page that a processor modifies through a view meanwhile is written at the next flush.
-/// Source: WDK ntifs/ZwFlushVirtualMemory.
-NT_EXPORT(ZwFlushVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmSection.FileBacked*");
-extern "C" NTSTATUS NTAPI ZwFlushVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize,
-                                               PIO_STATUS_BLOCK IoStatus) {
+/// Differs from NT: MemoryBasicInformation only.
+/// Source: WDK ntifs/ZwQueryVirtualMemory.
+NT_EXPORT(ZwQueryVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Partial, "MmVirtual.Query*");
+extern "C" NTSTATUS NTAPI ZwQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
+                                               ULONG MemoryInformationClass, PVOID MemoryInformation,
+                                               SIZE_T MemoryInformationLength, PSIZE_T ReturnLength) {
+  return ke::CallService(NtQueryVirtualMemory, ProcessHandle, BaseAddress, MemoryInformationClass,
+                         MemoryInformation, MemoryInformationLength, ReturnLength);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtFlushVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress,
+                                                                 PSIZE_T RegionSize,
+                                                                 PIO_STATUS_BLOCK IoStatus) {
   Region region = {Address(BaseAddress), *RegionSize};
   const NTSTATUS status =
       mm::InProcess(ProcessHandle, [&](mm::AddressSpace& space) { return mm::FlushView(space, &region); });
@@ -214,4 +218,15 @@ extern "C" NTSTATUS NTAPI ZwFlushVirtualMemory(HANDLE ProcessHandle, PVOID* Base
   Store(region, BaseAddress, RegionSize);
   IoStatus->Information = region.size;
   return STATUS_SUCCESS;
+}
+
+/// Writes a mapped file's modified pages in a range to the file.
+/// Returns: STATUS_NOT_MAPPED_DATA for a range that is no view of a file; the file system's status.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: a page that a processor modifies through a view meanwhile is written at the next flush.
+/// Source: WDK ntifs/ZwFlushVirtualMemory.
+NT_EXPORT(ZwFlushVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmSection.FileBacked*");
+extern "C" NTSTATUS NTAPI ZwFlushVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize,
+                                               PIO_STATUS_BLOCK IoStatus) {
+  return ke::CallService(NtFlushVirtualMemory, ProcessHandle, BaseAddress, RegionSize, IoStatus);
 }

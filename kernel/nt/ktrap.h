@@ -113,3 +113,10 @@ typedef struct _KSWITCH_FRAME {
   ULONG64 Rbp;
   ULONG64 Return;
 } KSWITCH_FRAME, *PKSWITCH_FRAME;
+
+// What nt!KiSystemServiceCopyEnd keeps of the thread while a service runs for a kernel caller.
+typedef struct _KSERVICE_FRAME {
+  PVOID Caller;
+  CHAR PreviousMode;
+  UCHAR Fill[7];
+} KSERVICE_FRAME, *PKSERVICE_FRAME;

@@ -1,5 +1,6 @@
 // Zw services on handles, directories, names.
 #include "ob_internal.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 /// Closes a handle.
@@ -17,8 +18,18 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtClose(HANDLE Handle) {
 /// Source: WDK wdm/ZwClose.
 NT_EXPORT(ZwClose, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwClose(HANDLE Handle) {
-  ob::KernelServiceScope scope;
-  return NtClose(Handle);
+  return ke::CallService(NtClose, Handle);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateDirectoryObject(PHANDLE DirectoryHandle,
+                                                                    ACCESS_MASK DesiredAccess,
+                                                                    POBJECT_ATTRIBUTES ObjectAttributes) {
+  PVOID object;
+  NTSTATUS status = ObCreateObject(KernelMode, ObpDirectoryObjectType, ObjectAttributes, KernelMode, nullptr,
+                                   sizeof(OBJECT_DIRECTORY), 0, 0, &object);
+  if (!NT_SUCCESS(status)) return status;
+  KeInitializeSpinLock(&static_cast<POBJECT_DIRECTORY>(object)->Lock);
+  return ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, DirectoryHandle);
 }
 
 /// Creates an object directory.
@@ -28,13 +39,14 @@ extern "C" NTSTATUS NTAPI ZwClose(HANDLE Handle) {
 NT_EXPORT(ZwCreateDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwCreateDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAccess,
                                                   POBJECT_ATTRIBUTES ObjectAttributes) {
-  ob::KernelServiceScope scope;
-  PVOID object;
-  NTSTATUS status = ObCreateObject(KernelMode, ObpDirectoryObjectType, ObjectAttributes, KernelMode, nullptr,
-                                   sizeof(OBJECT_DIRECTORY), 0, 0, &object);
-  if (!NT_SUCCESS(status)) return status;
-  KeInitializeSpinLock(&static_cast<POBJECT_DIRECTORY>(object)->Lock);
-  return ObInsertObject(object, nullptr, DesiredAccess, 0, nullptr, DirectoryHandle);
+  return ke::CallService(NtCreateDirectoryObject, DirectoryHandle, DesiredAccess, ObjectAttributes);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenDirectoryObject(PHANDLE DirectoryHandle,
+                                                                  ACCESS_MASK DesiredAccess,
+                                                                  POBJECT_ATTRIBUTES ObjectAttributes) {
+  return ObOpenObjectByName(ObjectAttributes, ObpDirectoryObjectType, KernelMode, nullptr, DesiredAccess,
+                            nullptr, DirectoryHandle);
 }
 
 /// Opens an object directory.
@@ -44,9 +56,16 @@ extern "C" NTSTATUS NTAPI ZwCreateDirectoryObject(PHANDLE DirectoryHandle, ACCES
 NT_EXPORT(ZwOpenDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwOpenDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAccess,
                                                 POBJECT_ATTRIBUTES ObjectAttributes) {
-  ob::KernelServiceScope scope;
-  return ObOpenObjectByName(ObjectAttributes, ObpDirectoryObjectType, KernelMode, nullptr, DesiredAccess,
-                            nullptr, DirectoryHandle);
+  return ke::CallService(NtOpenDirectoryObject, DirectoryHandle, DesiredAccess, ObjectAttributes);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtMakeTemporaryObject(HANDLE Handle) {
+  PVOID object;
+  NTSTATUS status = ob::ReferenceHandle(Handle, nullptr, &object, nullptr);
+  if (!NT_SUCCESS(status)) return status;
+  ObMakeTemporaryObject(object);
+  ObfDereferenceObject(object);
+  return STATUS_SUCCESS;
 }
 
 /// Takes the permanence of a named object away.
@@ -55,13 +74,7 @@ extern "C" NTSTATUS NTAPI ZwOpenDirectoryObject(PHANDLE DirectoryHandle, ACCESS_
 /// Source: WDK wdm/ZwMakeTemporaryObject.
 NT_EXPORT(ZwMakeTemporaryObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwMakeTemporaryObject(HANDLE Handle) {
-  ob::KernelServiceScope scope;
-  PVOID object;
-  NTSTATUS status = ob::ReferenceHandle(Handle, nullptr, &object, nullptr);
-  if (!NT_SUCCESS(status)) return status;
-  ObMakeTemporaryObject(object);
-  ObfDereferenceObject(object);
-  return STATUS_SUCCESS;
+  return ke::CallService(NtMakeTemporaryObject, Handle);
 }
 
 namespace {
@@ -131,13 +144,9 @@ extern "C" NTSTATUS NTAPI ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATI
   return STATUS_SUCCESS;
 }
 
-/// Basic facts, name or type of a handle's object (ObjectBasicInformation 0, ObjectNameInformation 1,
-/// ObjectTypeInformation 2). IRQL: PASSIVE_LEVEL. Differs from NT: the other classes answer
-/// STATUS_INVALID_INFO_CLASS; type information holds the name only. Source: WDK ntifs/ZwQueryObject.
-NT_EXPORT(ZwQueryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
-extern "C" NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS Class, PVOID Information,
-                                        ULONG Length, PULONG ReturnLength) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS Class,
+                                                          PVOID Information, ULONG Length,
+                                                          PULONG ReturnLength) {
   PVOID object;
   ACCESS_MASK granted;
   NTSTATUS status = ob::ReferenceHandle(Handle, nullptr, &object, &granted);
@@ -177,13 +186,17 @@ extern "C" NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS 
   return status;
 }
 
-/// Waits for the object of a handle.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/ZwWaitForSingleObject.
-NT_EXPORT(ZwWaitForSingleObject, nt::Exactly(PASSIVE_LEVEL), Full, "KernelOb.*");
-extern "C" NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
-  ob::KernelServiceScope scope;
+/// Basic facts, name or type of a handle's object (ObjectBasicInformation 0, ObjectNameInformation 1,
+/// ObjectTypeInformation 2). IRQL: PASSIVE_LEVEL. Differs from NT: the other classes answer
+/// STATUS_INVALID_INFO_CLASS; type information holds the name only. Source: WDK ntifs/ZwQueryObject.
+NT_EXPORT(ZwQueryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS Class, PVOID Information,
+                                        ULONG Length, PULONG ReturnLength) {
+  return ke::CallService(NtQueryObject, Handle, Class, Information, Length, ReturnLength);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable,
+                                                                  PLARGE_INTEGER Timeout) {
   PVOID object;
   NTSTATUS status = ob::ReferenceHandle(Handle, nullptr, &object, nullptr);
   if (!NT_SUCCESS(status)) return status;
@@ -191,6 +204,33 @@ extern "C" NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable
   status = dispatcher != nullptr
                ? KeWaitForSingleObject(dispatcher, UserRequest, KernelMode, Alertable, Timeout)
                : STATUS_OBJECT_TYPE_MISMATCH;
+  ObfDereferenceObject(object);
+  return status;
+}
+
+/// Waits for the object of a handle.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwWaitForSingleObject.
+NT_EXPORT(ZwWaitForSingleObject, nt::Exactly(PASSIVE_LEVEL), Full, "KernelOb.*");
+extern "C" NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
+  return ke::CallService(NtWaitForSingleObject, Handle, Alertable, Timeout);
+}
+
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
+                                                              HANDLE TargetProcessHandle,
+                                                              PHANDLE TargetHandle, ACCESS_MASK DesiredAccess,
+                                                              ULONG HandleAttributes, ULONG Options) {
+  PVOID object;
+  ACCESS_MASK granted;
+  NTSTATUS status = ob::ReferenceHandle(SourceHandle, nullptr, &object, &granted);
+  if (!NT_SUCCESS(status)) return status;
+  if (TargetHandle != nullptr) {
+    const ACCESS_MASK access = (Options & 2 /* DUPLICATE_SAME_ACCESS */) ? granted : DesiredAccess;
+    status = ob::CreateHandle(OB_OPERATION_HANDLE_DUPLICATE, object, access, HandleAttributes,
+                              __builtin_return_address(0), TargetHandle);
+  }
+  if (Options & 1 /* DUPLICATE_CLOSE_SOURCE */) ObCloseHandle(SourceHandle, KernelMode);
   ObfDereferenceObject(object);
   return status;
 }
@@ -204,17 +244,6 @@ extern "C" NTSTATUS NTAPI ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE S
                                             HANDLE TargetProcessHandle, PHANDLE TargetHandle,
                                             ACCESS_MASK DesiredAccess, ULONG HandleAttributes,
                                             ULONG Options) {
-  ob::KernelServiceScope scope;
-  PVOID object;
-  ACCESS_MASK granted;
-  NTSTATUS status = ob::ReferenceHandle(SourceHandle, nullptr, &object, &granted);
-  if (!NT_SUCCESS(status)) return status;
-  if (TargetHandle != nullptr) {
-    const ACCESS_MASK access = (Options & 2 /* DUPLICATE_SAME_ACCESS */) ? granted : DesiredAccess;
-    status = ob::CreateHandle(OB_OPERATION_HANDLE_DUPLICATE, object, access, HandleAttributes,
-                              __builtin_return_address(0), TargetHandle);
-  }
-  if (Options & 1 /* DUPLICATE_CLOSE_SOURCE */) ObCloseHandle(SourceHandle, KernelMode);
-  ObfDereferenceObject(object);
-  return status;
+  return ke::CallService(NtDuplicateObject, SourceProcessHandle, SourceHandle, TargetProcessHandle,
+                         TargetHandle, DesiredAccess, HandleAttributes, Options);
 }

@@ -1,5 +1,6 @@
 // Symbolic links.
 #include "ob_internal.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 extern "C" VOID NTAPI ObpDeleteSymbolicLink(PVOID Object) {
@@ -66,8 +67,7 @@ NT_EXPORT(ZwCreateSymbolicLinkObject, nt::AtMost(PASSIVE_LEVEL), Partial, "Kerne
 extern "C" NTSTATUS NTAPI ZwCreateSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess,
                                                      POBJECT_ATTRIBUTES ObjectAttributes,
                                                      PUNICODE_STRING LinkTarget) {
-  ob::KernelServiceScope scope;
-  return NtCreateSymbolicLinkObject(LinkHandle, DesiredAccess, ObjectAttributes, LinkTarget);
+  return ke::CallService(NtCreateSymbolicLinkObject, LinkHandle, DesiredAccess, ObjectAttributes, LinkTarget);
 }
 
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE LinkHandle,
@@ -84,8 +84,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE Lin
 NT_EXPORT(ZwOpenSymbolicLinkObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwOpenSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess,
                                                    POBJECT_ATTRIBUTES ObjectAttributes) {
-  ob::KernelServiceScope scope;
-  return NtOpenSymbolicLinkObject(LinkHandle, DesiredAccess, ObjectAttributes);
+  return ke::CallService(NtOpenSymbolicLinkObject, LinkHandle, DesiredAccess, ObjectAttributes);
 }
 
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySymbolicLinkObject(HANDLE LinkHandle,
@@ -114,6 +113,5 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySymbolicLinkObject(HANDLE Lin
 NT_EXPORT(ZwQuerySymbolicLinkObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwQuerySymbolicLinkObject(HANDLE LinkHandle, PUNICODE_STRING LinkTarget,
                                                     PULONG ReturnedLength) {
-  ob::KernelServiceScope scope;
-  return NtQuerySymbolicLinkObject(LinkHandle, LinkTarget, ReturnedLength);
+  return ke::CallService(NtQuerySymbolicLinkObject, LinkHandle, LinkTarget, ReturnedLength);
 }

@@ -1,6 +1,7 @@
 // Handles to processes and threads by their ids.
 #include "ps_internal.h"
 
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 namespace {
@@ -58,18 +59,12 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle,
 NT_EXPORT(ZwOpenProcess, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
 extern "C" NTSTATUS NTAPI ZwOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
                                         POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId) {
-  ob::KernelServiceScope scope;
-  return NtOpenProcess(ProcessHandle, DesiredAccess, ObjectAttributes, ClientId);
+  return ke::CallService(NtOpenProcess, ProcessHandle, DesiredAccess, ObjectAttributes, ClientId);
 }
 
-/// Opens a handle to the thread with an id.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
-/// Source: not documented for drivers; the API OpenThread.
-NT_EXPORT(ZwOpenThread, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
-extern "C" NTSTATUS NTAPI ZwOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess,
-                                       POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId) {
-  ob::KernelServiceScope scope;
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess,
+                                                         POBJECT_ATTRIBUTES ObjectAttributes,
+                                                         PCLIENT_ID ClientId) {
   NTSTATUS status = CheckIdentification(ObjectAttributes, ClientId);
   if (!NT_SUCCESS(status)) return status;
   PETHREAD thread;
@@ -79,4 +74,14 @@ extern "C" NTSTATUS NTAPI ZwOpenThread(PHANDLE ThreadHandle, ACCESS_MASK Desired
                                  KernelMode, ThreadHandle);
   ObfDereferenceObject(thread);
   return status;
+}
+
+/// Opens a handle to the thread with an id.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: not documented for drivers; the API OpenThread.
+NT_EXPORT(ZwOpenThread, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
+extern "C" NTSTATUS NTAPI ZwOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess,
+                                       POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId) {
+  return ke::CallService(NtOpenThread, ThreadHandle, DesiredAccess, ObjectAttributes, ClientId);
 }

@@ -3,6 +3,7 @@
 
 #include "ke/ke.h"
 #include "mm/mm.h"
+#include "ke/service_call.h"
 #include "nt/export.h"
 
 namespace {
@@ -72,12 +73,7 @@ extern "C" NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE ProcessHandle, ULONG Des
   return ObInsertObject(process, nullptr, DesiredAccess, 0, nullptr, ProcessHandle);
 }
 
-/// Ends a process that has no threads left: its memory goes at once. Pages that a driver has left locked in
-/// it are bug check 0x76, with TrackLockedPages 0xCB. Returns: STATUS_PROCESS_IS_TERMINATING for one that has
-/// ended, STATUS_NOT_SUPPORTED for one with threads. IRQL: PASSIVE_LEVEL. Differs from NT: threads are not
-/// ended. Source: WDK ntddk/ZwTerminateProcess.
-NT_EXPORT(ZwTerminateProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess.*");
-extern "C" NTSTATUS NTAPI ZwTerminateProcess(HANDLE ProcessHandle, NTSTATUS ExitStatus) {
+extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtTerminateProcess(HANDLE ProcessHandle, NTSTATUS ExitStatus) {
   PVOID object;
   NTSTATUS status = ob::ReferenceHandle(ProcessHandle, PsProcessType, &object, nullptr);
   if (!NT_SUCCESS(status)) return status;
@@ -93,4 +89,13 @@ extern "C" NTSTATUS NTAPI ZwTerminateProcess(HANDLE ProcessHandle, NTSTATUS Exit
   }
   ObfDereferenceObject(process);
   return status;
+}
+
+/// Ends a process that has no threads left: its memory goes at once. Pages that a driver has left locked in
+/// it are bug check 0x76, with TrackLockedPages 0xCB. Returns: STATUS_PROCESS_IS_TERMINATING for one that has
+/// ended, STATUS_NOT_SUPPORTED for one with threads. IRQL: PASSIVE_LEVEL. Differs from NT: threads are not
+/// ended. Source: WDK ntddk/ZwTerminateProcess.
+NT_EXPORT(ZwTerminateProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess.*");
+extern "C" NTSTATUS NTAPI ZwTerminateProcess(HANDLE ProcessHandle, NTSTATUS ExitStatus) {
+  return ke::CallService(NtTerminateProcess, ProcessHandle, ExitStatus);
 }
