@@ -4,6 +4,7 @@
 #include "ke/bugcheck.h"
 #include "ke_internal.h"
 #include "nt/export.h"
+#include "nt/triage_dump.h"
 
 extern "C" {
 LIST_ENTRY KeBugCheckCallbackListHead = {&KeBugCheckCallbackListHead, &KeBugCheckCallbackListHead};
@@ -16,7 +17,8 @@ namespace {
 KSPIN_LOCK callbacks_lock;
 constexpr ULONG kMostRecords = 256;  // a broken list ends somewhere
 constexpr ULONG kInBuffer = 16 * PAGE_SIZE;
-constexpr ULONG kMostRanges = 64;
+constexpr ULONG kMostRanges = 64;  // of one callback: pages, or parts of tagged data
+constexpr ULONG kMostTriageData = 128 * 1024;
 // KUSER_SHARED_DATA.NtBuildNumber
 const volatile ULONG* const kBuildNumber = reinterpret_cast<const volatile ULONG*>(0xFFFFF78000000260);
 
@@ -105,6 +107,26 @@ void AskForPages(KBUGCHECK_CALLBACK_REASON reason, ULONG64* bitmap, ULONG64 bits
   });
 }
 
+void AskForTriageData(ULONG64* bitmap, ULONG64 bits) {
+  ForEach(KbCallbackTriageDumpData, [&](PKBUGCHECK_REASON_CALLBACK_RECORD record) {
+    KBUGCHECK_TRIAGE_DUMP_DATA data = {nullptr,           KB_TRIAGE_DUMP_DATA_FLAG_BUGCHECK_ACTIVE,
+                                       kMostTriageData,   static_cast<ULONG>(KiBugCheckData[0]),
+                                       KiBugCheckData[1], KiBugCheckData[2],
+                                       KiBugCheckData[3], KiBugCheckData[4]};
+    record->CallbackRoutine(KbCallbackTriageDumpData, record, &data, sizeof(data));
+    const KTRIAGE_DUMP_DATA_ARRAY* array = data.DataArray;
+    ULONG64 left = data.MaxVirtMemSize < kMostTriageData ? data.MaxVirtMemSize : kMostTriageData;
+    for (ULONG i = 0; array != nullptr && i < array->NumBlocksUsed && i < array->NumBlocksTotal; ++i) {
+      const auto begin = reinterpret_cast<ULONG_PTR>(array->Blocks[i].Address);
+      if (array->Blocks[i].Size > left) break;
+      left -= array->Blocks[i].Size;
+      const ULONG_PTR first = begin & ~ULONG_PTR{PAGE_SIZE - 1};
+      const ULONG_PTR pages = (begin + array->Blocks[i].Size - first + PAGE_SIZE - 1) / PAGE_SIZE;
+      MarkPages({nullptr, KB_ADD_PAGES_FLAG_VIRTUAL_ADDRESS, 0, first, pages}, bitmap, bits, true);
+    }
+  });
+}
+
 // The dump's tagged data: a file header, then blocks of header and data.
 struct BlobFileHeader {
   ULONG signature[2];  // "Dump" "Blob"
@@ -130,6 +152,102 @@ bool Readable(const void* data, ULONG length) {
   return true;
 }
 
+// The first part of the area is what callbacks may write to; the blocks grow behind it.
+class TaggedData {
+ public:
+  TaggedData(UCHAR* area, ULONG64 size) : area_(area), size_(size) {}
+
+  void AskOnce(PKBUGCHECK_REASON_CALLBACK_RECORD record) {
+    KBUGCHECK_SECONDARY_DUMP_DATA_EX data = {};
+    if (!Prepare(&data)) return;
+    record->CallbackRoutine(KbCallbackSecondaryDumpData, record, &data,
+                            sizeof(KBUGCHECK_SECONDARY_DUMP_DATA));
+    Begin(data.Guid);
+    Append(data);
+    End();
+  }
+
+  // Parts of one tag that follow one another are one block: a debugger finds a tag's first block alone.
+  void AskForParts(PKBUGCHECK_REASON_CALLBACK_RECORD record) {
+    KBUGCHECK_SECONDARY_DUMP_DATA_EX data = {};
+    data.DumpType = kBitmapKernelDump;
+    data.BugCheckCode = static_cast<ULONG>(KiBugCheckData[0]);
+    data.BugCheckParameter1 = KiBugCheckData[1];
+    data.BugCheckParameter2 = KiBugCheckData[2];
+    data.BugCheckParameter3 = KiBugCheckData[3];
+    data.BugCheckParameter4 = KiBugCheckData[4];
+    for (ULONG part = 0; part < kMostRanges && Prepare(&data); ++part) {
+      data.Flags = 0;
+      record->CallbackRoutine(KbCallbackSecondaryMultiPartDumpData, record, &data, sizeof(data));
+      if (block_ == nullptr || !RtlEqualMemory(&block_->tag, &data.Guid, sizeof(GUID))) {
+        End();
+        Begin(data.Guid);
+      }
+      if (!Append(data) || (data.Flags & KB_SECONDARY_DATA_FLAG_ADDITIONAL_DATA) == 0) break;
+    }
+    End();
+  }
+
+  // Moves everything to the area's beginning.
+  ULONG64 Finish() {
+    if (used_ == kFirst) return 0;
+    *reinterpret_cast<BlobFileHeader*>(area_ + kInBuffer) = {
+        {0x706D7544, 0x626F6C42}, sizeof(BlobFileHeader), 0xF0000000 | *kBuildNumber};
+    RtlMoveMemory(area_, area_ + kInBuffer, used_ - kInBuffer);
+    return used_ - kInBuffer;
+  }
+
+ private:
+  static constexpr ULONG64 kFirst = kInBuffer + sizeof(BlobFileHeader);
+  static constexpr ULONG kBitmapKernelDump = 6;  // DUMP_TYPE_BITMAP_KERNEL
+
+  // FALSE: there is no room for anything.
+  bool Prepare(PKBUGCHECK_SECONDARY_DUMP_DATA_EX data) const {
+    const ULONG64 header = block_ == nullptr ? sizeof(BlobHeader) : 0;
+    if (used_ + header + 8 >= size_) return false;
+    const auto left = static_cast<ULONG>(size_ - used_ - header - 8);  // 8: padding
+    data->InBuffer = area_;
+    data->InBufferLength = left < kInBuffer ? left : kInBuffer;
+    data->MaximumAllowed = left;
+    data->OutBuffer = nullptr;
+    data->OutBufferLength = 0;
+    return true;
+  }
+  void Begin(const GUID& tag) {
+    block_ = reinterpret_cast<BlobHeader*>(area_ + used_);
+    *block_ = {sizeof(BlobHeader), tag, 0, 0, 0};
+    used_ += sizeof(BlobHeader);
+  }
+  // FALSE: the callback gave nothing that can be taken.
+  bool Append(const KBUGCHECK_SECONDARY_DUMP_DATA_EX& data) {
+    if (data.OutBuffer == nullptr || data.OutBufferLength == 0 || data.OutBufferLength > size_ - used_ - 8 ||
+        !Readable(data.OutBuffer, data.OutBufferLength)) {
+      return false;
+    }
+    RtlCopyMemory(area_ + used_, data.OutBuffer, data.OutBufferLength);
+    block_->data_size += data.OutBufferLength;
+    used_ += data.OutBufferLength;
+    return true;
+  }
+  // Pads the block, or takes it back where it is empty.
+  void End() {
+    if (block_ == nullptr) return;
+    if (block_->data_size == 0) {
+      used_ -= sizeof(BlobHeader);
+    } else {
+      block_->post_pad = (8 - block_->data_size % 8) % 8;
+      RtlZeroMemory(area_ + used_, block_->post_pad);
+      used_ += block_->post_pad;
+    }
+    block_ = nullptr;
+  }
+
+  UCHAR* area_;
+  ULONG64 size_;
+  ULONG64 used_ = kFirst;
+  BlobHeader* block_ = nullptr;  // the one that grows
+};
+
 }  // namespace
 
 extern "C" {
@@ -149,36 +267,18 @@ VOID KiRunBugCheckCallbacks() {
 // Pages that drivers want in the dump, or not.
 VOID KiRunPageCallbacks(ULONG64* bitmap, ULONG64 bits) {
   AskForPages(KbCallbackAddPages, bitmap, bits);
+  AskForTriageData(bitmap, bits);
   AskForPages(KbCallbackRemovePages, bitmap, bits);
 }
 
 // Fills `area` with the tagged data of drivers; how many bytes it takes, 0 for none.
 ULONG64 KiRunSecondaryDataCallbacks(UCHAR* area, ULONG64 size) {
-  const ULONG64 data_at = kInBuffer;  // the first part of the area is what callbacks may write to
-  ULONG64 used = data_at + sizeof(BlobFileHeader);
-  ForEach(KbCallbackSecondaryDumpData, [&](PKBUGCHECK_REASON_CALLBACK_RECORD record) {
-    if (used + sizeof(BlobHeader) >= size) return;
-    const ULONG64 left = size - used - sizeof(BlobHeader);
-    KBUGCHECK_SECONDARY_DUMP_DATA data = {};
-    data.InBuffer = area;
-    data.InBufferLength = left < kInBuffer ? static_cast<ULONG>(left) : kInBuffer;
-    data.MaximumAllowed = static_cast<ULONG>(left);
-    record->CallbackRoutine(KbCallbackSecondaryDumpData, record, &data, sizeof(data));
-    if (data.OutBuffer == nullptr || data.OutBufferLength == 0 || data.OutBufferLength > left ||
-        !Readable(data.OutBuffer, data.OutBufferLength)) {
-      return;
-    }
-    auto* header = reinterpret_cast<BlobHeader*>(area + used);
-    *header = {sizeof(BlobHeader), data.Guid, data.OutBufferLength, 0, (8 - data.OutBufferLength % 8) % 8};
-    RtlCopyMemory(header + 1, data.OutBuffer, data.OutBufferLength);
-    RtlZeroMemory(area + used + sizeof(BlobHeader) + data.OutBufferLength, header->post_pad);
-    used += sizeof(BlobHeader) + data.OutBufferLength + header->post_pad;
-  });
-  if (used == data_at + sizeof(BlobFileHeader)) return 0;
-  *reinterpret_cast<BlobFileHeader*>(area + data_at) = {
-      {0x706D7544, 0x626F6C42}, sizeof(BlobFileHeader), 0xF0000000 | *kBuildNumber};
-  RtlMoveMemory(area, area + data_at, used - data_at);
-  return used - data_at;
+  TaggedData tagged(area, size);
+  ForEach(KbCallbackSecondaryDumpData,
+          [&](PKBUGCHECK_REASON_CALLBACK_RECORD record) { tagged.AskOnce(record); });
+  ForEach(KbCallbackSecondaryMultiPartDumpData,
+          [&](PKBUGCHECK_REASON_CALLBACK_RECORD record) { tagged.AskForParts(record); });
+  return tagged.Finish();
 }
 
 // Tells drivers what goes into the dump, piece by piece.
@@ -224,9 +324,9 @@ BOOLEAN NTAPI KeDeregisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRe
 
 /// Registers a routine for one step of a crash: tagged data for the dump, pages to add or remove, what is
 /// written. FALSE: the record is registered already, or the reason is not known. IRQL: any. Differs from NT:
-/// KbCallbackSecondaryMultiPartDumpData and KbCallbackTriageDumpData are accepted and not called (a kernel
-/// dump has the pages anyway); KbCallbackDumpIo sees the dump in the order in which the host writes it,
-/// before it does. Source: WDK wdm/KeRegisterBugCheckReasonCallback.
+/// the parts of KbCallbackSecondaryMultiPartDumpData become one block a tag; KbCallbackDumpIo sees the dump
+/// in the order in which the host writes it, before it does. Source: WDK
+/// wdm/KeRegisterBugCheckReasonCallback.
 NT_EXPORT(KeRegisterBugCheckReasonCallback, nt::AnyIrql(), Partial, "KeBugCheck.*");
 BOOLEAN NTAPI KeRegisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD CallbackRecord,
                                                PKBUGCHECK_REASON_CALLBACK_ROUTINE CallbackRoutine,

@@ -63,6 +63,36 @@ NT_TEST(KeBugCheck, ReasonRecordsAreRegisteredOnce) {
   NT_EXPECT_EQ(KeDeregisterBugCheckReasonCallback(&record), FALSE);
 }
 
+extern "C" {
+NTSTATUS NTAPI KeInitializeTriageDumpDataArray(PVOID array, ULONG size);
+NTSTATUS NTAPI KeAddTriageDumpDataBlock(PVOID array, PVOID address, SIZE_T size);
+}
+
+NT_TEST(KeBugCheck, TriageArraysJoinNeighboursAndEnd) {
+  struct {
+    LIST_ENTRY list;
+    ULONG used, total, bytes, most_bytes, name_length;
+    PUCHAR name;
+    struct {
+      UCHAR* address;
+      ULONG_PTR size;
+    } blocks[2];
+  } array;
+  static UCHAR memory[0x300];
+  NT_EXPECT_EQ(KeInitializeTriageDumpDataArray(&array, 0x30), STATUS_INVALID_PARAMETER);
+  NT_ASSERT_SUCCESS(KeInitializeTriageDumpDataArray(&array, sizeof array));
+  NT_EXPECT_EQ(array.total, 2u);
+  NT_EXPECT_SUCCESS(KeAddTriageDumpDataBlock(&array, memory, 0x10));
+  NT_EXPECT_SUCCESS(KeAddTriageDumpDataBlock(&array, memory + 0x10, 0x20));
+  NT_EXPECT_EQ(array.used, 1u);
+  NT_EXPECT_EQ(array.blocks[0].size, 0x30u);
+  NT_EXPECT_SUCCESS(KeAddTriageDumpDataBlock(&array, memory + 0x100, 0x10));
+  NT_EXPECT_EQ(KeAddTriageDumpDataBlock(&array, memory + 0x200, 0x10), STATUS_INSUFFICIENT_RESOURCES);
+  NT_EXPECT_EQ(KeAddTriageDumpDataBlock(&array, memory, 0), STATUS_INVALID_PARAMETER);
+  NT_EXPECT_EQ(KeAddTriageDumpDataBlock(&array, memory, 1 << 20), STATUS_BUFFER_OVERFLOW);
+  NT_EXPECT_EQ(array.bytes, 0x40u);
+}
+
 NT_TEST(KeNmi, CallbacksAreAskedUntilNobodyIsLeft) {
   Nmi first = {0, FALSE, TRUE}, second = {0, TRUE, FALSE};
   const KAFFINITY old = KeSetSystemAffinityThreadEx(1);

@@ -5,6 +5,7 @@ import struct
 import harness
 
 GUID = struct.pack("<IHH8B", 0x12345678, 0x9ABC, 0xDEF0, 1, 2, 3, 4, 5, 6, 7, 8)
+PARTS = struct.pack("<I", 0x87654321) + GUID[4:]
 
 
 class CrashCallbacks(harness.SystemTest):
@@ -20,7 +21,12 @@ class CrashCallbacks(harness.SystemTest):
         block, tag, size, before, after = struct.unpack_from("<I16s3I", blob, 0x10)
         self.assertEqual((block, tag, size, before), (0x20, GUID, 11, 0))
         self.assertEqual(blob[0x30:0x30 + size], b"tagged data")
-        self.assertEqual(len(blob), 0x30 + size + after)
+        # The second tag's three parts are one block.
+        parts = blob[0x30 + size + after:]
+        block, tag, size, before, after = struct.unpack_from("<I16s3I", parts)
+        self.assertEqual((block, tag, size, before), (0x20, PARTS, 17, 0))
+        self.assertEqual(parts[0x20:0x20 + size], b"first secondthird")
+        self.assertEqual(len(parts), 0x20 + size + after)
         # The page that was asked for: bit 1 of the bitmap.
         self.assertTrue(dump[0x2038] & 2)
         self.assertEqual(sum(byte.bit_count() for byte in dump[0x2038:0x2038 + bits // 8]), pages)
@@ -28,9 +34,10 @@ class CrashCallbacks(harness.SystemTest):
         text = b"what the callbacks have seen\0"
         seen, at = [], dump.find(text)
         while at >= 0:
-            seen.append(struct.unpack_from("<5I", dump, at + 32))
+            seen.append(struct.unpack_from("<6I", dump, at + 32))
             at = dump.find(text, at + 1)
-        self.assertIn((1, 0x2000, pages, len(blob), 1), seen)
+        self.assertIn((1, 1, 0x2000, pages, len(blob), 1), seen)
+        self.assertIn(bytes(c ^ 1 for c in b"a page of the process that triage data asks for"), dump)
         self.assert_nothing_left_behind()
 
 

@@ -2,13 +2,13 @@
 #include <ntddk.h>
 
 static KBUGCHECK_CALLBACK_RECORD Plain;
-static KBUGCHECK_REASON_CALLBACK_RECORD Secondary, AddPages, DumpIo, Broken;
+static KBUGCHECK_REASON_CALLBACK_RECORD Secondary, Parts, AddPages, Triage, DumpIo, Broken;
 static UCHAR Component[] = "crash_callbacks";
 
 static struct {
     char Text[32];
-    ULONG PlainCalls, HeaderBytes, BodyPages, SecondaryBytes, Completed;
-} Seen = {"what the callbacks have seen", 0, 0, 0, 0, 0};
+    ULONG TriageCalls, PlainCalls, HeaderBytes, BodyPages, SecondaryBytes, Completed;
+} Seen = {"what the callbacks have seen", 0, 0, 0, 0, 0, 0};
 
 static VOID NTAPI OnBugCheck(PVOID Buffer, ULONG Length)
 {
@@ -30,6 +30,70 @@ static VOID NTAPI OnSecondary(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASO
     Dump->Guid = Tag;
     Dump->OutBuffer = Dump->InBuffer;
     Dump->OutBufferLength = 11;
+}
+
+/* What mingw-w64's wdm.h lacks of the WDK's. */
+typedef struct {
+    KBUGCHECK_SECONDARY_DUMP_DATA Plain;
+    PVOID Context;
+    ULONG Flags, DumpType, BugCheckCode;
+    ULONG_PTR Parameters[4];
+} SECONDARY_DUMP_DATA_EX;
+
+typedef struct {
+    PVOID DataArray;
+    ULONG Flags, MaxVirtMemSize, BugCheckCode;
+    ULONG_PTR Parameters[4];
+} TRIAGE_DUMP_DATA;
+
+NTSYSAPI NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE Process, PVOID *Base, ULONG_PTR ZeroBits, PSIZE_T Size, ULONG Type,
+                                                ULONG Protect);
+NTSYSAPI NTSTATUS NTAPI KeInitializeTriageDumpDataArray(PVOID Array, ULONG Size);
+NTSYSAPI NTSTATUS NTAPI KeAddTriageDumpDataBlock(PVOID Array, PVOID Address, SIZE_T Size);
+
+/* Three parts of one tag. */
+static VOID NTAPI OnParts(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK_RECORD Record, PVOID Data,
+                          ULONG Length)
+{
+    static const GUID Tag = {0x87654321, 0x9ABC, 0xDEF0, {1, 2, 3, 4, 5, 6, 7, 8}};
+    static char Own[] = "third";
+    SECONDARY_DUMP_DATA_EX *Dump = Data;
+    ULONG_PTR Part = (ULONG_PTR)Dump->Context;
+
+    UNREFERENCED_PARAMETER(Reason);
+    UNREFERENCED_PARAMETER(Record);
+    if (Length != sizeof *Dump || Dump->BugCheckCode != 0xE2 || Dump->Parameters[0] != 0x11 || Dump->Flags != 0)
+        return;
+    Dump->Plain.Guid = Tag;
+    if (Part < 2) {
+        RtlCopyMemory(Dump->Plain.InBuffer, Part == 0 ? "first " : "second", 6);
+        Dump->Plain.OutBuffer = Dump->Plain.InBuffer;
+        Dump->Plain.OutBufferLength = 6;
+        Dump->Context = (PVOID)(Part + 1);
+        Dump->Flags = 1; /* KB_SECONDARY_DATA_FLAG_ADDITIONAL_DATA */
+    } else {
+        Dump->Plain.OutBuffer = Own;
+        Dump->Plain.OutBufferLength = 5;
+    }
+}
+
+/* A page of the process, which a kernel dump leaves out. */
+static ULONG_PTR TriageArray[16];
+static PVOID UserPage;
+
+static VOID NTAPI OnTriage(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK_RECORD Record, PVOID Data,
+                           ULONG Length)
+{
+    TRIAGE_DUMP_DATA *Dump = Data;
+
+    UNREFERENCED_PARAMETER(Reason);
+    UNREFERENCED_PARAMETER(Record);
+    if (Length != sizeof *Dump || Dump->BugCheckCode != 0xE2 || Dump->Flags != 1 || UserPage == NULL)
+        return;
+    if (NT_SUCCESS(KeAddTriageDumpDataBlock(TriageArray, UserPage, 64))) {
+        Dump->DataArray = TriageArray;
+        Seen.TriageCalls++;
+    }
 }
 
 static VOID NTAPI OnAddPages(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK_RECORD Record, PVOID Data,
@@ -84,19 +148,37 @@ static VOID NTAPI OnDumpIoFaulting(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_
     }
 }
 
+static VOID PrepareTriage(VOID)
+{
+    static const char Text[] = "a page of the process that triage data asks for";
+    SIZE_T Size = PAGE_SIZE;
+
+    KeInitializeTriageDumpDataArray(TriageArray, sizeof TriageArray);
+    if (!NT_SUCCESS(ZwAllocateVirtualMemory(ZwCurrentProcess(), &UserPage, 0, &Size, MEM_COMMIT | MEM_RESERVE,
+                                            PAGE_READWRITE)))
+        return;
+    for (ULONG Index = 0; Index < sizeof Text; ++Index) /* not as it stands in the image */
+        ((volatile char *)UserPage)[Index] = (char)(Text[Index] ^ 1);
+}
+
 NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
 {
     UNREFERENCED_PARAMETER(Driver);
     UNREFERENCED_PARAMETER(RegistryPath);
     KeInitializeCallbackRecord((&Plain));
     KeInitializeCallbackRecord((&Secondary));
+    KeInitializeCallbackRecord((&Parts));
     KeInitializeCallbackRecord((&AddPages));
+    KeInitializeCallbackRecord((&Triage));
     KeInitializeCallbackRecord((&DumpIo));
     KeInitializeCallbackRecord((&Broken));
     KeRegisterBugCheckCallback(&Plain, OnBugCheck, &Seen, sizeof Seen, Component);
     KeRegisterBugCheckReasonCallback(&Secondary, OnSecondary, KbCallbackSecondaryDumpData, Component);
+    KeRegisterBugCheckReasonCallback(&Parts, OnParts, KbCallbackSecondaryMultiPartDumpData, Component);
+    KeRegisterBugCheckReasonCallback(&Triage, OnTriage, KbCallbackTriageDumpData, Component);
     KeRegisterBugCheckReasonCallback(&AddPages, OnAddPages, KbCallbackAddPages, Component);
     KeRegisterBugCheckReasonCallback(&DumpIo, OnDumpIo, KbCallbackDumpIo, Component);
     KeRegisterBugCheckReasonCallback(&Broken, OnDumpIoFaulting, KbCallbackDumpIo, Component);
-    KeBugCheckEx(0xE2, 0, 0, 0, 0);
+    PrepareTriage();
+    KeBugCheckEx(0xE2, 0x11, 0, 0, 0);
 }
