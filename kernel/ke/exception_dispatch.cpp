@@ -8,6 +8,10 @@
 #include "nt/export.h"
 #include "unwind_frames.h"
 
+#ifndef STATUS_UNWIND_CONSOLIDATE
+#define STATUS_UNWIND_CONSOLIDATE static_cast<NTSTATUS>(0x80000029)
+#endif
+
 namespace {
 
 [[noreturn]] void RaiseInsideDispatch(NTSTATUS code, PEXCEPTION_RECORD about) {
@@ -245,7 +249,8 @@ void Unwind::Run() {
     if (target_frame_ == 0 && current_->Rip == 0) break;
   }
   current_->Rax = return_value_;
-  if (target_frame_ != 0) current_->Rip = target_ip_;
+  // A consolidating unwind asks its callback where to go on, on the target's frame as it was left.
+  if (target_frame_ != 0 && record_->ExceptionCode != STATUS_UNWIND_CONSOLIDATE) current_->Rip = target_ip_;
   RtlRestoreContext(current_, record_);
 }
 
@@ -278,11 +283,13 @@ KI_DISPOSITION RtlpUnwindHandler(PEXCEPTION_RECORD, PVOID establisher, PCONTEXT,
 }
 
 /// Unwinds to the frame TargetFrame, running the termination handlers on the way, and goes on at TargetIp
-/// there with ReturnValue in rax. ContextRecord is scratch. TargetFrame 0: an exit unwind, over all frames.
+/// there with ReturnValue in rax. ContextRecord is scratch. TargetFrame 0: an exit unwind, over all frames. A
+/// record of STATUS_UNWIND_CONSOLIDATE names a routine that is called on the target's frame and says where
+/// that goes on.
 /// IRQL: any.
-/// Differs from NT: the history table is neither read nor written; STATUS_UNWIND_CONSOLIDATE (C++ exceptions)
-/// is not known. Source: winnt.h RtlUnwindEx.
-NT_EXPORT(RtlUnwindEx, nt::AnyIrql(), Partial, "RtlUnwind.*");
+/// Differs from NT: the history table, a cache, is neither read nor written.
+/// Source: winnt.h RtlUnwindEx.
+NT_EXPORT(RtlUnwindEx, nt::AnyIrql(), Full, "RtlUnwind.*");
 DECLSPEC_NOINLINE VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord,
                                          PVOID ReturnValue, PCONTEXT ContextRecord,
                                          PUNWIND_HISTORY_TABLE HistoryTable) {
@@ -300,9 +307,9 @@ DECLSPEC_NOINLINE VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXC
 
 /// RtlUnwindEx with a context record of its own.
 /// IRQL: any.
-/// Differs from NT: as RtlUnwindEx.
+/// Differs from NT: none.
 /// Source: winnt.h RtlUnwind.
-NT_EXPORT(RtlUnwind, nt::AnyIrql(), Partial, "RtlUnwind.*");
+NT_EXPORT(RtlUnwind, nt::AnyIrql(), Full, "RtlUnwind.*");
 VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord,
                      PVOID ReturnValue) {
   CONTEXT context;

@@ -110,10 +110,11 @@ VOID NTAPI RtlGetCallersAddress(PVOID* CallersAddress, PVOID* CallersCaller) {
 /// Source: winnt.h RtlCaptureContext.
 NT_EXPORT(RtlCaptureContext, nt::AtMost(DISPATCH_LEVEL), Full, "RtlUnwind.*");
 
-/// Goes on where the context says; a record of STATUS_LONGJUMP, from the jump buffer in it.
+/// Goes on where the context says; a record of STATUS_LONGJUMP, from the jump buffer in it; one of
+/// STATUS_UNWIND_CONSOLIDATE, where the routine says that it names.
 /// IRQL: any.
-/// Differs from NT: STATUS_UNWIND_CONSOLIDATE (C++ exceptions) is not known.
+/// Differs from NT: none.
 /// Source: winnt.h RtlRestoreContext.
-NT_EXPORT(RtlRestoreContext, nt::AnyIrql(), Partial, "RtlUnwind.*");
+NT_EXPORT(RtlRestoreContext, nt::AnyIrql(), Full, "RtlUnwind.*");
 
 }  // extern "C"

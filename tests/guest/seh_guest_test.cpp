@@ -160,6 +160,74 @@ NT_TEST(RtlUnwind, LocalUnwindRunsTermination) {
   NT_EXPECT_TRUE(SameText(log.text, "tnx"));
 }
 
+// ---- A consolidating unwind: state is static, for the target frame's registers are those of the call ----
+namespace {
+
+constexpr NTSTATUS kUnwindConsolidate = static_cast<NTSTATUS>(0x80000029);
+
+struct Consolidated {
+  volatile ULONG64 goes_on, calls, returned_above;
+  PVOID caller_of_target;
+  bool saw_target, saw_throw;
+} g_consolidated;
+
+SEH_NOINLINE void NotePlace() {
+  g_consolidated.goes_on = reinterpret_cast<ULONG64>(__builtin_return_address(0));
+}
+
+// Called on the target's frame: the frames that were left are not in its trace.
+PVOID OnConsolidated(PEXCEPTION_RECORD record) {
+  PVOID frames[16];
+  const ULONG count = RtlCaptureStackBackTrace(0, 16, frames, nullptr);
+  g_consolidated.calls = g_consolidated.calls + 1;
+  for (ULONG i = 0; i < count; ++i) {
+    if (frames[i] == g_consolidated.caller_of_target) g_consolidated.saw_target = true;
+    if (frames[i] == reinterpret_cast<PVOID>(record->ExceptionInformation[1]))
+      g_consolidated.saw_throw = true;
+  }
+  return reinterpret_cast<PVOID>(g_consolidated.goes_on);
+}
+
+// Unwinds to its caller's caller.
+SEH_NOINLINE void ThrowThere() {
+  CONTEXT context;
+  RtlCaptureContext(&context);
+  ULONG64 base = 0, establisher = 0;
+  PVOID data = nullptr;
+  for (int i = 0; i < 3; ++i) {  // out of this frame, the one between, the target
+    RuntimeFunction* function = RtlLookupFunctionEntry(context.Rip, &base, nullptr);
+    RtlVirtualUnwind(0, base, context.Rip, function, &context, &data, &establisher, nullptr);
+  }
+  EXCEPTION_RECORD record = {};
+  record.ExceptionCode = kUnwindConsolidate;
+  record.NumberParameters = 2;
+  record.ExceptionInformation[0] = reinterpret_cast<ULONG_PTR>(&OnConsolidated);
+  record.ExceptionInformation[1] = reinterpret_cast<ULONG_PTR>(__builtin_return_address(0));
+  RtlUnwind(reinterpret_cast<PVOID>(establisher), nullptr, &record, nullptr);
+}
+
+SEH_NOINLINE void Between() {
+  ThrowThere();
+  g_consolidated.returned_above = 1;
+}
+
+SEH_NOINLINE void Target() {
+  g_consolidated.caller_of_target = __builtin_return_address(0);
+  NotePlace();
+  if (g_consolidated.calls == 0) Between();
+}
+
+}  // namespace
+
+NT_TEST(RtlUnwind, AConsolidatingUnwindAsksOnTheTargetsFrame) {
+  g_consolidated = {};
+  Target();
+  NT_EXPECT_EQ(g_consolidated.calls, 1u);
+  NT_EXPECT_EQ(g_consolidated.returned_above, 0u);
+  NT_EXPECT_TRUE(g_consolidated.saw_target);
+  NT_EXPECT_TRUE(!g_consolidated.saw_throw);
+}
+
 NT_TEST(RtlUnwind, BigFramesAreTouchedPageByPage) {
   NT_EXPECT_EQ(SehTouchBigFrame(3), 3);
 }

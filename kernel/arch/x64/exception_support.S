@@ -3,7 +3,9 @@
 
 #define DC_LANGUAGE_HANDLER 0x30
 #define STATUS_LONGJUMP 0x80000026
+#define STATUS_UNWIND_CONSOLIDATE 0x80000029
 // EXCEPTION_RECORD
+#define ER_NUMBER_PARAMETERS 0x18
 #define ER_INFORMATION 0x20
 // JUMP_BUFFER
 #define JB_RBX 0x08
@@ -42,7 +44,7 @@ EXECUTE_HANDLER RtlpExecuteHandlerForException, RtlpExceptionHandler
 EXECUTE_HANDLER RtlpExecuteHandlerForUnwind, RtlpUnwindHandler
 
 // VOID RtlRestoreContext(PCONTEXT rcx, PEXCEPTION_RECORD rdx): goes on where the context says; a long jump takes the
-// nonvolatile registers from its jump buffer. Leaves by iretq, which sets RIP, RSP and the flags at once.
+// nonvolatile registers from its jump buffer; a consolidating unwind asks its callback where to go on. Leaves by iretq, which sets RIP, RSP and the flags at once.
 FUNCTION RtlRestoreContext
   push rbp
   .seh_pushreg rbp
@@ -51,6 +53,8 @@ FUNCTION RtlRestoreContext
   .seh_endprologue
   test rdx, rdx
   jz 1f
+  cmp dword ptr [rdx], STATUS_UNWIND_CONSOLIDATE
+  je 2f
   cmp dword ptr [rdx], STATUS_LONGJUMP
   jne 1f
   mov rax, [rdx + ER_INFORMATION]
@@ -102,6 +106,72 @@ FUNCTION RtlRestoreContext
   mov r15, [rcx + CX_RAX + 0x78]
   mov rcx, [rcx + CX_RAX + 0x08]
   iretq
+2:
+  cmp dword ptr [rdx + ER_NUMBER_PARAMETERS], 1
+  jb 1b
+  call RcConsolidateFrames
+  int3
+END_FUNCTION
+
+// (PCONTEXT rcx, PEXCEPTION_RECORD rdx): calls the record's first parameter, a routine (PEXCEPTION_RECORD) that says where
+// the context's frame goes on. The stack it sees is that frame's: what lies between is left out by a machine frame and the
+// context's nonvolatile registers.
+FUNCTION RcConsolidateFrames
+  and rsp, -16
+  mov eax, ss
+  push rax
+  mov rax, [rcx + CX_RAX + 0x20]
+  push rax
+  mov eax, [rcx + CX_EFLAGS]
+  push rax
+  mov eax, cs
+  push rax
+  mov rax, [rcx + CX_RIP]
+  push rax
+  .seh_pushframe
+  sub rsp, 0x118
+  .seh_stackalloc 0x118
+  lea rax, [rcx + CX_RAX + 0x40]  // short displacements: a prologue has 255 bytes at most
+  mov r8, [rax - 0x28]
+  mov [rsp + 0x30], r8
+  .seh_savereg rbx, 0x30
+  mov r8, [rax - 0x18]
+  mov [rsp + 0x38], r8
+  .seh_savereg rbp, 0x38
+  mov r8, [rax - 0x10]
+  mov [rsp + 0x40], r8
+  .seh_savereg rsi, 0x40
+  mov r8, [rax - 0x8]
+  mov [rsp + 0x48], r8
+  .seh_savereg rdi, 0x48
+  mov r8, [rax + 0x20]
+  mov [rsp + 0x50], r8
+  .seh_savereg r12, 0x50
+  mov r8, [rax + 0x28]
+  mov [rsp + 0x58], r8
+  .seh_savereg r13, 0x58
+  mov r8, [rax + 0x30]
+  mov [rsp + 0x60], r8
+  .seh_savereg r14, 0x60
+  mov r8, [rax + 0x38]
+  mov [rsp + 0x68], r8
+  .seh_savereg r15, 0x68
+  lea rax, [rcx + CX_XMM0 + 0xA0]
+  lea r9, [rsp + 0xB0]
+.irp number, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+  movaps xmm0, [rax + (\number - 10) * 0x10]
+  movaps [r9 + (\number - 10) * 0x10], xmm0
+  .seh_savexmm xmm\number, 0x70 + (\number - 6) * 0x10
+.endr
+  .seh_endprologue
+  mov [rsp + 0x20], rcx
+  mov rcx, rdx
+  call [rdx + ER_INFORMATION]
+  mov rcx, [rsp + 0x20]
+  mov [rcx + CX_RIP], rax
+  xor edx, edx
+  call RtlRestoreContext
+  int3
 END_FUNCTION
 
 // int _setjmp(JUMP_BUFFER* rcx, PVOID frame rdx), _setjmpex: frame 0 makes longjmp jump without unwinding.
