@@ -104,12 +104,15 @@ StartDetail ParseStartDetail(const std::string& payload, int32_t status) {
   // As mm's image loader writes them; a missing import is the bare MODULE!NAME.
   constexpr std::string_view kWarning = "warning: ";
   constexpr std::string_view kLibrary = "missing library: ";
+  constexpr std::string_view kRefused = "refused: ";
   StartDetail detail;
   for (std::string& line : ParseLines(payload)) {
     if (line.starts_with(kWarning)) {
       detail.warnings.push_back(line.substr(kWarning.size()));
     } else if (line.starts_with(kLibrary)) {
       detail.missing_imports.push_back(line.substr(kLibrary.size()) + " (the whole library)");
+    } else if (line.starts_with(kRefused)) {
+      detail.notes.push_back(line.substr(kRefused.size()));
     } else if (IsMissingImport(status)) {
       detail.missing_imports.push_back(std::move(line));
     } else if (status >= 0) {

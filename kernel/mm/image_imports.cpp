@@ -58,6 +58,17 @@ void FormatOrdinal(ULONG ordinal, char* text) {
   *text = 0;
 }
 
+// What code with C++ exceptions imports, be it from the kernel (which has none of it) or from a run-time
+// library.
+bool IsOfCxxExceptions(const char* name) {
+  static constexpr const char* kNames[] = {"__CxxFrameHandler", "__CxxFrameHandler2", "__CxxFrameHandler3",
+                                           "__CxxFrameHandler4", "_CxxThrowException"};
+  for (const char* known : kNames) {
+    if (CompareText(known, name) == 0) return true;
+  }
+  return false;
+}
+
 // First pass: what is missing, how many traps are needed, which images are used.
 struct Survey {
   LoadedImage* image;
@@ -69,6 +80,7 @@ struct Survey {
   bool missing_ordinal = false;
   bool missing_library = false;
   bool too_many = false;
+  bool cxx_exceptions = false;
 
   bool Library(const char* name) {
     library_name = name;
@@ -91,6 +103,7 @@ struct Survey {
   }
 
   bool Import(const ImportThunk& thunk) {
+    if (thunk.name != nullptr && IsOfCxxExceptions(thunk.name)) return RefuseCxxExceptions(thunk.name);
     if (library == nullptr) return true;
     ULONG64 address = 0;
     char ordinal[16];
@@ -110,6 +123,18 @@ struct Survey {
     (thunk.name != nullptr ? missing_name : missing_ordinal) = true;
     FormatOrdinal(thunk.ordinal, ordinal);
     ReportLine(report, library_name, "!", thunk.name != nullptr ? thunk.name : ordinal);
+    return true;
+  }
+
+  bool RefuseCxxExceptions(const char* name) {
+    if (!cxx_exceptions) {
+      ReportLine(
+          report,
+          "refused: C++ exceptions are not supported in kernel mode, and the driver uses them (imports ",
+          library_name, "!", name, "); use __try and __except");
+      use __try and __except ");
+    }
+    cxx_exceptions = true;
     return true;
   }
 };
@@ -190,6 +215,7 @@ void SealTraps(const LoadedImage* image) {
 
 NTSTATUS SurveyStatus(const Survey& survey) {
   if (survey.too_many) return STATUS_INSUFFICIENT_RESOURCES;
+  if (survey.cxx_exceptions) return STATUS_DRIVER_ENTRYPOINT_NOT_FOUND;
   if (survey.missing_library) return STATUS_DRIVER_UNABLE_TO_LOAD;
   if (survey.missing_name) return STATUS_DRIVER_ENTRYPOINT_NOT_FOUND;
   return survey.missing_ordinal ? STATUS_DRIVER_ORDINAL_NOT_FOUND : STATUS_SUCCESS;

@@ -60,6 +60,12 @@ class Samples(harness.SystemTest):
         for name in ("KeInventQuantum", "IoSummonDevice"):
             self.assertIn(name, text)
 
+    def test_cxx_exceptions_are_refused_with_the_reason(self):
+        verdict = self.verdict(GUEST / "cxx_exceptions.sys", expect=harness.EXIT_NOT_LOADED)
+        self.assertEqual((verdict["outcome"], verdict["missing_imports"]), ("not_loaded", []))
+        self.assertIn("C++ exceptions are not supported in kernel mode", self.result.stdout + self.result.stderr)
+        self.assertIn("ntoskrnl.exe!__CxxFrameHandler3", self.result.stdout + self.result.stderr)
+
     def test_raised_irql_is_told(self):
         verdict = self.verdict(GUEST / "raised_irql.sys", expect=harness.EXIT_BUGCHECK)
         self.assertEqual(verdict["outcome"], "bugcheck")
