@@ -168,6 +168,7 @@ int Start(run::MachineClient& client, const std::string& name) {
   if (int status = CheckReply(reply)) return status;
   const run::StartDetail detail = run::ParseStartDetail(reply->payload, reply->status);
   for (const std::string& warning : detail.warnings) fmt::print(stderr, "bugcheck: warning: {}\n", warning);
+  if (!detail.refusal.empty()) fmt::print(stderr, "bugcheck: {}: {}\n", name, detail.refusal);
   for (const std::string& import : detail.missing_imports)
     fmt::print(stderr, "bugcheck: missing import: {}\n", import);
   for (const std::string& note : detail.notes) fmt::print(stderr, "bugcheck: {}: {}\n", name, note);

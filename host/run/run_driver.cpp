@@ -245,7 +245,9 @@ bool Runner::Started(const Reply& reply) {
   if (Succeeded(reply.status)) return true;
   result_.missing_imports = detail.missing_imports;
   std::string why;
-  if (!detail.missing_imports.empty()) {
+  if (!detail.refusal.empty()) {
+    why = ": " + detail.refusal;
+  } else if (!detail.missing_imports.empty()) {
     why = fmt::format(": it imports what nothing exports: {}", fmt::join(detail.missing_imports, ", "));
   } else if (result_.seconds_to_driver_entry != 0) {
     why = ": its DriverEntry failed";

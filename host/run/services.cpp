@@ -112,7 +112,7 @@ StartDetail ParseStartDetail(const std::string& payload, int32_t status) {
     } else if (line.starts_with(kLibrary)) {
       detail.missing_imports.push_back(line.substr(kLibrary.size()) + " (the whole library)");
     } else if (line.starts_with(kRefused)) {
-      detail.notes.push_back(line.substr(kRefused.size()));
+      detail.refusal = line.substr(kRefused.size());
     } else if (IsMissingImport(status)) {
       detail.missing_imports.push_back(std::move(line));
     } else if (status >= 0) {

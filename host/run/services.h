@@ -43,6 +43,7 @@ struct DriverActivity {
 
 // The detail text of a start.
 struct StartDetail {
+  std::string refusal;  // why an image with all its imports would not do either
   std::vector<std::string> missing_imports;
   std::vector<std::string> warnings;
   std::vector<std::string> notes;

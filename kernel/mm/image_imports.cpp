@@ -131,8 +131,7 @@ struct Survey {
       ReportLine(
           report,
           "refused: C++ exceptions are not supported in kernel mode, and the driver uses them (imports ",
-          library_name, "!", name, "); use __try and __except");
-      use __try and __except ");
+          library_name, "!", name, ")");
     }
     cxx_exceptions = true;
     return true;

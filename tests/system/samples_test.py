@@ -64,7 +64,7 @@ class Samples(harness.SystemTest):
         verdict = self.verdict(GUEST / "cxx_exceptions.sys", expect=harness.EXIT_NOT_LOADED)
         self.assertEqual((verdict["outcome"], verdict["missing_imports"]), ("not_loaded", []))
         self.assertIn("C++ exceptions are not supported in kernel mode", self.result.stdout + self.result.stderr)
-        self.assertIn("ntoskrnl.exe!__CxxFrameHandler3", self.result.stdout + self.result.stderr)
+        self.assertIn("ntoskrnl.exe!_CxxThrowException", self.result.stdout + self.result.stderr)
 
     def test_raised_irql_is_told(self):
         verdict = self.verdict(GUEST / "raised_irql.sys", expect=harness.EXIT_BUGCHECK)
