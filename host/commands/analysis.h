@@ -68,6 +68,8 @@ bool IsMemoryFault(uint32_t code);  // 0xA, 0xD1, 0x50 and their kin: the first 
 std::optional<nt::PoolBlock> PoolBlockOf(Context& context, const Analysis& analysis);
 // A sentence about it: tag, size, who allocated and freed it.
 void AddPoolWords(Context& context, const Analysis& analysis, std::vector<std::string>& words);
+// What the kernel's own check at the crash found: one sentence a place.
+std::string PoolDamageSentence(Context& context, const nt::PoolDamage& damage);
 // The code of a driver that freed or allocated it; 0 = none.
 uint64_t DriverOfPoolBlock(Context& context, const Analysis& analysis);
 

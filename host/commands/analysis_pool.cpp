@@ -32,7 +32,36 @@ std::optional<nt::PoolBlock> PoolBlockOf(Context& context, const Analysis& a) {
   return std::nullopt;
 }
 
+std::string PoolDamageSentence(Context& context, const nt::PoolDamage& damage) {
+  std::string text = fmt::format("At {} {}", Hex16(damage.where), nt::DamageText(damage.kind));
+  if (damage.block != 0)
+    text +=
+        fmt::format(": {}, tag {}, {:#x} bytes", Hex16(damage.block), nt::TagText(damage.tag), damage.bytes);
+  if (damage.allocated_by != 0)
+    text += fmt::format(", allocated at {}", context.session.symbols().Describe(damage.allocated_by));
+  return text + fmt::format("; {} stands there.", Hex16(damage.value));
+}
+
+namespace {
+
+void AddPoolDamage(Context& context, std::vector<std::string>& words) {
+  constexpr size_t kTold = 3;
+  const auto check = nt::PoolCheckAtCrash(context.kernel);
+  if (!check) return;
+  if (!check->complete)
+    words.push_back("The check of the pools at the crash met damage that it could not survive.");
+  if (check->damage.empty()) return;
+  words.push_back(fmt::format("The pool was damaged before the crash, in {} place{}:", check->damage.size(),
+                              check->damage.size() == 1 ? "" : "s"));
+  for (size_t i = 0; i < check->damage.size() && i < kTold; ++i)
+    words.push_back("  " + PoolDamageSentence(context, check->damage[i]));
+  if (check->damage.size() > kTold) words.push_back("  (!poolval tells the others)");
+}
+
+}  // namespace
+
 void AddPoolWords(Context& context, const Analysis& a, std::vector<std::string>& words) {
+  AddPoolDamage(context, words);
   const auto block = PoolBlockOf(context, a);
   if (!block) return;
   const debug::Symbols& symbols = context.session.symbols();

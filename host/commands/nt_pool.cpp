@@ -81,6 +81,44 @@ base::Result<PoolPage> ReadPoolPage(Kernel& kernel, uint64_t address) {
   return result;
 }
 
+std::optional<PoolCheck> PoolCheckAtCrash(Kernel& kernel) {
+  constexpr uint64_t kDone = 2, kMost = 16;
+  const auto check_at = kernel.symbols().AddressOf("nt!ExpPoolCheck"),
+             damage_at = kernel.symbols().AddressOf("nt!ExpPoolDamage");
+  const debug::Type &check_type = kernel.type("_EXP_POOL_CHECK"), &type = kernel.type("_EXP_POOL_DAMAGE");
+  if (!check_at || !damage_at || !check_type.valid() || !type.valid()) return std::nullopt;
+  const debug::Object check = kernel.symbols().ObjectAt(check_type, *check_at);
+  const uint64_t state = check.U64("State").value_or(0);
+  if (state == 0) return std::nullopt;
+  PoolCheck result;
+  result.complete = state == kDone;
+  result.pages = check.U64("Pages").value_or(0);
+  result.left_out = check.U64("LeftOut").value_or(0);
+  const uint64_t found = std::min(check.U64("Found").value_or(0), kMost);
+  for (uint64_t i = 0; i < found; ++i) {
+    const debug::Object record = kernel.symbols().ObjectAt(type, *damage_at + i * type.size());
+    const auto field = [&](const char* name) { return record.U64(name).value_or(0); };
+    result.damage.push_back({static_cast<uint32_t>(field("Kind")), static_cast<uint32_t>(field("Tag")),
+                             field("Where"), field("Block"), field("Bytes"), field("Caller"),
+                             field("Value")});
+  }
+  return result;
+}
+
+const char* DamageText(uint32_t kind) {
+  switch (kind) {
+    case 1:
+      return "the header behind the block is damaged";
+    case 2:
+      return "the bytes behind the block were overwritten";
+    case 3:
+      return "the links of the free block are damaged";
+    case 4:
+      return "the block was written to after its free";
+  }
+  return "damaged";
+}
+
 std::optional<PoolBlock> FindBigAllocation(Kernel& kernel, uint64_t address) {
   const auto table = kernel.GlobalU64("nt!PoolBigPageTable"),
              size = kernel.GlobalU64("nt!PoolBigPageTableSize");

@@ -40,6 +40,21 @@ std::optional<PoolBlock> FindSpecialBlock(Kernel& kernel, uint64_t address);
 // Whichever of the three it is.
 std::optional<PoolBlock> FindPoolBlock(Kernel& kernel, uint64_t address);
 
+// What the kernel found in its pools when it crashed.
+struct PoolDamage {
+  uint32_t kind = 0, tag = 0;
+  uint64_t where = 0, block = 0, bytes = 0, allocated_by = 0, value = 0;
+};
+struct PoolCheck {
+  bool complete = false;  // false: the check itself crashed
+  uint64_t pages = 0, left_out = 0;
+  std::vector<PoolDamage> damage;
+};
+// Nothing when the kernel made no such check.
+std::optional<PoolCheck> PoolCheckAtCrash(Kernel& kernel);
+// "the bytes behind the block were overwritten"
+const char* DamageText(uint32_t kind);
+
 struct TagUse {
   uint32_t tag = 0;
   int64_t nonpaged_allocs = 0, nonpaged_frees = 0, nonpaged_bytes = 0;

@@ -1,4 +1,5 @@
 // !pool, !poolval: the page of an address, block by block.
+#include "commands/analysis.h"
 #include "commands/command.h"
 #include "commands/nt_pool.h"
 #include "commands/nt_regions.h"
@@ -86,8 +87,20 @@ base::Result<void> RunPool(Context& context, const Call& call) {
   return {};
 }
 
+base::Result<void> TellCheckAtCrash(Context& context) {
+  const auto check = nt::PoolCheckAtCrash(context.kernel);
+  if (!check) return base::Fail("this kernel did not check its pools; usage: !poolval ADDRESS");
+  context.out.Line("The kernel looked at {} pages of blocks when it crashed{}; {} were left out: {} damaged.",
+                   check->pages, check->complete ? "" : ", and came to no end", check->left_out,
+                   check->damage.size());
+  for (const nt::PoolDamage& damage : check->damage)
+    context.out.Line("{}", PoolDamageSentence(context, damage));
+  context.out.Fact("Damaged", std::to_string(check->damage.size()));
+  return {};
+}
+
 base::Result<void> RunPoolval(Context& context, const Call& call) {
-  if (call.arguments.empty()) return base::Fail("usage: !poolval ADDRESS");
+  if (call.arguments.empty()) return TellCheckAtCrash(context);
   const uint64_t address = TRY(AddressOr(context, call.arguments, 0));
   const nt::PoolPage page = TRY(nt::ReadPoolPage(context.kernel, address));
   const uint64_t first = address & ~(debug::kPageSize - 1);
@@ -118,10 +131,12 @@ const Registration kPool({
 
 const Registration kPoolval({
     {"!poolval"},
-    "!poolval ADDRESS",
-    "check the block headers of a pool page",
-    "Says where the first header is that does not fit its neighbours.",
-    {"!poolval @$thread"},
+    "!poolval [ADDRESS]",
+    "check the block headers of a pool page, or tell what the kernel found in all of them",
+    "Says where the first header is that does not fit its neighbours. Without an address: what the kernel's "
+    "own\n"
+    "check of its pools found at the crash.",
+    {"!poolval", "!poolval @$thread"},
     [](Context& context, const Call& call) { return SayWhyNot(context, RunPoolval(context, call)); },
 });
 

@@ -220,7 +220,8 @@ NT_TEST(CmCallbacks, WrongRegistrationsAreRefused) {
   Registered first(&one, L"1000"), same(&two, L"01000");
   NT_EXPECT_SUCCESS(first.status);
   NT_EXPECT_EQ(same.status, STATUS_FLT_INSTANCE_ALTITUDE_COLLISION);
-  NT_EXPECT_EQ(Registered(&two, L"x").status, STATUS_INVALID_PARAMETER);
+  Watcher none;
+  NT_EXPECT_EQ(Registered(&none, L"x").status, STATUS_INVALID_PARAMETER);
   LARGE_INTEGER nobody;
   nobody.QuadPart = -1;
   NT_EXPECT_EQ(CmUnRegisterCallback(nobody), STATUS_INVALID_PARAMETER);
@@ -264,6 +265,9 @@ NT_TEST(CmCallbacks, UnregistrationWaitsForCallbacksInFlight) {
   RtlZeroMemory(&race, sizeof race);
   {
     nt_test::Thread first(SetValues, &race), second(SetValues, &race);
+    struct Stop {
+      ~Stop() { race.stop = 1; }
+    } stop;  // before the threads are waited for, however this ends
     NT_EXPECT_TRUE(first.started() && second.started());
     for (int i = 0; i < 200; ++i) {
       UNICODE_STRING altitude = Name(L"1000");
@@ -274,7 +278,6 @@ NT_TEST(CmCallbacks, UnregistrationWaitsForCallbacksInFlight) {
       race.late = 1;
       NT_EXPECT_EQ(race.inside, 0);
     }
-    race.stop = 1;
   }
   NT_EXPECT_EQ(race.late, 1);
   HANDLE key;

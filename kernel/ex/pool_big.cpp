@@ -12,56 +12,65 @@ SIZE_T PoolBigPageTableSize;
 
 namespace ex {
 
-BigPageTable g_big;
-KSPIN_LOCK g_big_lock;
+constinit BigShard g_big[kBigShards] = {};
 
 namespace {
 
-constexpr ULONG64 kFirstEntries = 1024;
-constexpr ULONG64 kGuardBytes = 16;  // of the slush behind a nonpaged allocation
+constexpr ULONG64 kFirstEntries = 128;  // a shard
+constexpr ULONG64 kGuardBytes = 16;     // of the slush behind a nonpaged allocation
 
+constexpr ULONG64 TablePages(ULONG64 capacity) {
+  return mm::PagesFor(kBigShards * capacity * sizeof(POOL_TRACKER_BIG_PAGES));
+}
+
+// Memory for all shards, one behind the other: debuggers read one table.
 POOL_TRACKER_BIG_PAGES* MapTable(ULONG64 capacity) {
-  const ULONG64 pages = mm::PagesFor(capacity * sizeof(POOL_TRACKER_BIG_PAGES));
+  const ULONG64 pages = TablePages(capacity);
   return reinterpret_cast<POOL_TRACKER_BIG_PAGES*>(
       AllocatePages(PoolOf(PoolKind::kNonPagedNx), pages, true, mm::Zero::kYes));
 }
 
-void RetireTable(PPOOL_TRACKER_BIG_PAGES table, ULONG64 capacity) {
-  mm::RetireRange(*PoolOf(PoolKind::kNonPagedNx).region, Va(table),
-                  mm::PagesFor(capacity * sizeof(POOL_TRACKER_BIG_PAGES)), mm::FreePagesToo::kYes);
+void Publish(PPOOL_TRACKER_BIG_PAGES table, ULONG64 capacity) {
+  PoolBigPageTable = table;
+  PoolBigPageTableSize = kBigShards * capacity;
 }
 
-void GrowTable() {
-  const ULONG64 seen = g_big.capacity();
+// Moves every shard to a larger table; `full` is the one that asks for it.
+void GrowTable(BigShard& full) {
+  const ULONG64 seen = full.table.capacity();
   const ULONG64 capacity =
-      g_big.live() * 2 > seen ? seen * 2 : seen;  // same size: only sweeps out freed entries
-  PPOOL_TRACKER_BIG_PAGES fresh = MapTable(capacity);
-  if (fresh == nullptr) return;
-  PPOOL_TRACKER_BIG_PAGES old = nullptr;
-  {
-    mm::SpinGuard guard(&g_big_lock);
-    if (g_big.capacity() == seen && g_big.NeedsGrowth()) {
-      old = g_big.entries();
-      g_big.MoveTo(fresh, capacity);
-      PoolBigPageTable = fresh;
-      PoolBigPageTableSize = capacity;
-    }
+      full.table.live() * 2 > seen ? seen * 2 : seen;  // same size: only sweeps out freed entries
+  PPOOL_TRACKER_BIG_PAGES unused = MapTable(capacity);
+  if (unused == nullptr) return;
+  ULONG64 unused_capacity = capacity;
+  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+  for (BigShard& shard : g_big) mm::AcquireShort(shard.lock);
+  if (full.table.capacity() == seen && full.table.NeedsGrowth()) {
+    PPOOL_TRACKER_BIG_PAGES fresh = unused;
+    unused = g_big[0].table.entries();
+    unused_capacity = seen;
+    for (ULONG i = 0; i < kBigShards; ++i) g_big[i].table.MoveTo(fresh + i * capacity, capacity);
+    Publish(fresh, capacity);
   }
-  RetireTable(old != nullptr ? old : fresh, old != nullptr ? seen : capacity);
+  for (BigShard& shard : g_big) mm::ReleaseShort(shard.lock);
+  KeLowerIrql(irql);
+  mm::RetireRange(*PoolOf(PoolKind::kNonPagedNx).region, Va(unused), TablePages(unused_capacity),
+                  mm::FreePagesToo::kYes);
 }
 
 bool Record(const POOL_TRACKER_BIG_PAGES& entry) {
+  BigShard& shard = BigShardOf(entry.Va);
   bool inserted = false;
   bool grow = false;
   {
-    mm::SpinGuard guard(&g_big_lock);
-    if (!g_big.IsFull()) {
-      g_big.Insert(entry);
+    mm::InterruptGuard guard(shard.lock);
+    if (!shard.table.IsFull()) {
+      shard.table.Insert(entry);
       inserted = true;
     }
-    grow = g_big.NeedsGrowth();
+    grow = shard.table.NeedsGrowth();
   }
-  if (grow) GrowTable();
+  if (grow) GrowTable(shard);
   return inserted;
 }
 
@@ -89,12 +98,13 @@ extern "C" __attribute__((noinline)) VOID ExpRemoveTagForBigPages(PVOID Va, ULON
   bool found = false;
   bool wrong_tag = false;
   {
-    mm::SpinGuard guard(&g_big_lock);
-    const POOL_TRACKER_BIG_PAGES* entry = g_big.FindOrNull(address);
+    BigShard& shard = BigShardOf(address);
+    mm::InterruptGuard guard(shard.lock);
+    const POOL_TRACKER_BIG_PAGES* entry = shard.table.FindOrNull(address);
     found = entry != nullptr;
     if (found) *Entry = *entry;
     wrong_tag = found && Tag != 0 && entry->Key != Tag;
-    if (found && !wrong_tag) g_big.Remove(address, Entry);
+    if (found && !wrong_tag) shard.table.Remove(address, Entry);
   }
   if (!found) KeBugCheckEx(BAD_POOL_HEADER, kNoTrackingEntry, address, 0, 0);
   if (wrong_tag) KeBugCheckEx(BAD_POOL_CALLER, kWrongTag, address, Entry->Key, Tag);
@@ -103,10 +113,10 @@ extern "C" __attribute__((noinline)) VOID ExpRemoveTagForBigPages(PVOID Va, ULON
 namespace ex {
 
 bool InitBigPages() {
-  PoolBigPageTable = MapTable(kFirstEntries);
-  if (PoolBigPageTable == nullptr) return false;
-  PoolBigPageTableSize = kFirstEntries;
-  g_big.Init(PoolBigPageTable, kFirstEntries);
+  PPOOL_TRACKER_BIG_PAGES table = MapTable(kFirstEntries);
+  if (table == nullptr) return false;
+  for (ULONG i = 0; i < kBigShards; ++i) g_big[i].table.Init(table + i * kFirstEntries, kFirstEntries);
+  Publish(table, kFirstEntries);
   return true;
 }
 
@@ -150,12 +160,17 @@ void FreeBig(PVOID block, ULONG tag, Pool& first_of_region) {
     ReturnQuota(process, paged, entry.NumberOfBytes);
     ObDereferenceObjectDeferDelete(process);
   }
-  mm::RetireRange(*first_of_region.region, Va(block), pages, mm::FreePagesToo::kYes);
+  if (paged) {
+    mm::RetireRange(*pool.region, Va(block), pages, mm::FreePagesToo::kYes);
+  } else {
+    mm::RetirePoolRange(Va(block), pages, pool.protection);
+  }
 }
 
 SIZE_T BigBlockSize(PVOID block, bool* charged) {
-  mm::SpinGuard guard(&g_big_lock);
-  const POOL_TRACKER_BIG_PAGES* entry = g_big.FindOrNull(Va(block));
+  BigShard& shard = BigShardOf(Va(block));
+  mm::InterruptGuard guard(shard.lock);
+  const POOL_TRACKER_BIG_PAGES* entry = shard.table.FindOrNull(Va(block));
   *charged = entry != nullptr && entry->ProcessBilled != nullptr;
   return entry == nullptr ? 0 : entry->NumberOfBytes;
 }

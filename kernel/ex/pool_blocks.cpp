@@ -233,15 +233,22 @@ PoolFinding BlockPool::CheckNeighbours(const void* block) const {
   return {};
 }
 
-PoolFinding BlockPool::CheckPage(const void* page) const {
+PoolFinding BlockPool::CheckPage(const void* page, const POOL_HEADER** before) const {
   const auto* header = static_cast<const POOL_HEADER*>(page);
   uint64_t previous = 0;
   for (uint64_t unit = 0; unit < kUnitsPerPage;) {
-    if (header->HeaderCookie != CookieOf(header)) return {PoolError::kBadHeader, header, header->Ulong1};
+    if (before != nullptr) *before = previous == 0 ? nullptr : header - previous;
+    // The label of a block that comes out of a processor's cache is written without the pool's lock.
+    const uint8_t state = __atomic_load_n(&header->PoolType, __ATOMIC_ACQUIRE) & (kPoolInUse | kPoolCached);
+    const bool settled = state != (kPoolInUse | kPoolCached);
+    const uint64_t units = UnitsAt(header);
+    const bool sound = header->PoolIndex == index_ && unit + units <= kUnitsPerPage;
+    if (!sound || (settled && header->HeaderCookie != CookieOf(header)))
+      return {PoolError::kBadHeader, header, header->Ulong1};
     if (header->PreviousSize != previous) return {PoolError::kPreviousSize, header, header->Ulong1};
-    previous = UnitsAt(header);
-    unit += previous;
-    header += previous;
+    previous = units;
+    unit += units;
+    header += units;
   }
   return {};
 }

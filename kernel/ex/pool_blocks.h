@@ -107,8 +107,20 @@ class BlockPool {
   }
   // The page's blocks are in order up to `block`, and it is one of them.
   static bool IsBlockOfPage(const void* block);
-  // The page's headers, one by one. Under the pool's lock.
-  PoolFinding CheckPage(const void* page) const;
+  // The page's headers, one by one; *before: the last good one in front of a finding. Under the pool's lock,
+  // or with nobody else running. Touches nothing outside the page, whatever is in it.
+  PoolFinding CheckPage(const void* page, const POOL_HEADER** before = nullptr) const;
+  // Calls visit(header, units) for each block of a page that CheckPage found whole.
+  template <typename Visit>
+  static void ForEachBlock(const void* page, Visit visit) {
+    const auto* header = static_cast<const POOL_HEADER*>(page);
+    for (uint64_t unit = 0; unit < kUnitsPerPage;) {
+      const uint64_t units = UnitsAt(header);
+      visit(header, units);
+      unit += units;
+      header += units;
+    }
+  }
 
   // Calls visit(header, payload) for each block in use by its owner; false if the page's headers are damaged.
   template <typename Visit>

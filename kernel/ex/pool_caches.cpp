@@ -4,7 +4,6 @@
 // A cached block is in use for its arena and carries POOL_HEADER_CACHED; its first 16 bytes hold a pattern
 // that tells a write after the free. The cache's own lock is held with interrupts disabled, for a handful of
 // instructions, and never while pool memory is touched: paged blocks may not be resident.
-#include "arch/cpu.h"
 #include "ex/pool_internal.h"
 
 #pragma code_seg("POOLCODE")
@@ -19,31 +18,13 @@ namespace {
 ULONG g_processors;
 constexpr ULONG kBatch = EXP_POOL_CACHE_DEPTH / 2;
 
-// A cache with its lock held, interrupts off.
-class CacheGuard {
- public:
-  explicit CacheGuard(EXP_POOL_CACHE& cache) : cache_(cache), enabled_(arch::DisableInterruptsAndTell()) {
-    while (__atomic_exchange_n(&cache_.Lock, 1u, __ATOMIC_ACQUIRE) != 0) arch::Pause();
-  }
-  ~CacheGuard() {
-    __atomic_store_n(&cache_.Lock, 0u, __ATOMIC_RELEASE);
-    arch::RestoreInterrupts(enabled_);
-  }
-  CacheGuard(const CacheGuard&) = delete;
-  CacheGuard& operator=(const CacheGuard&) = delete;
-
- private:
-  EXP_POOL_CACHE& cache_;
-  bool enabled_;
-};
-
 // A thread that moves to another processor right afterwards uses this one's cache: the lock allows it.
 EXP_POOL_CACHE& CacheOf(const Pool& pool, ULONG64 units) {
   return ExpPoolCaches[KeCurrentProcessor() % g_processors].Caches[pool.index][units - 2];
 }
 
 ULONG TakeSome(EXP_POOL_CACHE& cache, PVOID* blocks, ULONG wanted) {
-  CacheGuard guard(cache);
+  mm::InterruptGuard guard(cache.Lock);
   ULONG count = 0;
   while (count < wanted && cache.Count != 0) blocks[count++] = cache.Blocks[--cache.Count];
   return count;
@@ -74,7 +55,7 @@ PVOID TakeCached(const Pool& pool, ULONG64 units, PoolFinding* finding) {
   EXP_POOL_CACHE& cache = CacheOf(pool, units);
   PVOID block = nullptr;
   {
-    CacheGuard guard(cache);
+    mm::InterruptGuard guard(cache.Lock);
     if (cache.Count == 0) {
       ++cache.Misses;
       return nullptr;
@@ -90,7 +71,7 @@ void KeepCached(const Pool& pool, PVOID block, ULONG64 units) {
   BlockPool::WriteFreedPattern(block);
   EXP_POOL_CACHE& cache = CacheOf(pool, units);
   {
-    CacheGuard guard(cache);
+    mm::InterruptGuard guard(cache.Lock);
     if (cache.Count < cache.Depth) {
       cache.Blocks[cache.Count++] = block;
       return;
@@ -132,6 +113,17 @@ void DrainCaches(bool paged_too) {
           if (finding) StopOnDamage(finding, blocks[i]);
           ReleaseBlock(blocks[i]);
         }
+      }
+    }
+  }
+}
+
+void ForEachCachedAtCrash(void (*visit)(const void* block)) {
+  for (ULONG processor = 0; processor < g_processors; ++processor) {
+    for (auto& pool : ExpPoolCaches[processor].Caches) {
+      for (const EXP_POOL_CACHE& cache : pool) {
+        if (cache.Lock != 0) continue;
+        for (ULONG i = 0; i < cache.Count && i < EXP_POOL_CACHE_DEPTH; ++i) visit(cache.Blocks[i]);
       }
     }
   }

@@ -6,6 +6,7 @@
 #include "ex/pool_tables.h"
 #include "ke/ke.h"
 #include "mm/mm_internal.h"
+#include "mm/short_lock.h"
 
 namespace ex {
 
@@ -27,6 +28,8 @@ class PoolLock {
     KeInitializeSpinLock(&spin_);
     sleep_.Init();
   }
+  // Without waiting, for the crash path: somebody was inside when the machine stopped.
+  bool IsHeld() const { return paged_ ? sleep_.IsHeld() : (spin_ & 1) != 0; }
   KIRQL Acquire() { return paged_ ? sleep_.Acquire() : KeAcquireSpinLockRaiseToDpc(&spin_); }
   void Release(KIRQL old) {
     if (paged_) {
@@ -111,6 +114,8 @@ void DrainBlockPages(Pool& pool);
 // ---- Processors' caches (pool_caches.cpp) ----
 inline constexpr ULONG64 kLargestCached = (EXP_POOL_CACHE_CLASSES + 1) * kPoolUnit - kPoolUnit;  // payload
 bool InitCaches(ULONG processors);
+// Calls visit(block) for each kept block; without locks, for the crash path.
+void ForEachCachedAtCrash(void (*visit)(const void* block));
 // With a finding when the block was written to after its free.
 PVOID TakeCached(const Pool& pool, ULONG64 units, PoolFinding* finding);
 // Keeps a claimed block, or gives several back to their arenas.
@@ -124,8 +129,17 @@ bool InitBigPages();
 PVOID AllocateBig(const PoolRequest& request, Pool& pool, PEPROCESS process);
 void FreeBig(PVOID block, ULONG tag, Pool& first_of_region);
 SIZE_T BigBlockSize(PVOID block, bool* charged);
-extern BigPageTable g_big;
-extern KSPIN_LOCK g_big_lock;
+// A share of the table with a lock of its own, by address: processors that free different allocations do not
+// meet.
+struct alignas(64) BigShard {
+  mm::ShortLock lock;
+  BigPageTable table;
+};
+inline constexpr ULONG kBigShards = 16;
+extern BigShard g_big[kBigShards];
+inline BigShard& BigShardOf(ULONG64 va) {
+  return g_big[(va >> 12) * 0xD6E8FEB86659FD93 >> 60];
+}
 
 // ---- Special pool (special_pool.cpp) ----
 bool InitSpecialPool();

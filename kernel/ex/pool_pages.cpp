@@ -1,5 +1,6 @@
 // Pages under the pools, and the empty ones that are kept mapped for the next blocks.
 #include "ex/pool_internal.h"
+#include "mm/kept_ranges.h"
 
 // NT's section for it: a fault in here at raised IRQL is a driver that wrote to a page it had given back (bug
 // check 0xD0).
@@ -52,7 +53,9 @@ ULONG64 TakeKept(Pool& pool) {
 }  // namespace
 
 ULONG64 AllocatePages(Pool& pool, ULONG64 pages, bool resident, mm::Zero zero) {
-  ULONG64 va = pool.region->Reserve(pages);
+  ULONG64 va = pool.paged ? 0 : mm::TakeKeptRange(pages, pool.protection, zero);
+  if (va != 0) return va;
+  va = pool.region->Reserve(pages);
   if (va == 0 && mm::DrainRetired()) va = pool.region->Reserve(pages);
   if (va == 0) return 0;
   bool mapped = false;

@@ -44,6 +44,15 @@ void QueryBlocks(const Pool& pool, ImageQuery& query) {
   });
 }
 
+// An entry of the table of big allocations; false behind the last. One that moves while the caller goes
+// through them may be missed or seen twice.
+bool ReadBigEntry(BigShard& shard, ULONG64 index, POOL_TRACKER_BIG_PAGES* entry) {
+  mm::InterruptGuard guard(shard.lock);
+  if (index >= shard.table.capacity()) return false;
+  *entry = shard.table.entries()[index];
+  return true;
+}
+
 }  // namespace
 
 ULONG64 CheckPools() {
@@ -76,12 +85,13 @@ ULONG64 MmQueryPoolOfImage(const KLDR_DATA_TABLE_ENTRY* Entry, MmPoolBlockCallba
     query.Report(reinterpret_cast<PVOID>(MmSpecialPoolStart + i * 2 * kPageSize + slot.Offset),
                  slot.NumberOfBytes, slot.Tag, i >= MiSpecialPoolPagedSlots, slot.AllocatorCaller);
   }
-  mm::SpinGuard guard(&g_big_lock);
-  for (ULONG64 i = 0; i < g_big.capacity(); ++i) {
-    const POOL_TRACKER_BIG_PAGES& entry = g_big.entries()[i];
-    if (!BigPageTable::IsLive(entry)) continue;
-    query.Report(reinterpret_cast<PVOID>(entry.Va), entry.NumberOfBytes, entry.Key, (entry.PoolType & 1) != 0,
-                 entry.CallerAddress);
+  for (BigShard& shard : g_big) {
+    POOL_TRACKER_BIG_PAGES entry;
+    for (ULONG64 i = 0; ReadBigEntry(shard, i, &entry); ++i) {
+      if (!BigPageTable::IsLive(entry)) continue;
+      query.Report(reinterpret_cast<PVOID>(entry.Va), entry.NumberOfBytes, entry.Key,
+                   (entry.PoolType & 1) != 0, entry.CallerAddress);
+    }
   }
   return query.count;
 }

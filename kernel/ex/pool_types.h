@@ -113,6 +113,32 @@ typedef struct _MI_SPECIAL_POOL_SLOT {
 #define MI_SPECIAL_POOL_ALLOCATED 1
 #define MI_SPECIAL_POOL_FREED 2
 
+// What the check of the pools at a crash found: ExpPoolDamage[ExpPoolCheck.Found].
+typedef struct _EXP_POOL_DAMAGE {
+  uint32_t Kind;   // EXP_POOL_DAMAGE_*
+  uint32_t Tag;    // of Block
+  void* Where;     // the first bytes that are wrong
+  void* Block;     // the block that was overrun, lies in front of the damage, or was written to when free
+  uint64_t Bytes;  // that were asked for
+  void* Caller;    // who allocated it; 0: not known
+  uint64_t Value;  // what stands at Where
+} EXP_POOL_DAMAGE, *PEXP_POOL_DAMAGE;
+#define EXP_POOL_DAMAGE_HEADER 1      // Where is a block's header, overwritten or in contradiction to Block's
+#define EXP_POOL_DAMAGE_BEHIND 2      // the guard bytes behind Block
+#define EXP_POOL_DAMAGE_FREE_LINKS 3  // a free block's list entry
+#define EXP_POOL_DAMAGE_FREED 4       // Block was written to after its free
+#define EXP_POOL_DAMAGES 16
+
+typedef struct _EXP_POOL_CHECK {
+  uint32_t State;  // EXP_POOL_CHECK_*
+  uint32_t Found;
+  uint64_t Pages;    // of blocks that were looked at
+  uint64_t LeftOut;  // not resident, being changed by a processor when the machine stopped, or too many
+} EXP_POOL_CHECK, *PEXP_POOL_CHECK;
+#define EXP_POOL_CHECK_NEVER 0
+#define EXP_POOL_CHECK_BEGUN 1  // and came to no end: the damage is such that it crashed itself
+#define EXP_POOL_CHECK_DONE 2
+
 extern PPOOL_TRACKER_TABLE PoolTrackTable;  // = ExPoolTagTables[0]
 extern PPOOL_TRACKER_TABLE ExPoolTagTables[64];
 extern uint64_t PoolTrackTableSize;  // entries
@@ -123,6 +149,8 @@ extern POOL_DESCRIPTOR ExpPoolDescriptors[EXP_POOLS];
 extern PEXP_POOL_CACHES ExpPoolCaches;
 extern uint8_t* ExpPoolPageMap[2];  // a byte a page of nonpaged [0] and paged [1] pool: arena + 1, 0 = none
 extern uint64_t ExpPoolCookie;
+extern EXP_POOL_DAMAGE ExpPoolDamage[EXP_POOL_DAMAGES];
+extern EXP_POOL_CHECK ExpPoolCheck;
 extern uint64_t MmSpecialPoolStart, MmSpecialPoolEnd;
 extern PMI_SPECIAL_POOL_SLOT MiSpecialPoolSlots;
 extern uint64_t MiSpecialPoolSlotCount, MiSpecialPoolPagedSlots;

@@ -143,8 +143,11 @@ NT_TEST(ExResource, TheOwnerTableGrowsWithItsSharers) {
     nt_test::Thread threads[12] = {{Own, &reader}, {Own, &reader}, {Own, &reader}, {Own, &reader},
                                    {Own, &reader}, {Own, &reader}, {Own, &reader}, {Own, &reader},
                                    {Own, &reader}, {Own, &reader}, {Own, &reader}, {Own, &reader}};
-    AwaitOwners(&owners, 12);
-    NT_EXPECT_EQ(resource->ActiveEntries, 12);
+    LONG started = 0;
+    for (const nt_test::Thread& thread : threads) started += thread.started();
+    NT_EXPECT_EQ(started, 12);
+    AwaitOwners(&owners, started);
+    NT_EXPECT_EQ(resource->ActiveEntries, static_cast<ULONG>(started));
     NT_EXPECT_TRUE(!ExAcquireResourceExclusiveLite(resource, FALSE));
     KeSetEvent(&let_go, 0, FALSE);
   }

@@ -71,6 +71,7 @@ NTSTATUS CrashInformation(const LoaderBlock*) {
   KiCrash.find_unloaded_image = MiLookupUnloadedDriver;
   KiCrash.describe_pages = MmDescribeDumpPages;
   KiCrash.update_debugger_data = kd::UpdateDebuggerData;
+  KiCrash.check_pools = ExCheckPoolsAtCrash;
   kd::RegisterDebuggerVariable(0x48, &PsLoadedModuleList);
   kd::RegisterDebuggerVariable(0x50, &PsActiveProcessHead);
   kd::RegisterDebuggerVariable(0x80, &KeBugCheckCallbackListHead);

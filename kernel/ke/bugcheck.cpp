@@ -157,10 +157,20 @@ void ShowDumpToDrivers() {
   KiRunDumpIoCallbacks(KbDumpIoComplete, nullptr, 0);
 }
 
+// Damaged pool around what the bug check is about: its parameters and the registers.
+void CheckPools() {
+  constexpr ULONG kParameters = 4, kRegisters = 16;
+  if (KiCrash.check_pools == nullptr) return;
+  ULONG_PTR about[kParameters + kRegisters];
+  for (ULONG i = 0; i < kParameters; ++i) about[i] = KiBugCheckData[1 + i];
+  const ULONG64* registers = &crash_context.Rax;  // Rax to R15, one behind the other
+  for (ULONG i = 0; i < kRegisters; ++i) about[kParameters + i] = registers[i];
+  KiCrash.check_pools(about, RTL_NUMBER_OF(about));
+}
+
 // A routine of a driver that crashes ends in NestedCrash, which finishes with what is there.
 void RunCallbacks() {
   volatile boot::DumpDescription& dump = kd::Control()->dump;
-  recorded = true;
   KiRunBugCheckCallbacks();
   if (dump.bitmap_bits != 0) {
     KiRunPageCallbacks(dump_bitmap, dump_bitmap_bits);
@@ -182,8 +192,8 @@ void RunCallbacks() {
 // A second crash on the crashing processor: what exists has to do.
 [[noreturn]] void NestedCrash(ULONG code) {
   static volatile long depth;
-  if (recorded) {  // in a driver's callback
-    kd::Print("*** bug check 0x%08X in a driver's bug check callback\n", code);
+  if (recorded) {  // in a driver's callback, or in damaged pool
+    kd::Print("*** bug check 0x%08X in a driver's bug check callback or the check of the pools\n", code);
     Finish();
   }
   if (__atomic_add_fetch(&depth, 1, __ATOMIC_RELAXED) > 1) hal::HaltForEver();
@@ -274,6 +284,8 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
   KiBuildDumpHeader(static_cast<ULONG>(KiBugCheckData[0]), &crash_context,
                     reinterpret_cast<PVOID>(prcb->ProcessorState.ContextFrame.Rip));
   DescribeDump();
+  recorded = true;
+  CheckPools();
   RunCallbacks();
   Finish();
 }

@@ -99,6 +99,7 @@ class SleepLock {
     }
     return old;
   }
+  bool IsHeld() const { return free_ != 1; }
   void Release(KIRQL old) {
     if (__atomic_add_fetch(&free_, 1, __ATOMIC_RELEASE) != 1) KeSetEvent(&event_, IO_NO_INCREMENT, FALSE);
     if (old < APC_LEVEL) KeLowerIrql(old);
@@ -220,6 +221,8 @@ enum class FreePagesToo : bool { kNo, kYes };
 // Unmaps and gives the range back. Addresses and pages are reused only after every processor has flushed its
 // TLB, which happens for many ranges at once.
 void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages);
+// The same for nonpaged pool of that protection, which this processor may map again before (kept_ranges.h).
+void RetirePoolRange(ULONG64 va, ULONG64 pages, Protection protection);
 // The same for pages in the middle of a range whose addresses stay reserved.
 void RetirePages(ULONG64 va, ULONG64 pages);
 // Flushes and reuses what RetireRange has gathered: when memory runs short.

@@ -1,5 +1,5 @@
 // Ranges of system addresses, mapping of pages into them, and their deferred unmapping.
-#include "mm/mm_internal.h"
+#include "mm/kept_ranges.h"
 #include "mm/mm_types.h"
 
 #include "ke/ke.h"
@@ -137,7 +137,8 @@ bool InitVaRegions() {
   return g_nonpaged_pool_region.Init(kNonPagedPoolBase, Clamp(2 * ram, 64 * 1024, 4096 * 1024)) &&
          g_paged_pool_region.Init(kPagedPoolBase, Clamp(2 * ram, 64 * 1024, 4096 * 1024)) &&
          g_system_pte_region.Init(kSystemPteBase, Clamp(2 * ram, 128 * 1024, 4096 * 1024)) &&
-         g_image_region.Init(kImageBase, kImagePages);
+         g_image_region.Init(kImageBase, kImagePages) &&
+         InitKeptRanges(Clamp(KeLoaderBlock->processors, 1, 64));
 }
 
 ULONG64 ReserveSystemPtes(ULONG64 pages) {
@@ -176,7 +177,19 @@ ULONG64 MapPageList(const PFN_NUMBER* list, ULONG64 pages, Protection protection
   return va;
 }
 
-bool DrainRetired() {
+namespace {
+
+PFN_NUMBER Unmap(ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
+  PFN_NUMBER chain = kNoPage;
+  for (ULONG64 i = 0; i < pages; ++i) {
+    ClearPte(PteOf(va) + i, free_pages, &chain);
+    FlushPage(va + i * kPageSize);
+  }
+  return chain;
+}
+
+// Flushes and reuses the list that is being filled. False: it is empty.
+bool DrainList() {
   // Not to be preempted: a list that waits for its drainer's next turn is a list that nobody can fill.
   const KIRQL old_irql = KeGetCurrentIrql();
   if (old_irql < DISPATCH_LEVEL) KfRaiseIrql(DISPATCH_LEVEL);
@@ -200,14 +213,7 @@ bool DrainRetired() {
   return full != nullptr;
 }
 
-namespace {
-
-void Retire(VaRegion* region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
-  PFN_NUMBER chain = kNoPage;
-  for (ULONG64 i = 0; i < pages; ++i) {
-    ClearPte(PteOf(va) + i, free_pages, &chain);
-    FlushPage(va + i * kPageSize);
-  }
+void Queue(const Retired& range) {
   bool drain = false;
   bool queued = false;
   {
@@ -215,21 +221,31 @@ void Retire(VaRegion* region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages
     RetiredList* list = g_retired;
     queued = list != nullptr && list->count < kRetiredRanges;
     if (queued) {
-      list->entries[list->count++] = {region, va, pages, chain};
-      list->pages += pages;
+      list->entries[list->count++] = range;
+      list->pages += range.pages;
       drain = list->count == kRetiredRanges || list->pages >= kRetiredPages;
     }
   }
   if (!queued) {
     // Every list is full or being drained: this range alone.
     KeFlushEntireTb(TRUE, TRUE);
-    ReleaseRange({region, va, pages, chain});
+    ReleaseRange(range);
   } else if (drain) {
-    DrainRetired();
+    DrainList();
   }
 }
 
+void QueuePoolRange(ULONG64 va, ULONG64 pages, PFN_NUMBER chain) {
+  g_nonpaged_pool_region.Close(va);
+  Queue({&g_nonpaged_pool_region, va, pages, chain});
+}
+
 }  // namespace
+
+bool DrainRetired() {
+  const bool kept = DrainKeptRanges(QueuePoolRange);
+  return DrainList() || kept;
+}
 
 void CheckSystemPtes(ULONG64 va, ULONG64 pages) {
   ULONG64 actual = 0;
@@ -251,11 +267,16 @@ void CheckSystemPtes(ULONG64 va, ULONG64 pages) {
 
 void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
   region.Close(va);
-  Retire(&region, va, pages, free_pages);
+  Queue({&region, va, pages, Unmap(va, pages, free_pages)});
+}
+
+void RetirePoolRange(ULONG64 va, ULONG64 pages, Protection protection) {
+  const PFN_NUMBER chain = Unmap(va, pages, FreePagesToo::kYes);
+  if (!KeepRange(va, pages, protection, chain)) QueuePoolRange(va, pages, chain);
 }
 
 void RetirePages(ULONG64 va, ULONG64 pages) {
-  Retire(nullptr, va, pages, FreePagesToo::kYes);
+  Queue({nullptr, va, pages, Unmap(va, pages, FreePagesToo::kYes)});
 }
 
 }  // namespace mm

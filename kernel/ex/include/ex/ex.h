@@ -16,6 +16,11 @@ VOID ExSetPoolFaults(ULONG Mode, ULONG Seed);
 VOID ExSetSpecialPoolTag(ULONG Tag);
 // Faults happen while somebody has armed them: the I/O manager, around a driver's entry routine.
 VOID ExArmPoolFaults(BOOLEAN Arm);
+
+// Looks for damage in the pools when the machine has stopped and nobody else runs: takes no lock, touches
+// only what is resident, looks at a limited number of pages, first those of the addresses `About`. What it
+// finds is in ExpPoolDamage, for the debugger.
+VOID ExCheckPoolsAtCrash(const ULONG_PTR* About, ULONG Count);
 // Reads an image's file and loads it; its entry is not called. Set by io at boot. PASSIVE_LEVEL.
 extern NTSTATUS (*ExpLoadImageFile)(PUNICODE_STRING path, struct _KLDR_DATA_TABLE_ENTRY** image);
 }

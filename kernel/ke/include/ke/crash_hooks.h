@@ -13,5 +13,8 @@ struct KiCrashHooks {
   KiSpecialPoolState (*special_pool_state)(PVOID address);
   ULONG64 (*describe_pages)(ULONG64* bitmap, ULONG64 bits);
   VOID (*update_debugger_data)();
+  // Looks for damage in the pools, first around these addresses; bounded, and called last: a fault in there
+  // costs nothing that was recorded before.
+  VOID (*check_pools)(const ULONG_PTR* about, ULONG count);
 };
 extern KiCrashHooks KiCrash;
