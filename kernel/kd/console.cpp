@@ -8,6 +8,7 @@
 #include "ktl/byte_ring.h"
 #include "ktl/format.h"
 #include "nt/export.h"
+#include "nt/kpcr.h"
 
 namespace kd {
 namespace {
@@ -15,15 +16,19 @@ namespace {
 constinit boot::ControlArea* control = nullptr;
 constinit ktl::RingWriter<boot::Ring> ring;
 constinit volatile long console_lock = 0;
-constinit volatile bool crashing = false;
+constinit volatile ULONG crashing = 0;  // number + 1 of the processor that crashes
 constinit ULONG64 lost_bytes = 0;
 
-// Held with interrupts off, so a print from any IRQL is safe. In the crash path the holder may be frozen: go
-// on anyway.
+bool Crashes() {
+  return crashing != 0 && crashing == KeGetCurrentPrcb()->Number + 1;
+}
+
+// Held with interrupts off, so a print from any IRQL is safe. The holder may be frozen: the processor that
+// crashes goes on anyway, while the others wait for their freeze.
 class ConsoleGuard {
  public:
   ConsoleGuard() : enabled_(arch::DisableInterruptsAndTell()) {
-    while (__atomic_exchange_n(&console_lock, 1, __ATOMIC_ACQUIRE) != 0 && !crashing) {
+    while (__atomic_exchange_n(&console_lock, 1, __ATOMIC_ACQUIRE) != 0 && !Crashes()) {
       for (int i = 0; i < 64 && console_lock != 0; ++i) {
       }
       arch::Pause();
@@ -87,7 +92,7 @@ void SetBootStep(PVOID function) {
 }
 
 void EnterCrash() {
-  crashing = true;
+  crashing = KeGetCurrentPrcb()->Number + 1;
 }
 
 }  // namespace kd

@@ -55,9 +55,12 @@ void FreezeOthers(PKPRCB self) {
   const ULONG count = static_cast<ULONG>(KeNumberProcessors);
   for (ULONG i = 0; i < count; ++i) {
     PKPRCB prcb = KiProcessorBlock[i];
-    if (prcb == nullptr || prcb == self || prcb->IpiFrozen == kTargetFrozen) continue;
-    prcb->IpiFrozen = kTargetFreeze;
-    hal::SendNmi(prcb->ApicId);
+    ULONG running = 0;  // one that crashed itself meanwhile has frozen, with its own context
+    if (prcb != nullptr && prcb != self &&
+        __atomic_compare_exchange_n(&prcb->IpiFrozen, &running, ULONG{kTargetFreeze}, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE)) {
+      hal::SendNmi(prcb->ApicId);
+    }
   }
   const ULONG64 end = hal::PerformanceNow() + kFreezeLimit;
   for (ULONG i = 0; i < count; ++i) {
@@ -237,6 +240,7 @@ ULONG KiHandleNmi(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
     KiContextFromFrames(trap, frame, &prcb->ProcessorState.ContextFrame);
     KiFreezeSelf(prcb);
   }
+  if (prcb->IpiFrozen == kTargetFrozen) hal::HaltForEver();
   if (KiAnswerClockPing(prcb) || KiRunNmiCallbacks()) return 0;
   return KiBugCheckActive == 0;
 }
