@@ -16,7 +16,9 @@ namespace {
 
 constexpr ULONG kMost = 64;
 
-// As many high threads as processors, and as many low ones. While every high thread runs no low one may.
+// As many high threads as processors, and as many low ones. While every high thread runs no low one may. High
+// is above every thread of the system, and above the priority that Windows lends to threads that starve.
+constexpr KPRIORITY kHigh = 30, kLow = 6;
 struct Levels {
   ULONG processors;
   KEVENT begin[kMost];
@@ -34,13 +36,14 @@ LONG64 LowProgress(const Levels* levels) {
 }
 
 void RunLow(Levels* levels, ULONG index) {
-  KeSetPriorityThread(KeGetCurrentThread(), 6);
+  KeSetPriorityThread(KeGetCurrentThread(), kLow);
   while (!levels->stop) ++*const_cast<LONG64*>(&levels->low_count[index]);
 }
 
-// All high threads are here together, so each has a processor. One that came early may have lost its
-// processor to an equal at the end of its quantum and be on its way to another while the last one arrives: so
-// each shows once more that it runs, after all have come.
+// All high threads are here together, at DISPATCH_LEVEL, where none can lose its processor: so each has one.
+// From then on no high thread is ready but does not run, as nothing else is as high, and all a low one could
+// get is a processor that is taken from a high one. (Below DISPATCH_LEVEL one that came early may give way to
+// an equal at the end of its quantum, and be on its way to another processor while the last one arrives.)
 void Meet(Levels* levels, ULONG index, LONG round) {
   const LONG rotation = levels->rotation;
   KAFFINITY before = 0;
@@ -51,8 +54,11 @@ void Meet(Levels* levels, ULONG index, LONG round) {
   InterlockedIncrement(&levels->arrived);
   const LONG everybody = round * static_cast<LONG>(levels->processors);
   while (levels->arrived < everybody) YieldProcessor();
+  KIRQL irql;
+  KeRaiseIrql(DISPATCH_LEVEL, &irql);
   InterlockedIncrement(&levels->settled);
   while (levels->settled < everybody) YieldProcessor();
+  KeLowerIrql(irql);
   if (index == 0) {
     const LONG64 start = LowProgress(levels);
     for (int i = 0; i < 20'000; ++i) YieldProcessor();
@@ -80,7 +86,7 @@ void LeadHigh(Worker& worker, Levels* levels) {
 void HighAndLow(Worker& worker) {
   auto* levels = static_cast<Levels*>(worker.context);
   if (worker.index >= levels->processors) return RunLow(levels, worker.index - levels->processors);
-  KeSetPriorityThread(KeGetCurrentThread(), 15);
+  KeSetPriorityThread(KeGetCurrentThread(), kHigh);
   if (worker.index == 0) return LeadHigh(worker, levels);
   for (LONG round = 1;; ++round) {
     KeWaitForSingleObject(&levels->begin[worker.index], Executive, KernelMode, FALSE, nullptr);
@@ -199,6 +205,7 @@ NT_TEST(StressScheduling, NoLowerThreadRunsWhileAHigherOneIsReady) {
   Workers workers(2 * levels.processors, HighAndLow, &levels, nt_stress::Place::kAnywhere);
   workers.Join();
   NT_EXPECT_EQ(levels.violations, 0);
+  NT_EXPECT_TRUE(levels.rounds != 0);
 }
 
 NT_TEST(StressScheduling, ThreadsStayWhereTheyMayBe) {
