@@ -18,7 +18,6 @@ constexpr ULONG kTickCountMultiplierOffset = 0x4, kInterruptTimeOffset = 0x8, kS
                 kNtMinorVersionOffset = 0x270, kSuiteMaskOffset = 0x2D0, kQpcFrequencyOffset = 0x300,
                 kTickCountOffset = 0x320, kActiveProcessorCountOffset = 0x3C0;
 constexpr ULONG64 kShortestNanoseconds = 20'000;  // an earlier interrupt would come before its own return
-constexpr UCHAR kOwnTimers = 1, kAllTimers = 2;   // KPRCB.TimerExpirationWanted
 
 UCHAR* shared_data;
 volatile long time_lock;       // interrupts off: guards system_base and the times in the shared page
@@ -78,8 +77,16 @@ void ForwardTimerExpiration(PKPRCB self) {
     if (KiIdleSummary & prcb->SetMember) break;
   }
   if (fallback == nullptr) return;
-  fallback->TimerExpirationWanted = kAllTimers;
-  KiRequestDispatchInterrupt(fallback);
+  KiRequestWork(fallback, kAllTimers);
+}
+
+// A thread that got this processor while it was about to come below DISPATCH_LEVEL, and which did not: an
+// idle one may take it, but does not look by itself. Others look when a quantum ends there.
+void OfferStandby(PKPRCB self) {
+  if (self->NextThread == nullptr) return;
+  for (KAFFINITY idle = KiIdleSummary & ~self->SetMember; idle != 0; idle &= idle - 1) {
+    KiRequestWork(KiProcessorBlock[__builtin_ctzll(idle)], kTakeStandby);
+  }
 }
 
 // A table whose processor has not served it for two ticks: it takes no interrupts.
@@ -95,8 +102,7 @@ void RequestExpiration(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now) {
   const bool due = prcb->TimerTable.FirstDue <= now;
   const bool late = prcb->Number == 0 && OtherTablesAreLate(now);
   if (!due && !late) return;
-  if (late || prcb->TimerExpirationWanted == 0) prcb->TimerExpirationWanted = late ? kAllTimers : kOwnTimers;
-  KiRequestDispatchInterrupt(prcb);
+  KiRequestWork(prcb, late ? kAllTimers : kOwnTimers);
   if (interrupted_irql >= DISPATCH_LEVEL) ForwardTimerExpiration(prcb);
 }
 
@@ -128,6 +134,7 @@ static KI_NOINLINE VOID KeClockInterruptNotify(PKPRCB prcb, KIRQL interrupted_ir
   if (now - prcb->LastTick >= kTickUnits) KeAccumulateTicks(prcb, interrupted_irql, now);
   if (prcb->LockStackIndex != 0) KiResolveLockTrace(prcb);
   RequestExpiration(prcb, interrupted_irql, now);
+  if (prcb->PendingTickFlags) OfferStandby(prcb);
   if (!idle_thread && now >= prcb->CurrentThread->QuantumTarget) {
     prcb->QuantumEnd = TRUE;
     KiRequestDispatchInterrupt(prcb);

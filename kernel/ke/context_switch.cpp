@@ -109,6 +109,11 @@ VOID KiRequestDispatchInterrupt(PKPRCB prcb) {
   }
 }
 
+VOID KiRequestWork(PKPRCB prcb, UCHAR work) {
+  __atomic_fetch_or(&prcb->TimerExpirationWanted, work, __ATOMIC_ACQ_REL);
+  KiRequestDispatchInterrupt(prcb);
+}
+
 VOID KiSwapThread(PKTHREAD old, PKTHREAD next) {
   PKPRCB prcb = KeGetCurrentPrcb();
   KiProcessDeferred(prcb);
@@ -150,13 +155,13 @@ VOID KiYield() {
 }
 
 // At DISPATCH_LEVEL in the dispatch interrupt, DPCs done.
-VOID KiDispatchInterrupt() {
+VOID KiDispatchInterrupt(bool look) {
   PKPRCB prcb = KeGetCurrentPrcb();
   KiProcessDeferred(prcb);
   if (prcb->QuantumEnd) {
     EndQuantum(prcb);
     KiYield();
-  } else if (prcb->NextThread != nullptr || Misplaced(prcb)) {
+  } else if (look || prcb->NextThread != nullptr || Misplaced(prcb)) {
     Preempt(prcb, PriorityToBeat(prcb));
   }
 }

@@ -103,7 +103,7 @@ void Request(PKPRCB target, PKDPC dpc, bool threaded, UCHAR importance) {
   if (IsUrgent(target, importance) || target->IdleHalt) KiRequestDispatchInterrupt(target);
 }
 
-bool Insert(PKDPC dpc, PVOID argument1, PVOID argument2, bool of_timer) {
+bool Insert(PKDPC dpc, PVOID argument1, PVOID argument2, bool of_timer, DISPATCHER_HEADER* unlock) {
   const bool enabled = arch::DisableInterruptsAndTell();  // the current processor stays the current one
   PKPRCB target = TargetOf(dpc);
   const bool threaded = dpc->Type == kThreadedDpcObject && target->ThreadDpcEnable;
@@ -127,6 +127,7 @@ bool Insert(PKDPC dpc, PVOID argument1, PVOID argument2, bool of_timer) {
         InsertTailList(&data->DpcListHead, &dpc->DpcListEntry);
       }
     }
+    if (unlock != nullptr) KiReleaseObjectLock(unlock);
   }
   if (inserted) Request(target, dpc, threaded, importance);
   arch::RestoreInterrupts(enabled);
@@ -154,11 +155,11 @@ VOID KiInitializeDpcData(PKPRCB prcb) {
 }
 
 BOOLEAN KiInsertQueueDpc(PKDPC dpc, PVOID argument1, PVOID argument2) {
-  return Insert(dpc, argument1, argument2, false);
+  return Insert(dpc, argument1, argument2, false, nullptr);
 }
 
-VOID KiInsertTimerDpc(PKDPC dpc) {
-  Insert(dpc, nullptr, nullptr, true);
+VOID KiInsertTimerDpc(PKDPC dpc, DISPATCHER_HEADER* unlock) {
+  Insert(dpc, nullptr, nullptr, true, unlock);
 }
 
 // A routine that is taken out of its queue finishes before the next of the same queue starts: that is what

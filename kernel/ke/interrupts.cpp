@@ -31,10 +31,10 @@ VOID KiHandleDpcInterrupt(PKTRAP_FRAME) {
   PKPRCB prcb = KeGetCurrentPrcb();
   __atomic_store_n(&prcb->DispatchPending, UCHAR{0}, __ATOMIC_SEQ_CST);
   prcb->IdleHalt = 0;
-  const UCHAR timers = __atomic_exchange_n(&prcb->TimerExpirationWanted, UCHAR{0}, __ATOMIC_ACQ_REL);
-  if (timers != 0) KiTimerExpiration(timers > 1);
+  const UCHAR wanted = __atomic_exchange_n(&prcb->TimerExpirationWanted, UCHAR{0}, __ATOMIC_ACQ_REL);
+  if ((wanted & (kOwnTimers | kAllTimers)) != 0) KiTimerExpiration((wanted & kAllTimers) != 0);
   KiRetireDpcList(prcb);
-  KiDispatchInterrupt();
+  KiDispatchInterrupt((wanted & kTakeStandby) != 0);
 }
 
 VOID KiHandleDeviceInterrupt(PKTRAP_FRAME trap) {

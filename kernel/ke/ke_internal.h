@@ -16,7 +16,9 @@ inline constexpr ULONG kMaximumProcessors = 64;
 inline constexpr ULONG64 kTickUnits = 156'250;  // one clock tick, in 100 ns
 inline constexpr ULONG64 kQuantumUnits = 2 * kTickUnits;
 inline constexpr SCHAR kLowRealtime = 16;
-inline constexpr ULONG kTimerOrDpcInvalid = 0xC7;             // mingw-w64's headers have no name for it
+inline constexpr ULONG kTimerOrDpcInvalid = 0xC7;  // mingw-w64's headers have no name for it
+// KPRCB.TimerExpirationWanted: what the next dispatch interrupt has to do besides.
+inline constexpr UCHAR kOwnTimers = 1, kAllTimers = 2, kTakeStandby = 4;
 inline constexpr UCHAR kTargetFreeze = 1, kTargetFrozen = 2;  // KPRCB.IpiFrozen
 
 // Kinds of dispatcher objects (DISPATCHER_HEADER.Type), as NT numbers them.
@@ -57,11 +59,13 @@ VOID KiJoinScheduling(PKPRCB prcb);  // a processor that starts: from now on it 
 KI_NOINLINE VOID KiSwapThread(PKTHREAD old,
                               PKTHREAD next);  // no lock held; `old` is queued, waits or has ended
 VOID KiExitDispatcher(KIRQL old_irql);  // no lock held: places readied threads, preempts, lowers the IRQL
-VOID KiDispatchInterrupt();             // tail of the dispatch interrupt
+// Tail of the dispatch interrupt; `look`: somebody else's standby threads are to be looked at.
+VOID KiDispatchInterrupt(bool look);
 VOID KiYield();
 NTSTATUS NTAPI NtYieldExecution();
 VOID KiFinishThreadStart();
 VOID KiRequestDispatchInterrupt(PKPRCB prcb);
+VOID KiRequestWork(PKPRCB prcb, UCHAR work);  // kOwnTimers ..: by a dispatch interrupt. Any IRQL
 VOID KiInitializeScheduler();
 PKTHREAD KiTakeReaperList();
 
@@ -131,8 +135,9 @@ BOOLEAN KiAnswerClockPing(PKPRCB prcb);  // in the NMI handler; FALSE: the NMI i
 
 // ---- dpc.cpp ----
 VOID KiRetireDpcList(PKPRCB prcb);
-// KeInsertQueueDpc on behalf of a timer. DISPATCH_LEVEL or above.
-VOID KiInsertTimerDpc(PKDPC dpc);
+// KeInsertQueueDpc on behalf of a timer. DISPATCH_LEVEL or above. unlock: an object (0: none) whose lock is
+// released before the DPC can run.
+VOID KiInsertTimerDpc(PKDPC dpc, DISPATCHER_HEADER* unlock);
 VOID KiInitializeDpcData(PKPRCB prcb);
 BOOLEAN KiInsertQueueDpc(PKDPC dpc, PVOID argument1, PVOID argument2);
 BOOLEAN KiRemoveQueueDpc(PKDPC dpc);

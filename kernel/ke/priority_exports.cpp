@@ -9,8 +9,9 @@ KPRIORITY Clamped(KPRIORITY priority) {
   return priority > HIGH_PRIORITY ? HIGH_PRIORITY : priority;
 }
 
-// A thread that waits for a processor it may no longer use goes elsewhere; one that runs there leaves it as
-// soon as that processor is below DISPATCH_LEVEL.
+// A thread in a ready queue is placed anew: it may have lost that processor, or gained one that runs less. A
+// standby thread leaves a processor that it may no longer use, and so does one that runs there, as soon as
+// that processor is below DISPATCH_LEVEL.
 void SetAffinity(PKTHREAD thread, KAFFINITY affinity) {
   PKPRCB prcb = KiLockSettledThread(thread);
   thread->Affinity = affinity;
@@ -18,7 +19,7 @@ void SetAffinity(PKTHREAD thread, KAFFINITY affinity) {
     thread->IdealProcessor = static_cast<ULONG>(__builtin_ctzll(affinity));
   }
   const bool misplaced = prcb != nullptr && (affinity & prcb->SetMember) == 0;
-  if (misplaced && thread->State == Ready) {
+  if (prcb != nullptr && thread->State == Ready) {
     KiRemoveReady(thread, prcb);
     KiDeferReady(thread);
   } else if (misplaced && prcb->NextThread == thread) {

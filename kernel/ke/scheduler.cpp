@@ -43,21 +43,26 @@ void Publish(PKPRCB prcb) {
   }
 }
 
-// Whose standby threads may be taken: of every processor, by one that runs the thread now; else only of those
-// that have been at DISPATCH_LEVEL for a whole tick, by one that has not. Without this two processors that
-// cannot run it yet would lose it to each other for ever.
-enum class Standbys { kAll, kOfStuckProcessors };
+// What a processor looks for. A standby thread may be taken too, since its processor has not come round to
+// it, but only where that is a gain: to take it in exchange for an equal that runs would leave that one
+// waiting and the standby's processor with what it runs now.
+struct Wanted {
+  int minimum;          // of a ready thread's priority
+  int standby_minimum;  // of a standby thread's
+  // Only of processors that have been at DISPATCH_LEVEL for a whole tick, by one that has not: the taker does
+  // not run the thread at once, and two that cannot run it yet would lose it to each other for ever.
+  bool of_stuck_only;
+};
 
-// Takes one of `owner`'s threads that `taker` may run, of at least `minimum`; it is in hand then. A standby
-// thread may be taken too: its processor has not come round to it.
-PKTHREAD TakeFrom(PKPRCB owner, PKPRCB taker, int minimum, Standbys standbys) {
+// Takes one of `owner`'s threads that `taker` may run, of at least `minimum`; it is in hand then.
+PKTHREAD TakeFrom(PKPRCB owner, PKPRCB taker, int minimum, const Wanted& wanted) {
   const KAFFINITY member = taker->SetMember;
   KiAcquirePrcbLock(owner);
   PKTHREAD taken = nullptr;
   PKTHREAD standby = owner->NextThread;
-  const bool open =
-      standbys == Standbys::kAll || (owner->PendingTickFlags != 0 && taker->PendingTickFlags == 0);
-  if (open && standby != nullptr && standby->Priority >= minimum && (standby->Affinity & member) != 0) {
+  const bool open = !wanted.of_stuck_only || (owner->PendingTickFlags != 0 && taker->PendingTickFlags == 0);
+  if (open && standby != nullptr && standby->Priority >= minimum &&
+      standby->Priority >= wanted.standby_minimum && (standby->Affinity & member) != 0) {
     taken = standby;
     minimum = standby->Priority + 1;
   }
@@ -84,8 +89,9 @@ PKTHREAD TakeFrom(PKPRCB owner, PKPRCB taker, int minimum, Standbys standbys) {
 }
 
 // The best thread of all queues for `prcb`, in hand.
-PKTHREAD TakeBest(PKPRCB prcb, int minimum, Standbys standbys) {
+PKTHREAD TakeBest(PKPRCB prcb, const Wanted& wanted) {
   PKTHREAD best = nullptr;
+  int minimum = wanted.minimum;
   KAFFINITY left = KeActiveProcessors;
   while (minimum < ktl::kPriorities) {
     PKPRCB owner = nullptr;
@@ -98,7 +104,7 @@ PKTHREAD TakeBest(PKPRCB prcb, int minimum, Standbys standbys) {
     }
     if (owner == nullptr) break;
     left &= ~owner->SetMember;
-    PKTHREAD thread = TakeFrom(owner, prcb, minimum, standbys);
+    PKTHREAD thread = TakeFrom(owner, prcb, minimum, wanted);
     if (thread == nullptr) continue;
     if (best != nullptr) KiDeferReady(best);
     best = thread;
@@ -136,19 +142,28 @@ bool MakeStandby(PKTHREAD thread, PKPRCB prcb) {
   return true;
 }
 
-// The processor lost its standby thread to another: the best that waits for it may beat what runs there.
+// The processor lost its standby thread to another, or what it runs became less urgent: the best that waits
+// may beat that. The fence: its lower priority is published before the queues are looked at (Place does the
+// reverse).
 void Refill(PKPRCB prcb) {
-  PKTHREAD thread = TakeBest(prcb, prcb->RunPriority + 1, Standbys::kOfStuckProcessors);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  const int minimum = prcb->RunPriority + 1;
+  PKTHREAD thread = TakeBest(prcb, {minimum, minimum, true});
   if (thread != nullptr && !MakeStandby(thread, prcb)) KiDeferReady(thread);
 }
 
-// Not one that has been at DISPATCH_LEVEL for a whole tick, unless all have.
+// It has DPCs to run, or has been at DISPATCH_LEVEL for a whole tick.
+bool ComesLate(PKPRCB prcb) {
+  return prcb->PendingTickFlags != 0 || prcb->DpcRoutineActive || prcb->DpcData[0].DpcQueueDepth != 0;
+}
+
+// Not one that comes late, unless all do.
 PKPRCB ChooseIdle(PKTHREAD thread, KAFFINITY allowed) {
   KAFFINITY idle = IdleProcessors() & allowed;
   if (idle == 0) return nullptr;
   KAFFINITY quick = 0;
   for (KAFFINITY set = idle; set != 0; set &= set - 1) {
-    if (FirstProcessorOf(set)->PendingTickFlags == 0) quick |= set & (0 - set);
+    if (!ComesLate(FirstProcessorOf(set))) quick |= set & (0 - set);
   }
   if (quick != 0) idle = quick;
   const KAFFINITY wishes[] = {1ull << thread->IdealProcessor, 1ull << thread->NextProcessor,
@@ -167,18 +182,18 @@ PKPRCB FindVictim(PKTHREAD thread, KAFFINITY set) {
     PKPRCB prcb = FirstProcessorOf(set);
     const int priority = prcb->RunPriority;
     if (priority >= thread->Priority) continue;
-    int cost = priority * 2 + (prcb->PendingTickFlags != 0 ? 1000 : 0);
+    int cost = priority * 2 + (ComesLate(prcb) ? 1000 : 0);
     if (prcb->Number != thread->IdealProcessor) ++cost;
     if (cost < best_cost) best = prcb, best_cost = cost;
   }
   return best;
 }
 
-void QueueReady(PKTHREAD thread, PKPRCB prcb) {
+void QueueReady(PKTHREAD thread, PKPRCB prcb, bool front) {
   KiAcquirePrcbLock(prcb);
   thread->State = Ready;
   thread->NextProcessor = prcb->Number;
-  QueuesOf(prcb).Insert(&thread->WaitListEntry, thread->Priority, thread->Preempted != 0);
+  QueuesOf(prcb).Insert(&thread->WaitListEntry, thread->Priority, front);
   Publish(prcb);
   KiReleasePrcbLock(prcb);
 }
@@ -208,6 +223,8 @@ void ApplyBoost(PKTHREAD thread) {
 // An idle processor, else the lowest that runs, else a queue. The thread's lock is held: it cannot go away
 // meanwhile.
 void Place(PKTHREAD thread) {
+  const bool front = thread->Preempted != 0;
+  thread->Preempted = FALSE;  // once placed it may run, and be preempted again
   thread->ReadyTime = KiTickCount();
   ApplyBoost(thread);
   for (;;) {
@@ -220,7 +237,7 @@ void Place(PKTHREAD thread) {
     }
     const KAFFINITY home = 1ull << thread->NextProcessor;
     PKPRCB queue = FirstProcessorOf((allowed & home) != 0 ? home : allowed);
-    QueueReady(thread, queue);
+    QueueReady(thread, queue, front);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (FindVictim(thread, allowed) == nullptr || !TakeBack(thread, queue)) return;
   }
@@ -241,7 +258,6 @@ VOID KiProcessDeferred(PKPRCB prcb) {
       PKTHREAD thread = ThreadOf(RemoveHeadList(&prcb->DeferredReadyListHead));
       KiAcquireThreadLock(thread);
       Place(thread);
-      thread->Preempted = FALSE;
       KiReleaseThreadLock(thread);
       InterruptWoken(prcb);
     } else if (prcb->RefillSet != 0) {
@@ -257,8 +273,8 @@ VOID KiProcessDeferred(PKPRCB prcb) {
 
 PKTHREAD KiSelectThread(PKPRCB prcb, int minimum, bool idle) {
   PKTHREAD chosen = nullptr;
-  for (;;) {
-    PKTHREAD better = TakeBest(prcb, minimum, Standbys::kAll);
+  for (bool leaves = idle;; leaves = false) {
+    PKTHREAD better = TakeBest(prcb, {minimum, leaves ? minimum : prcb->CurrentPriority + 1, false});
     if (better == nullptr && (chosen != nullptr || !idle)) return chosen;
     if (better == nullptr && prcb->SelectedThread == prcb->IdleThread) return prcb->IdleThread;
     KiAcquirePrcbLock(prcb);
@@ -346,6 +362,9 @@ VOID KiJoinScheduling(PKPRCB prcb) {
   KiReleasePrcbLock(prcb);
   __atomic_fetch_or(&KeActiveProcessors, prcb->SetMember, __ATOMIC_SEQ_CST);
   __atomic_fetch_add(&KeNumberProcessors, 1, __ATOMIC_SEQ_CST);
+  prcb->RefillSet |= prcb->SetMember;  // what was queued before others knew of this processor
+  KiProcessDeferred(prcb);
+  if (prcb->NextThread != nullptr) KiRequestDispatchInterrupt(prcb);
 }
 
 }  // extern "C"

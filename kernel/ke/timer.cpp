@@ -87,12 +87,18 @@ void RemoveLocked(PKTIMER timer, KTIMER_TABLE* table) {
   UpdateTimes(table);
 }
 
-// The DPC first: who cancels the timer afterwards finds it queued, and a wait for several objects may have
-// the lock given up in between.
-void Signal(PKTIMER timer) {
+// Releases the timer's lock. The DPC first: who cancels the timer afterwards finds it queued, and a wait for
+// several objects may have the lock given up in between. The DPC may free a timer that nobody waits for, so
+// the lock of that is free before the DPC can run.
+void SignalAndUnlock(PKTIMER timer) {
   timer->Header.SignalState = 1;
-  if (timer->Dpc != nullptr) KiInsertTimerDpc(timer->Dpc);
+  const bool awaited = !IsListEmpty(&timer->Header.WaitListHead);
+  if (timer->Dpc != nullptr) {
+    KiInsertTimerDpc(timer->Dpc, awaited ? nullptr : &timer->Header);
+    if (!awaited) return;
+  }
   KiSignalObject(&timer->Header, 0);
+  KiReleaseObjectLock(&timer->Header);
 }
 
 ULONG64 PeriodOf(const KTIMER* timer) {
@@ -110,12 +116,31 @@ void InsertNext(PKTIMER timer, ULONG64 now) {
   Insert(timer, 0);
 }
 
-// Takes the first timer that is due out of the table, with its object lock; 0 if none is due.
-PKTIMER TakeExpired(KTIMER_TABLE* table, ULONG64 now) {
+// One processor at a time expires a table, so that DPCs are queued in the order of the due times: what was
+// due by when, 0 = nobody expires it. Of each processor's table, under its lock.
+ULONG64 expiring_until[kMaximumProcessors];
+
+// FALSE: somebody else does it, and will look again for what is due by now.
+bool BeginExpiration(PKPRCB owner) {
+  TableGuard guard(&owner->TimerTable);
+  ULONG64* until = &expiring_until[owner->Number];
+  const bool first = *until == 0;
+  *until = hal::PerformanceNow();
+  return first;
+}
+
+// Takes the first timer that is due out of the table, with its object lock; 0 if none is due: then the
+// expiration has ended.
+PKTIMER TakeExpired(PKPRCB owner) {
+  KTIMER_TABLE* table = &owner->TimerTable;
   for (;; arch::Pause()) {
     TableGuard guard(table);
-    LIST_ENTRY* first = table->FirstDue <= now ? WheelOf(table).First() : nullptr;
-    if (first == nullptr || DueOf(first) > now) return nullptr;
+    ULONG64* until = &expiring_until[owner->Number];
+    LIST_ENTRY* first = table->FirstDue <= *until ? WheelOf(table).First() : nullptr;
+    if (first == nullptr || DueOf(first) > *until) {
+      *until = 0;
+      return nullptr;
+    }
     PKTIMER timer = TimerOf(first);
     if (!KiTryAcquireObjectLock(&timer->Header)) continue;
     RemoveLocked(timer, table);
@@ -123,14 +148,15 @@ PKTIMER TakeExpired(KTIMER_TABLE* table, ULONG64 now) {
   }
 }
 
-KI_NOINLINE void KiProcessExpiredTimerList(KTIMER_TABLE* table) {
-  const ULONG64 now = hal::PerformanceNow();
-  while (PKTIMER timer = TakeExpired(table, now)) {
+// Who is woken gets a processor at once, not after the DPCs that wait to run here.
+KI_NOINLINE void KiProcessExpiredTimerList(PKPRCB owner) {
+  if (!BeginExpiration(owner)) return;
+  while (PKTIMER timer = TakeExpired(owner)) {
     // Who is woken must not read a time before the due time.
     if (KiSharedInterruptTime() < timer->DueTime.QuadPart) KiUpdateSharedTime();
-    if (timer->Period != 0) InsertNext(timer, now);
-    Signal(timer);
-    KiReleaseObjectLock(&timer->Header);
+    if (timer->Period != 0) InsertNext(timer, hal::PerformanceNow());
+    SignalAndUnlock(timer);
+    KiProcessDeferred(KeGetCurrentPrcb());
   }
 }
 
@@ -211,9 +237,9 @@ BOOLEAN KiRemoveTimer(PKTIMER timer) {
 
 VOID KiTimerExpiration(BOOLEAN all) {
   PKPRCB prcb = KeGetCurrentPrcb();
-  KiProcessExpiredTimerList(&prcb->TimerTable);
+  KiProcessExpiredTimerList(prcb);
   for (ULONG i = 0; all && i < static_cast<ULONG>(KeNumberProcessors); ++i) {
-    if (KiProcessorBlock[i] != prcb) KiProcessExpiredTimerList(&KiProcessorBlock[i]->TimerTable);
+    if (KiProcessorBlock[i] != prcb) KiProcessExpiredTimerList(KiProcessorBlock[i]);
   }
   const ULONG64 next = prcb->TimerTable.WakeTime;
   if (next != ktl::kNever) KiEnsureClock(prcb, next);
@@ -239,26 +265,28 @@ VOID KiShiftAbsoluteTimers(LONGLONG delta) {
     }
     UpdateTimes(&prcb->TimerTable);
     // Its clock may be armed for too late.
-    prcb->TimerExpirationWanted = 1;
-    KiRequestDispatchInterrupt(prcb);
+    KiRequestWork(prcb, kOwnTimers);
   }
 }
 
 // `period` as KTIMER.Period has it.
 static BOOLEAN KxSetTimer(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG tolerance, PKDPC dpc) {
-  ObjectGuard guard(&timer->Header);
+  DispatchGuard guard;
+  KiAcquireObjectLock(&timer->Header);
   const BOOLEAN running = KiRemoveTimer(timer);
   timer->Header.SignalState = 0;
   timer->Header.EncodedTolerableDelay = EncodeTolerance(tolerance);
   timer->Header.Coalescable = tolerance != 0;
   timer->Dpc = dpc;
   timer->Period = period;
-  if (!KiInsertTimer(timer, due)) {
-    const ULONG64 now = hal::PerformanceNow();
-    timer->DueTime.QuadPart = now;
-    if (period != 0) InsertNext(timer, now);
-    Signal(timer);
+  if (KiInsertTimer(timer, due)) {
+    KiReleaseObjectLock(&timer->Header);
+    return running;
   }
+  const ULONG64 now = hal::PerformanceNow();
+  timer->DueTime.QuadPart = now;
+  if (period != 0) InsertNext(timer, now);
+  SignalAndUnlock(timer);
   return running;
 }
 

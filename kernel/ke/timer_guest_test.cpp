@@ -144,37 +144,96 @@ NT_TEST(KeTimer, DpcRunsOnItsTarget) {
   }
 }
 
-// Timers of one processor that are due at different times run their DPCs in that order.
-NT_TEST(KeTimer, DpcsRunInTheOrderOfTheirDueTimes) {
+namespace {
+
+constexpr LONG kOrdered = 6;
+struct OrderedTimers {
   struct Entry {
     KTIMER timer;
     KDPC dpc;
-  } entries[6];
-  static volatile LONG next;
-  static LONG ran[6];
-  const LONG microseconds[6] = {5'000, 1'000, 6'000, 3'000, 2'000, 4'000};
-  next = 0;
-  KIRQL old;
-  KeRaiseIrql(DISPATCH_LEVEL, &old);  // they are all due when the first may run
-  for (int i = 0; i < 6; ++i) {
-    KeInitializeTimer(&entries[i].timer);
-    KeInitializeDpc(
-        &entries[i].dpc,
-        [](PKDPC, PVOID context, PVOID, PVOID) {
-          ran[InterlockedIncrement(&next) - 1] = *static_cast<LONG*>(context);
-        },
-        const_cast<LONG*>(&microseconds[i]));
-    KeSetTargetProcessorDpc(&entries[i].dpc, static_cast<CCHAR>(KeGetCurrentProcessorNumberEx(nullptr)));
+    OrderedTimers* all;
+    LONG milliseconds;  // after the common start
+  } entries[kOrdered];
+  volatile LONG next;
+  LONG ran[kOrdered];
+};
+
+void NoteOrder(PKDPC, PVOID context, PVOID, PVOID) {
+  auto* entry = static_cast<OrderedTimers::Entry*>(context);
+  entry->all->ran[InterlockedIncrement(&entry->all->next) - 1] = entry->milliseconds;
+}
+
+// Sets all for one processor, relative to one moment. FALSE: the machine stood still meanwhile, so that the
+// first was due before the last was set: a timer that is set too late expires at once, whatever waits. At
+// DISPATCH_LEVEL, as the DPCs must not run in between.
+bool SetInDisorder(OrderedTimers* timers) {
+  const LONG milliseconds[kOrdered] = {50, 10, 60, 30, 20, 40};
+  timers->next = 0;
+  const LARGE_INTEGER start = SystemTimeIn(0);
+  for (LONG i = 0; i < kOrdered; ++i) {
+    OrderedTimers::Entry& entry = timers->entries[i];
+    entry.all = timers;
+    entry.milliseconds = milliseconds[i];
+    KeInitializeTimer(&entry.timer);
+    KeInitializeDpc(&entry.dpc, NoteOrder, &entry);
+    KeSetTargetProcessorDpc(&entry.dpc, static_cast<CCHAR>(KeGetCurrentProcessorNumberEx(nullptr)));
     LARGE_INTEGER due;
-    due.QuadPart = -10ll * microseconds[i];
-    KeSetTimer(&entries[i].timer, due, &entries[i].dpc);
+    due.QuadPart = start.QuadPart + milliseconds[i] * 10'000;
+    KeSetTimer(&entry.timer, due, &entry.dpc);
   }
-  KeStallExecutionProcessor(8'000);
-  KeLowerIrql(old);
-  for (Entry& entry : entries) WaitFor(&entry.timer, kLong);
+  return SystemTimeIn(0).QuadPart < start.QuadPart + 10 * 10'000;
+}
+
+}  // namespace
+
+// Timers of one processor that are due at different times run their DPCs in that order, even where that
+// processor stays at DISPATCH_LEVEL meanwhile and others expire them too.
+NT_TEST(KeTimer, DpcsRunInTheOrderOfTheirDueTimes) {
+  static OrderedTimers timers;
+  for (bool in_time = false; !in_time;) {
+    KIRQL old;
+    KeRaiseIrql(DISPATCH_LEVEL, &old);
+    in_time = SetInDisorder(&timers);
+    if (in_time) KeStallExecutionProcessor(70'000);  // they are all due when the first may run
+    KeLowerIrql(old);
+    for (OrderedTimers::Entry& entry : timers.entries) WaitFor(&entry.timer, kLong);
+    KeFlushQueuedDpcs();
+  }
+  NT_EXPECT_EQ(timers.next, kOrdered);
+  for (LONG i = 0; i < kOrdered; ++i) NT_EXPECT_EQ(timers.ran[i], (i + 1) * 10);
+}
+
+// Whom a timer wakes runs elsewhere while the timer's DPC, on the processor that expired it, still runs.
+NT_TEST(KeTimer, AWaiterNeedNotAwaitTheDpcs) {
+  if (KeQueryActiveProcessorCount(nullptr) < 2) return;
+  struct State {
+    KTIMER timer;
+    KDPC dpc;
+    volatile LONG waits, woken;
+    LONG seen;
+  } state = {};
+  KeInitializeTimer(&state.timer);
+  KeInitializeDpc(
+      &state.dpc,
+      [](PKDPC, PVOID context, PVOID, PVOID) {
+        auto* state = static_cast<State*>(context);
+        while (state->woken == 0) YieldProcessor();  // or the DPC watchdog ends it
+        state->seen = 1;
+      },
+      &state);
+  nt_test::Thread thread(
+      [](PVOID context) {
+        auto* state = static_cast<State*>(context);
+        state->waits = 1;
+        KeWaitForSingleObject(&state->timer, Executive, KernelMode, FALSE, nullptr);
+        state->woken = 1;
+      },
+      &state);
+  while (state.waits == 0) Sleep(1);
+  KeSetTimer(&state.timer, Milliseconds(2), &state.dpc);
+  thread.Join();
   KeFlushQueuedDpcs();
-  NT_EXPECT_EQ(next, 6);
-  for (LONG i = 0; i < 6; ++i) NT_EXPECT_EQ(ran[i], (i + 1) * 1'000);
+  NT_EXPECT_EQ(state.seen, 1);
 }
 
 NT_TEST(KeTimer, SynchronizationReleasesOneNotificationAll) {

@@ -297,6 +297,7 @@ VOID KiCommitThreadWait(PKTHREAD thread, KWAIT_BLOCK* blocks, ULONG count, const
       KiSwapThread(thread, next);
     } else {
       KiUnselectThread(prcb, next, thread);
+      KiProcessDeferred(prcb);  // before it waits for whoever decides: somebody else may run that thread
     }
   }
   while (PhaseOf(thread) != kWaitDecided) arch::Pause();

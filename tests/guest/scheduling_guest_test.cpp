@@ -243,6 +243,106 @@ NT_TEST(KeThread, AReadyThreadFollowsItsAffinity) {
   NT_EXPECT_EQ(runner.place, 1);
 }
 
+NT_TEST(KeThread, AReadyThreadTakesAProcessorThatItsAffinityGains) {
+  if (KeQueryActiveProcessorCount(nullptr) < 2) return;
+  volatile LONG order = 0;
+  Runner runner;
+  runner.Prepare(LastProcessor(), 9, &order);
+  Thread thread(Runner::Run, &runner);
+  runner.AwaitReady();
+  OnProcessor here(LastProcessor(), 14);
+  KeSetEvent(&runner.go, 0, FALSE);
+  NT_EXPECT_EQ(order, 0);
+  KeSetAffinityThread(KernelThread(thread), 1 | KAFFINITY{1} << LastProcessor());
+  while (order == 0) YieldProcessor();
+  NT_EXPECT_EQ(runner.place, 1);
+}
+
+namespace {
+
+// Keeps a processor at DISPATCH_LEVEL.
+struct Holder {
+  ULONG processor;
+  volatile LONG holds = 0, stop = 0;
+  static VOID NTAPI Run(PVOID context) {
+    auto* self = static_cast<Holder*>(context);
+    KeSetSystemAffinityThreadEx(KAFFINITY{1} << self->processor);
+    KIRQL irql;
+    KeRaiseIrql(DISPATCH_LEVEL, &irql);
+    self->holds = 1;
+    while (self->stop == 0) YieldProcessor();
+    KeLowerIrql(irql);
+  }
+};
+
+}  // namespace
+
+namespace {
+
+// A DPC that gives its own processor to a thread, which then may run on others too, and goes on until the
+// thread has run.
+struct Unending {
+  KDPC dpc;
+  Runner* runner;
+  PKTHREAD thread;
+  volatile LONG saw_it_run = 0;
+  static VOID NTAPI Run(PKDPC, PVOID context, PVOID, PVOID) {
+    auto* self = static_cast<Unending*>(context);
+    KeStallExecutionProcessor(2'000);  // the others become idle
+    KeSetEvent(&self->runner->go, 0, FALSE);
+    KeSetAffinityThread(self->thread, KeQueryActiveProcessors());
+    while (*self->runner->order == 0) YieldProcessor();  // or the DPC watchdog ends it
+    self->saw_it_run = 1;
+  }
+};
+
+}  // namespace
+
+NT_TEST(KeThread, AnIdleProcessorTakesWhatABusyOneWasGiven) {
+  if (KeQueryActiveProcessorCount(nullptr) < 2) return;
+  volatile LONG order = 0;
+  Runner runner;
+  runner.Prepare(LastProcessor(), 9, &order);
+  Thread thread(Runner::Run, &runner);
+  runner.AwaitReady();
+  Unending unending;
+  unending.runner = &runner;
+  unending.thread = KernelThread(thread);
+  KeInitializeDpc(&unending.dpc, Unending::Run, &unending);
+  KeSetImportanceDpc(&unending.dpc, HighImportance);
+  KeSetTargetProcessorDpc(&unending.dpc, static_cast<CCHAR>(LastProcessor()));
+  const KAFFINITY before = KeSetSystemAffinityThreadEx(1);
+  KeInsertQueueDpc(&unending.dpc, nullptr, nullptr);
+  thread.Join();
+  KeRevertToUserAffinityThreadEx(before);
+  KeFlushQueuedDpcs();
+  NT_EXPECT_EQ(unending.saw_it_run, 1);
+}
+
+// The woken thread has got processor 0 and waits for that to come below DISPATCH_LEVEL. To yield to it here
+// would only send this thread there.
+NT_TEST(KeThread, AYieldLeavesAloneWhatIsAboutToRunElsewhere) {
+  if (KeQueryActiveProcessorCount(nullptr) < 2) return;
+  volatile LONG order = 0;
+  Runner runner;
+  runner.Prepare(LastProcessor(), 30, &order);
+  Thread thread(Runner::Run, &runner);
+  runner.AwaitReady();
+  OnProcessor here(LastProcessor(), 30);
+  KeSetAffinityThread(KernelThread(thread), 1 | KAFFINITY{1} << LastProcessor());
+  Holder holder;
+  holder.processor = 0;
+  Thread held(Holder::Run, &holder);
+  while (holder.holds == 0) YieldProcessor();
+  KeSetEvent(&runner.go, 0, FALSE);
+  const NTSTATUS status = ZwYieldExecution();
+  const LONG ran = order;
+  holder.stop = 1;
+  NT_EXPECT_EQ(status, STATUS_NO_YIELD_PERFORMED);
+  NT_EXPECT_EQ(ran, 0);
+  while (order == 0) YieldProcessor();  // there, as this thread does not give way
+}
+
 NT_TEST(KeProcessor, GroupAffinityGoesThereAndBack) {
   const KAFFINITY active = KeQueryGroupAffinity(0);
   NT_EXPECT_EQ(active, KeQueryActiveProcessors());

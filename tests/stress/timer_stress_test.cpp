@@ -148,6 +148,46 @@ void RunPeriodic(nt_stress::Worker& worker) {
   worker.count = static_cast<ULONG64>(periodic.runs);
 }
 
+// A timer with a DPC that reuses the timer's memory at once, as one that frees it does.
+constexpr UCHAR kReused = 0xA5;
+struct Reused {
+  KTIMER timer;
+  KDPC dpc;
+  volatile LONG reused;
+};
+void Reuse(PKDPC, PVOID context, PVOID, PVOID) {
+  auto* reused = static_cast<Reused*>(context);
+  RtlFillMemory(&reused->timer, sizeof reused->timer, kReused);
+  reused->reused = 1;
+}
+ULONG64 CountTouched(const Reused& reused) {
+  const auto* bytes = reinterpret_cast<const volatile UCHAR*>(&reused.timer);
+  ULONG64 touched = 0;
+  for (ULONG i = 0; i < sizeof reused.timer; ++i) touched += bytes[i] != kReused ? 1 : 0;
+  return touched;
+}
+void ReuseTimers(nt_stress::Worker& worker) {
+  Reused* all = static_cast<Reused*>(worker.context) + 8 * worker.index;
+  do {
+    for (Reused* reused = all; reused < all + 8; ++reused) {
+      reused->reused = 0;
+      KeInitializeTimer(&reused->timer);
+      KeInitializeDpc(&reused->dpc, Reuse, reused);
+      KeSetTargetProcessorDpc(&reused->dpc, static_cast<CCHAR>(worker.random.Below(nt_stress::Processors())));
+      KeSetImportanceDpc(&reused->dpc, HighImportance);
+      LARGE_INTEGER due;
+      due.QuadPart = -static_cast<LONGLONG>(1 + worker.random.Below(500));
+      KeSetTimer(&reused->timer, due, &reused->dpc);
+    }
+    for (Reused* reused = all; reused < all + 8; ++reused) {
+      while (!reused->reused) YieldProcessor();
+    }
+    if (worker.random.OneIn(4)) KeStallExecutionProcessor(50);
+    for (Reused* reused = all; reused < all + 8; ++reused) worker.count += CountTouched(*reused);
+  } while (StressGoesOn());
+  KeFlushQueuedDpcs();
+}
+
 struct Clocks {
   volatile LONG64 latest[4];
   volatile LONG64 backward[4];
@@ -240,6 +280,17 @@ NT_TEST(StressTimer, PeriodicNeverRunsAhead) {
   for (ULONG i = 0; i < count; ++i) NT_EXPECT_EQ(periodic[i].early, 0);
   NT_EXPECT_TRUE(workers.Total() != 0);
   ExFreePoolWithTag(periodic, 'rtST');
+}
+
+NT_TEST(StressTimer, ItsDpcMayFreeIt) {
+  const ULONG count = nt_stress::Processors();
+  auto* reused =
+      static_cast<Reused*>(ExAllocatePoolWithTag(NonPagedPoolNx, 8 * count * sizeof(Reused), 'rtST'));
+  NT_ASSERT_TRUE(reused != nullptr);
+  nt_stress::Workers workers(count, ReuseTimers, reused);
+  workers.Join();
+  NT_EXPECT_EQ(workers.Total(), 0);
+  ExFreePoolWithTag(reused, 'rtST');
 }
 
 NT_TEST(StressTime, NoClockRunsBackwardOverTheProcessors) {
