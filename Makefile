@@ -29,7 +29,7 @@ demo: configure ## build, crash the sample driver, show the debugger's answers
 test: build ## every test, host and guest; T=REGEX runs the tests whose names match
 	@$(CTEST) -LE soak $(if $(T),-R "$(T)")
 
-soak: build ## the long runs: 50 crashes each on 2 and 6 processors, long fuzzing; prints its seeds
+soak: build ## the long runs: crashes and boots by the hundred, a minute of each stress test, fuzzing; prints its seeds
 	@$(CTEST) -L soak $(if $(T),-R "$(T)")
 
 bench: build ## the table of speeds and sizes, with QEMU's own floor measured in the same run
