@@ -71,22 +71,31 @@ namespace {
 
 struct Waiting {
   FAST_MUTEX mutex;
-  KEVENT about_to_wait;
+  KEVENT go, about_to_wait;
   KPRIORITY waiters_priority;
   volatile LONG order;
+
+  explicit Waiting(KPRIORITY priority) : waiters_priority(priority), order(0) {
+    ExInitializeFastMutex(&mutex);
+    KeInitializeEvent(&go, NotificationEvent, FALSE);
+    KeInitializeEvent(&about_to_wait, SynchronizationEvent, FALSE);
+  }
 };
 
 VOID NTAPI WaitForMutex(PVOID context) {
   auto* waiting = static_cast<Waiting*>(context);
   KeSetPriorityThread(KeGetCurrentThread(), waiting->waiters_priority);
+  KeWaitForSingleObject(&waiting->go, Executive, KernelMode, FALSE, nullptr);
   KeSetEvent(&waiting->about_to_wait, 0, FALSE);
   ExAcquireFastMutex(&waiting->mutex);
   InterlockedIncrement(&waiting->order);
   ExReleaseFastMutex(&waiting->mutex);
 }
 
-// Until another thread has got as far as waiting for the mutex, which its count of waiters tells.
+// Lets the other thread go; until it has got as far as waiting for the mutex, which its count of waiters
+// tells.
 void AwaitWaiter(Waiting* waiting) {
+  KeSetEvent(&waiting->go, 0, FALSE);
   KeWaitForSingleObject(&waiting->about_to_wait, Executive, KernelMode, FALSE, nullptr);
   while (*const_cast<volatile LONG*>(&waiting->mutex.Count) < 4) nt_test::Sleep(1);
 }
@@ -94,13 +103,10 @@ void AwaitWaiter(Waiting* waiting) {
 }  // namespace
 
 NT_TEST(ExFastMutex, AWaiterGetsItAfterTheRelease) {
-  Waiting waiting = {};
-  waiting.waiters_priority = 8;
-  ExInitializeFastMutex(&waiting.mutex);
-  KeInitializeEvent(&waiting.about_to_wait, SynchronizationEvent, FALSE);
-  ExAcquireFastMutex(&waiting.mutex);
+  Waiting waiting(8);
   nt_test::Thread thread(WaitForMutex, &waiting);
   NT_ASSERT_TRUE(thread.started());
+  ExAcquireFastMutex(&waiting.mutex);
   AwaitWaiter(&waiting);
   NT_EXPECT_EQ(waiting.order, 0);
   ExReleaseFastMutex(&waiting.mutex);
@@ -109,19 +115,17 @@ NT_TEST(ExFastMutex, AWaiterGetsItAfterTheRelease) {
   NT_EXPECT_EQ(waiting.mutex.Contention, 1);
 }
 
+// The owner stays at PASSIVE_LEVEL, where it may ask for its priority and create threads.
 NT_TEST(ExAutoBoost, AWaiterLendsItsPriorityToTheOwner) {
-  Waiting waiting = {};
-  waiting.waiters_priority = 14;
-  ExInitializeFastMutex(&waiting.mutex);
-  KeInitializeEvent(&waiting.about_to_wait, SynchronizationEvent, FALSE);
+  Waiting waiting(14);
   const KPRIORITY before = KeSetPriorityThread(KeGetCurrentThread(), 9);
-  ExAcquireFastMutex(&waiting.mutex);
   nt_test::Thread thread(WaitForMutex, &waiting);
   NT_ASSERT_TRUE(thread.started());
+  ExEnterCriticalRegionAndAcquireFastMutexUnsafe(&waiting.mutex);
   AwaitWaiter(&waiting);
   // The waiter has counted itself and lends next: nothing but its progress can make this true.
   while (KeQueryPriorityThread(KeGetCurrentThread()) != 14) nt_test::Sleep(1);
-  ExReleaseFastMutex(&waiting.mutex);
+  ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(&waiting.mutex);
   NT_EXPECT_TRUE(KeQueryPriorityThread(KeGetCurrentThread()) < 14);
   thread.Join();
   KeSetPriorityThread(KeGetCurrentThread(), before);
@@ -160,14 +164,14 @@ NT_TEST(ExAutoBoost, AnOwnerThatWaitsPassesThePriorityOn) {
   ExInitializeFastMutex(&chain.second);
   KeInitializeEvent(&chain.owned, SynchronizationEvent, FALSE);
   const KPRIORITY before = KeSetPriorityThread(KeGetCurrentThread(), 9);
-  ExAcquireFastMutex(&chain.second);
+  ExEnterCriticalRegionAndAcquireFastMutexUnsafe(&chain.second);
   nt_test::Thread middle(OwnFirstAndWaitForSecond, &chain);
   KeWaitForSingleObject(&chain.owned, Executive, KernelMode, FALSE, nullptr);
   while (*const_cast<volatile LONG*>(&chain.second.Count) < 4) nt_test::Sleep(1);
   nt_test::Thread last(WaitForFirst, &chain);
   NT_ASSERT_TRUE(middle.started() && last.started());
   while (KeQueryPriorityThread(KeGetCurrentThread()) != 14) nt_test::Sleep(1);
-  ExReleaseFastMutex(&chain.second);
+  ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(&chain.second);
   NT_EXPECT_TRUE(KeQueryPriorityThread(KeGetCurrentThread()) < 14);
   middle.Join();
   last.Join();
