@@ -58,6 +58,7 @@ void Declare(CLI::App& app, RunArguments& arguments) {
       ->check(CLI::IsMember({"full", "kernel"}));
   app.add_option("--json", arguments.json, "write the verdict there (docs/run-json.md); - is stdout");
   app.add_option("--console", arguments.options.console_path, "write the guest's console text there");
+  app.add_option("--trace", arguments.options.trace_path, "write the events of ETW providers there, as text");
   app.add_flag("--quiet,-q", arguments.quiet, "no progress");
   app.add_option("driver", arguments.options.driver, "the driver's image, DRIVER.sys")->required();
   app.footer(kFooter);

@@ -30,6 +30,7 @@ base::Result<int> Foreground(run::SupervisorOptions options) {
   const std::string folder = run::MachineFolder(options.name);
   machine_options.drive_c = folder + "/C";
   machine_options.log_path = folder + "/console.log";
+  machine_options.trace_path = folder + "/trace.log";
   TRY(run::PrepareDriveC(machine_options.drive_c));
   auto machine = TRY(run::Machine::Start(machine_options));
   machine->set_interrupt_fd(interrupts.get());

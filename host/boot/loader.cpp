@@ -123,6 +123,7 @@ base::Result<void> Loader::PlaceControlArea() {
   TRY(PlaceRing(control->console, kConsoleRingSize));
   TRY(PlaceRing(control->requests, kRequestRingSize));
   TRY(PlaceRing(control->replies, kReplyRingSize));
+  TRY(PlaceRing(control->trace, kTraceRingSize));
   block_->control_physical = machine_.control_physical;
   return {};
 }

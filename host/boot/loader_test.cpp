@@ -228,6 +228,7 @@ TEST_F(LoadedKernel, BlockTellsWhatWasAsked) {
   const auto* control = ram_.Object<ControlArea>(block_->control_physical);
   EXPECT_EQ(control->magic, kControlMagic);
   EXPECT_EQ(control->console.size, kConsoleRingSize);
+  EXPECT_EQ(control->trace.size, kTraceRingSize);
   EXPECT_NE(block_->random_seed[0], block_->random_seed[1]);
 }
 

@@ -75,6 +75,14 @@ void HostRing::Publish() {
   StoreRelease(ring_->head, position_);
 }
 
+base::Result<std::string> HostRing::ReadText() {
+  const uint32_t waiting = TRY(Readable());
+  std::string text(waiting, '\0');
+  Peek(0, text.data(), waiting);
+  if (waiting != 0) Consume(waiting);
+  return text;
+}
+
 base::Result<ControlChannel> ControlChannel::Attach(const boot::GuestRam& ram, uint64_t control_physical) {
   ControlChannel channel;
   channel.area_ = ram.Object<boot::ControlArea>(control_physical);
@@ -83,6 +91,7 @@ base::Result<ControlChannel> ControlChannel::Attach(const boot::GuestRam& ram, u
     return base::Fail("the control area is not where it should be");
   }
   channel.console_ = TRY(HostRing::Attach(ram, &channel.area_->console));
+  channel.trace_ = TRY(HostRing::Attach(ram, &channel.area_->trace));
   channel.requests_ = TRY(HostRing::Attach(ram, &channel.area_->requests));
   channel.replies_ = TRY(HostRing::Attach(ram, &channel.area_->replies));
   return channel;
@@ -128,11 +137,11 @@ boot::StopFacts ControlChannel::stop_facts() const {
 }
 
 base::Result<std::string> ControlChannel::ReadConsole() {
-  const uint32_t waiting = TRY(console_.Readable());
-  std::string text(waiting, '\0');
-  console_.Peek(0, text.data(), waiting);
-  if (waiting != 0) console_.Consume(waiting);
-  return text;
+  return console_.ReadText();
+}
+
+base::Result<std::string> ControlChannel::ReadTrace() {
+  return trace_.ReadText();
 }
 
 base::Result<std::optional<IncomingMessage>> ControlChannel::ReadMessage() {

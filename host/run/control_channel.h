@@ -37,6 +37,7 @@ class HostRing {
   base::Result<uint32_t> Writable() const;
   void Write(const void* source, uint32_t size);  // size <= Writable()
   void Publish();                                 // makes what was written visible
+  base::Result<std::string> ReadText();           // all that waits
 
  private:
   boot::Ring* ring_ = nullptr;
@@ -64,6 +65,8 @@ class ControlChannel {
 
   // Console text that has arrived (at most one ring full).
   base::Result<std::string> ReadConsole();
+  // The same of the trace.
+  base::Result<std::string> ReadTrace();
   // The next reply or event, if one is there completely.
   base::Result<std::optional<IncomingMessage>> ReadMessage();
   // False when the ring has no room now. The doorbell is the caller's business.
@@ -72,6 +75,7 @@ class ControlChannel {
  private:
   boot::ControlArea* area_ = nullptr;
   HostRing console_;
+  HostRing trace_;
   HostRing requests_;
   HostRing replies_;
 };

@@ -14,6 +14,7 @@ constexpr uint64_t kControl = 0x200000;
 constexpr uint64_t kConsole = 0x300000;
 constexpr uint64_t kRequests = 0x400000;
 constexpr uint64_t kReplies = 0x500000;
+constexpr uint64_t kTrace = 0x580000;
 
 class Channel : public testing::Test {
  protected:
@@ -26,6 +27,8 @@ class Channel : public testing::Test {
     area_->version = boot::kControlVersion;
     area_->console.physical = kConsole;
     area_->console.size = 4096;
+    area_->trace.physical = kTrace;
+    area_->trace.size = 4096;
     area_->requests.physical = kRequests;
     area_->requests.size = 4096;
     area_->replies.physical = kReplies;
@@ -65,6 +68,18 @@ TEST_F(Channel, ConsoleTextSurvivesTheWrap) {
     EXPECT_EQ(*text, line);
     EXPECT_EQ(area_->console.tail, area_->console.head);
   }
+}
+
+TEST_F(Channel, TheTraceIsARingOfItsOwn) {
+  GuestWrites(area_->console, "con", 3);
+  GuestWrites(area_->trace, "event", 5);
+  auto text = channel_.ReadTrace();
+  ASSERT_TRUE(text);
+  EXPECT_EQ(*text, "event");
+  EXPECT_EQ(area_->trace.tail, 5u);
+  EXPECT_EQ(area_->console.tail, 0u);
+  area_->trace.head = 1ull << 40;
+  EXPECT_FALSE(channel_.ReadTrace());
 }
 
 TEST_F(Channel, MessagesOfAllSizesSurviveTheWrap) {

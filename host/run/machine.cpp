@@ -91,6 +91,8 @@ base::Result<std::unique_ptr<Machine>> Machine::Start(const MachineOptions& opti
   machine->loaded_ = TRY_WRAP("cannot start the machine", boot::LoadMachine(machine->ram_, load));
   machine->channel_ = TRY(ControlChannel::Attach(machine->ram_, machine->loaded_.control_physical));
   machine->log_ = TRY(ConsoleLog::Open(options.log_path));
+  machine->trace_path_ = options.trace_path;
+  std::remove(options.trace_path.c_str());  // of an earlier run
 
   qemu::MachineConfig config;
   config.program = program;
@@ -140,6 +142,20 @@ void Machine::ReadDebugConsole() {
   }
 }
 
+// The file is made when the first event comes; one that cannot be made loses the trace, not the run.
+void Machine::AppendTrace(const std::string& text) {
+  if (text.empty() || trace_path_.empty()) return;
+  if (!trace_) {
+    auto opened = ConsoleLog::Open(trace_path_);
+    if (!opened) {
+      trace_path_.clear();
+      return;
+    }
+    trace_ = std::move(*opened);
+  }
+  trace_->Append(text);
+}
+
 void Machine::ReadRings() {
   if (condition_ != Condition::kRunning) return;
   // The state first: all that was written before it is then seen.
@@ -147,6 +163,9 @@ void Machine::ReadRings() {
   auto text = channel_.ReadConsole();
   if (!text) return Break(text.error().message);
   log_.Append(*text);
+  auto trace = channel_.ReadTrace();
+  if (!trace) return Break(trace.error().message);
+  AppendTrace(*trace);
   for (;;) {
     auto message = channel_.ReadMessage();
     if (!message) return Break(message.error().message);

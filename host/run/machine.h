@@ -40,6 +40,7 @@ struct MachineOptions {
   std::string kernel;        // "" = ntoskrnl.exe of guest_folder
   std::string drive_c;
   std::string log_path;
+  std::string trace_path;  // where the trace goes, if there is any; "" drops it
   std::string cache_folder;
   std::string boot_options;
   uint32_t verifier_flags = 0;
@@ -103,6 +104,7 @@ class Machine {
   Machine() = default;
   void ReadDebugConsole();
   void ReadRings();
+  void AppendTrace(const std::string& text);
   void NoteEnd();
   void Break(const std::string& why);
 
@@ -111,6 +113,8 @@ class Machine {
   ControlChannel channel_;
   qemu::Process process_;
   ConsoleLog log_;
+  std::optional<ConsoleLog> trace_;
+  std::string trace_path_;
   std::string accelerator_text_;
   Condition condition_ = Condition::kRunning;
   std::string failure_;

@@ -78,6 +78,7 @@ class Runner {
   }
 
   const RunOptions& options_;
+  std::string trace_path_;
   Progress& progress_;
   RunResult result_;
   TemporaryFolder temporary_;
@@ -145,7 +146,9 @@ bool Runner::Prepare() {
     const std::string folder = StateFolder() + "/runs/" + ServiceName();
     if (auto made = MakeFolder(folder); !made) return Fail(Outcome::kInternalError, made.error().message);
     result_.console_path = folder + "/console.log";
+    trace_path_ = folder + "/trace.log";
   }
+  if (!options_.trace_path.empty()) trace_path_ = options_.trace_path;
   return true;
 }
 
@@ -155,6 +158,7 @@ bool Runner::Launch() {
   MachineOptions machine_options = options_.machine;
   machine_options.drive_c = drive_c_;
   machine_options.log_path = result_.console_path;
+  machine_options.trace_path = trace_path_;
   auto machine = Machine::Start(machine_options);
   if (!machine) return Fail(Outcome::kInternalError, machine.error().message);
   machine_ = std::move(*machine);

@@ -29,6 +29,7 @@ struct RunOptions {
   bool watch_kernel = false;                              // changes of the kernel are bug check 0x109
   std::string dump_path;     // "" = C:\Windows\MEMORY.DMP, or the state folder when C: is temporary
   std::string console_path;  // "" = in the state folder
+  std::string trace_path;    // "" = beside the console there
   dump::DumpType dump_type = dump::DumpType::kKernel;
   int interrupt_fd = -1;
 };

@@ -47,6 +47,7 @@ base::Result<std::unique_ptr<Supervisor>> Supervisor::Start(const SupervisorOpti
   MachineOptions machine_options = options.machine;
   machine_options.drive_c = supervisor->folder_ + "/C";
   machine_options.log_path = supervisor->folder_ + "/console.log";
+  machine_options.trace_path = supervisor->folder_ + "/trace.log";
   TRY(PrepareDriveC(machine_options.drive_c));
   supervisor->options_.machine = machine_options;
   supervisor->machine_ = TRY(Machine::Start(machine_options));

@@ -2,7 +2,9 @@
 // names), which a boot option of the same meaning overrides.
 #include "init/kernel_settings.h"
 
+#include "etw/etw.h"
 #include "ex/ex.h"
+#include "kd/print_filter.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
 
@@ -44,6 +46,12 @@ ULONG BootOption(const boot::LoaderBlock* block, const char* name, ULONG otherwi
   return otherwise;
 }
 
+// One value of the key Debug Print Filter: a component's name and its mask.
+NTSTATUS NTAPI SetPrintFilter(PWSTR name, ULONG type, PVOID data, ULONG length, PVOID, PVOID) {
+  if (type == REG_DWORD && length == sizeof(ULONG)) kd::SetPrintMask(name, *static_cast<ULONG*>(data));
+  return STATUS_SUCCESS;
+}
+
 }  // namespace
 
 NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
@@ -56,6 +64,11 @@ NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
   const ULONG ptes = RegistryValue(kMemoryKey, L"TrackPtes", 0);
   MmSetTracking(BootOption(block, "track-locked-pages", locked_pages) == 1,
                 BootOption(block, "track-ptes", ptes) == 1);
+  etw::SetSessionLevel(BootOption(block, "trace", 255));
+  RTL_QUERY_REGISTRY_TABLE filters[2] = {};
+  filters[0].QueryRoutine = SetPrintFilter;
+  RtlQueryRegistryValues(RTL_REGISTRY_CONTROL, L"Session Manager\\Debug Print Filter", filters, nullptr,
+                         nullptr);
   ExSetSpecialPoolTag(BootOption(block, "special-pool-tag", RegistryValue(kMemoryKey, L"PoolTag", 0)));
   ExSetPoolFaults(BootOption(block, "fail-pool", 0), BootOption(block, "fail-pool-seed", 1));
   return STATUS_SUCCESS;

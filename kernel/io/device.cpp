@@ -345,11 +345,9 @@ extern "C" NTSTATUS NTAPI IoCreateSymbolicLink(PUNICODE_STRING SymbolicLinkName,
   return status;
 }
 
-/// IoCreateSymbolicLink; links are open to everybody anyway.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no difference to IoCreateSymbolicLink.
-/// Source: WDK wdm/IoCreateUnprotectedSymbolicLink.
-NT_EXPORT(IoCreateUnprotectedSymbolicLink, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+/// Creates a symbolic link that everybody may delete; as everybody may those of IoCreateSymbolicLink, the two
+/// are one. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoCreateUnprotectedSymbolicLink.
+NT_EXPORT(IoCreateUnprotectedSymbolicLink, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoCreateUnprotectedSymbolicLink(PUNICODE_STRING SymbolicLinkName,
                                                           PUNICODE_STRING DeviceName) {
   return IoCreateSymbolicLink(SymbolicLinkName, DeviceName);

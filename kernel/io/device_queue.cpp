@@ -1,4 +1,4 @@
-// Device queues and the StartIo model on top of them.
+// Device queues.
 #include "io_internal.h"
 #include "nt/export.h"
 
@@ -102,42 +102,4 @@ extern "C" BOOLEAN NTAPI KeRemoveEntryDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
   RemoveEntryList(&DeviceQueueEntry->DeviceListEntry);
   DeviceQueueEntry->Inserted = FALSE;
   return TRUE;
-}
-
-/// Has the driver's StartIo routine handle an IRP, now or after those before it.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/IoStartPacket.
-NT_EXPORT(IoStartPacket, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoStartPacket(PDEVICE_OBJECT DeviceObject, PIRP Irp, PULONG Key,
-                                    PDRIVER_CANCEL CancelFunction) {
-  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
-  KIRQL cancel_irql = irql;
-  if (CancelFunction != nullptr) {
-    IoAcquireCancelSpinLock(&cancel_irql);
-    IoSetCancelRoutine(Irp, CancelFunction);
-  }
-  PKDEVICE_QUEUE_ENTRY entry = &Irp->Tail.Overlay.DeviceQueueEntry;
-  const BOOLEAN queued = Key != nullptr ? KeInsertByKeyDeviceQueue(&DeviceObject->DeviceQueue, entry, *Key)
-                                        : KeInsertDeviceQueue(&DeviceObject->DeviceQueue, entry);
-  if (!queued) DeviceObject->CurrentIrp = Irp;
-  if (CancelFunction != nullptr) IoReleaseCancelSpinLock(cancel_irql);
-  if (!queued) DeviceObject->DriverObject->DriverStartIo(DeviceObject, Irp);
-  KeLowerIrql(irql);
-}
-
-/// Has StartIo handle the next IRP of the queue, if there is one.
-/// IRQL: DISPATCH_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/IoStartNextPacket.
-NT_EXPORT(IoStartNextPacket, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
-extern "C" VOID NTAPI IoStartNextPacket(PDEVICE_OBJECT DeviceObject, BOOLEAN Cancelable) {
-  KIRQL irql = 0;
-  if (Cancelable) IoAcquireCancelSpinLock(&irql);
-  DeviceObject->CurrentIrp = nullptr;
-  PKDEVICE_QUEUE_ENTRY entry = KeRemoveDeviceQueue(&DeviceObject->DeviceQueue);
-  PIRP irp = entry != nullptr ? CONTAINING_RECORD(entry, IRP, Tail.Overlay.DeviceQueueEntry) : nullptr;
-  DeviceObject->CurrentIrp = irp;
-  if (Cancelable) IoReleaseCancelSpinLock(irql);
-  if (irp != nullptr) DeviceObject->DriverObject->DriverStartIo(DeviceObject, irp);
 }

@@ -24,6 +24,16 @@ NTSTATUS ReferenceDriver(PCUNICODE_STRING name, PDRIVER_OBJECT* driver);
 // image included, unless devices of the driver keep it.
 NTSTATUS StartImage(const ServiceDescription& service, PKLDR_DATA_TABLE_ENTRY image, LoadDetail* detail);
 
+// A driver object of that name (pool, kNameTag; it owns it on success), known in the name space, with
+// dispatch routines that refuse every request. `key` may be 0.
+NTSTATUS NewDriverObject(const UNICODE_STRING& name, const UNICODE_STRING& service_name, PCUNICODE_STRING key,
+                         PDRIVER_OBJECT* driver);
+// Calls what IoRegisterDriverReinitialization registered, including what the routines register themselves.
+void CallReinitializeRoutines(PDRIVER_OBJECT driver);
+
+// The same of IoRegisterBootDriverReinitialization, once.
+void CallBootReinitializeRoutines();
+
 // Runs `routine(context)` on a system worker (nt!IopLoadUnloadDriver) and waits.
 NTSTATUS RunOnWorker(NTSTATUS (*routine)(PVOID context), PVOID context);
 

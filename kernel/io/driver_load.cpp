@@ -19,17 +19,6 @@ namespace {
 constexpr ULONG kMaximumImageSize = 64 * 1024 * 1024;
 UNICODE_STRING g_hardware_key;
 
-NTSTATUS DuplicateString(const UNICODE_STRING& source, UNICODE_STRING* copy) {
-  copy->Buffer =
-      static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, source.Length + sizeof(WCHAR), kNameTag));
-  if (copy->Buffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  RtlCopyMemory(copy->Buffer, source.Buffer, source.Length);
-  copy->Buffer[source.Length / sizeof(WCHAR)] = 0;
-  copy->Length = source.Length;
-  copy->MaximumLength = static_cast<USHORT>(source.Length + sizeof(WCHAR));
-  return STATUS_SUCCESS;
-}
-
 // The whole file in nonpaged pool (tag kFileTag).
 NTSTATUS ReadImageFile(PUNICODE_STRING path, PVOID* data, SIZE_T* size) {
   OBJECT_ATTRIBUTES attributes;
@@ -105,38 +94,13 @@ NTSTATUS CreateDriverObject(const ServiceDescription& service, PKLDR_DATA_TABLE_
   if (name.Buffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   RtlAppendUnicodeToString(&name, folder);
   RtlAppendUnicodeStringToString(&name, &service.name);
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, &name, OBJ_PERMANENT | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE,
-                             nullptr, nullptr);
-  PVOID object;
-  const ULONG driver_size = (sizeof(DRIVER_OBJECT) + 15) & ~15u;
-  NTSTATUS status = ObCreateObject(KernelMode, IoDriverObjectType, &attributes, KernelMode, nullptr,
-                                   driver_size + sizeof(IopDriverExtension), 0, 0, &object);
-  if (!NT_SUCCESS(status)) {
-    ExFreePoolWithTag(name.Buffer, kNameTag);
-    return status;
-  }
-  auto* driver = static_cast<PDRIVER_OBJECT>(object);
-  driver->Type = IO_TYPE_DRIVER;
-  driver->Size = sizeof(DRIVER_OBJECT);
-  driver->Flags = DRVO_LEGACY_DRIVER;
-  driver->DriverExtension =
-      reinterpret_cast<PDRIVER_EXTENSION>(reinterpret_cast<UCHAR*>(driver) + driver_size);
-  driver->DriverExtension->DriverObject = driver;
-  driver->DriverName = name;
+  PDRIVER_OBJECT driver;
+  const NTSTATUS status = NewDriverObject(name, service.name, &service.key, &driver);
+  if (!NT_SUCCESS(status)) return status;
   driver->HardwareDatabase = &g_hardware_key;
   driver->DriverInit = reinterpret_cast<PDRIVER_INITIALIZE>(image->EntryPoint);
   driver->DriverStart = image->DllBase;
   driver->DriverSize = image->SizeOfImage;
-  for (auto& routine : driver->MajorFunction) routine = IopInvalidDeviceRequest;
-  status = DuplicateString(service.name, &driver->DriverExtension->ServiceKeyName);
-  if (NT_SUCCESS(status)) status = DuplicateString(service.key, &IopDriverExtensionOf(driver)->RegistryPath);
-  if (!NT_SUCCESS(status)) {
-    ObfDereferenceObject(object);
-    return status;
-  }
-  status = ObInsertObject(object, nullptr, 0, 0, nullptr, nullptr);
-  if (!NT_SUCCESS(status)) return status;
   driver->DriverSection = image;
   *result = driver;
   return STATUS_SUCCESS;
@@ -164,16 +128,6 @@ void CheckIrqlAfterEntry(PDRIVER_OBJECT driver) {
   if (irql == PASSIVE_LEVEL) return;
   KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (static_cast<ULONG_PTR>(irql) << 16) | (PASSIVE_LEVEL << 8),
                reinterpret_cast<ULONG_PTR>(driver->DriverInit), reinterpret_cast<ULONG_PTR>(driver), 0);
-}
-
-void CallReinitializeRoutines(PDRIVER_OBJECT driver) {
-  IopDriverExtension* extension = IopDriverExtensionOf(driver);
-  for (ULONG i = 0; i < extension->ReinitializeCount; ++i) {
-    auto routine = reinterpret_cast<PDRIVER_REINITIALIZE>(extension->ReinitializeList[i][0]);
-    ++driver->DriverExtension->Count;
-    routine(driver, extension->ReinitializeList[i][1], driver->DriverExtension->Count);
-  }
-  extension->ReinitializeCount = 0;
 }
 
 }  // namespace

@@ -1,7 +1,64 @@
 // Driver objects.
-#include "io_internal.h"
+#include "driver_internal.h"
 #include "mm/image.h"
 #include "nt/export.h"
+
+namespace io {
+namespace {
+
+NTSTATUS DuplicateString(const UNICODE_STRING& source, UNICODE_STRING* copy) {
+  copy->Buffer =
+      static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, source.Length + sizeof(WCHAR), kNameTag));
+  if (copy->Buffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  RtlCopyMemory(copy->Buffer, source.Buffer, source.Length);
+  copy->Buffer[source.Length / sizeof(WCHAR)] = 0;
+  copy->Length = source.Length;
+  copy->MaximumLength = static_cast<USHORT>(source.Length + sizeof(WCHAR));
+  return STATUS_SUCCESS;
+}
+
+void InitializeDriver(PDRIVER_OBJECT driver, const UNICODE_STRING& name, ULONG extension_offset) {
+  driver->Type = IO_TYPE_DRIVER;
+  driver->Size = sizeof(DRIVER_OBJECT);
+  driver->Flags = DRVO_LEGACY_DRIVER;
+  driver->DriverExtension =
+      reinterpret_cast<PDRIVER_EXTENSION>(reinterpret_cast<UCHAR*>(driver) + extension_offset);
+  driver->DriverExtension->DriverObject = driver;
+  InitializeListHead(&IopDriverExtensionOf(driver)->ReinitializeList);
+  driver->DriverName = name;
+  for (auto& routine : driver->MajorFunction) routine = IopInvalidDeviceRequest;
+}
+
+}  // namespace
+
+NTSTATUS NewDriverObject(const UNICODE_STRING& name, const UNICODE_STRING& service_name, PCUNICODE_STRING key,
+                         PDRIVER_OBJECT* driver) {
+  OBJECT_ATTRIBUTES attributes;
+  InitializeObjectAttributes(&attributes, const_cast<PUNICODE_STRING>(&name),
+                             OBJ_PERMANENT | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, nullptr, nullptr);
+  PVOID object;
+  const ULONG driver_size = (sizeof(DRIVER_OBJECT) + 15) & ~15u;
+  NTSTATUS status = ObCreateObject(KernelMode, IoDriverObjectType, &attributes, KernelMode, nullptr,
+                                   driver_size + sizeof(IopDriverExtension), 0, 0, &object);
+  if (!NT_SUCCESS(status)) {
+    ExFreePoolWithTag(name.Buffer, kNameTag);
+    return status;
+  }
+  auto* created = static_cast<PDRIVER_OBJECT>(object);
+  InitializeDriver(created, name, driver_size);
+  status = DuplicateString(service_name, &created->DriverExtension->ServiceKeyName);
+  if (NT_SUCCESS(status) && key != nullptr)
+    status = DuplicateString(*key, &IopDriverExtensionOf(created)->RegistryPath);
+  if (!NT_SUCCESS(status)) {
+    ObfDereferenceObject(object);
+    return status;
+  }
+  status = ObInsertObject(object, nullptr, 0, 0, nullptr, nullptr);
+  if (NT_SUCCESS(status)) *driver = created;
+  return status;
+}
+
+}  // namespace io
 
 extern "C" VOID NTAPI IopDeleteDriver(PVOID Object) {
   auto* driver = static_cast<PDRIVER_OBJECT>(Object);
@@ -11,6 +68,7 @@ extern "C" VOID NTAPI IopDeleteDriver(PVOID Object) {
       extension->ClientDriverExtension = client->NextExtension;
       ExFreePoolWithTag(client, 'virD');
     }
+    IopFreeReinitializations(extension);
     if (extension->RegistryPath.Buffer != nullptr)
       ExFreePoolWithTag(extension->RegistryPath.Buffer, kNameTag);
   }
@@ -58,19 +116,4 @@ extern "C" PVOID NTAPI IoGetDriverObjectExtension(PDRIVER_OBJECT DriverObject,
     if (client->ClientIdentificationAddress == ClientIdentificationAddress) return client + 1;
   }
   return nullptr;
-}
-
-/// A routine that is called once the boot drivers are loaded (a boot driver's), or after DriverEntry (any
-/// other's). IRQL: PASSIVE_LEVEL. Differs from NT: at most 8 a driver. Source: WDK
-/// ntddk/IoRegisterDriverReinitialization.
-NT_EXPORT(IoRegisterDriverReinitialization, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
-extern "C" VOID NTAPI IoRegisterDriverReinitialization(PDRIVER_OBJECT DriverObject,
-                                                       PDRIVER_REINITIALIZE DriverReinitializationRoutine,
-                                                       PVOID Context) {
-  IopDriverExtension* extension = IopDriverExtensionOf(DriverObject);
-  if (extension->ReinitializeCount >= RTL_NUMBER_OF(extension->ReinitializeList)) return;
-  extension->ReinitializeList[extension->ReinitializeCount][0] =
-      reinterpret_cast<PVOID>(DriverReinitializationRoutine);
-  extension->ReinitializeList[extension->ReinitializeCount][1] = Context;
-  ++extension->ReinitializeCount;
 }

@@ -110,6 +110,7 @@ NTSTATUS LoadBootDrivers(const boot::LoaderBlock* block) {
     NTSTATUS status = LoadBootDriver(block->boot_files[i]);
     if (!NT_SUCCESS(status)) return status;
   }
+  CallBootReinitializeRoutines();
   return STATUS_SUCCESS;
 }
 

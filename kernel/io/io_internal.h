@@ -18,11 +18,15 @@ typedef struct _EXTENDED_DEVOBJ_EXTENSION {
   ULONG ExtensionFlags;  // DOE_*
   PVOID DeviceNode;
   PDEVICE_OBJECT AttachedTo;
+  volatile LONG StartIoCount;  // with deferred StartIo: calls that are running or wait
+  ULONG StartIoKey;
+  ULONG StartIoFlags;  // kStartIo...
 } EXTENDED_DEVOBJ_EXTENSION, *PEXTENDED_DEVOBJ_EXTENSION;
 #ifndef DOE_UNLOAD_PENDING
 #define DOE_UNLOAD_PENDING 0x00000001
 #define DOE_DELETE_PENDING 0x00000002
 #endif
+inline constexpr ULONG kStartIoDeferred = 1, kStartIoNonCancelable = 2, kStartIoByKey = 4;
 FORCEINLINE PEXTENDED_DEVOBJ_EXTENSION IopDeviceExtension(PDEVICE_OBJECT device) {
   return reinterpret_cast<PEXTENDED_DEVOBJ_EXTENSION>(device->DeviceObjectExtension);
 }
@@ -37,8 +41,7 @@ struct IopDriverExtension {
   alignas(16) UCHAR public_part[0x50];  // DRIVER_EXTENSION
   PIO_CLIENT_EXTENSION ClientDriverExtension;
   UNICODE_STRING RegistryPath;  // service key
-  PVOID ReinitializeList[8][2];
-  ULONG ReinitializeCount;
+  LIST_ENTRY ReinitializeList;  // of io::Reinitialization, in the order of registration
   BOOLEAN boot_driver;
 };
 FORCEINLINE IopDriverExtension* IopDriverExtensionOf(PDRIVER_OBJECT driver) {
@@ -109,6 +112,7 @@ NTSTATUS NTAPI IopQueryFileName(PVOID Object, BOOLEAN HasObjectName, PUNICODE_ST
                                 PUNICODE_STRING Remaining);
 VOID NTAPI IopDeleteDevice(PVOID Object);
 VOID NTAPI IopDeleteDriver(PVOID Object);
+VOID IopFreeReinitializations(IopDriverExtension* Extension);
 NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
 VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject);
 // Finishes a driver's unload or a device's deletion that waited for references.

@@ -1,4 +1,4 @@
-// The console: bytes into the control area's console ring, a doorbell for the host.
+// The console and the trace: bytes into the control area's rings, a doorbell for the host.
 #include "kd/kd.h"
 
 #include <stdarg.h>
@@ -14,58 +14,70 @@ namespace kd {
 namespace {
 
 constinit boot::ControlArea* control = nullptr;
-constinit ktl::RingWriter<boot::Ring> ring;
-constinit volatile long console_lock = 0;
 constinit volatile ULONG crashing = 0;  // number + 1 of the processor that crashes
-constinit ULONG64 lost_bytes = 0;
 
 bool Crashes() {
   return crashing != 0 && crashing == KeGetCurrentPrcb()->Number + 1;
 }
 
-// Held with interrupts off, so a print from any IRQL is safe. The holder may be frozen: the processor that
-// crashes goes on anyway, while the others wait for their freeze.
-class ConsoleGuard {
+// Text to the host by one of the rings. Its lock is held with interrupts off, so any IRQL may write. The
+// holder may be frozen: the processor that crashes goes on anyway, while the others wait for their freeze.
+class TextRing {
  public:
-  ConsoleGuard() : enabled_(arch::DisableInterruptsAndTell()) {
-    while (__atomic_exchange_n(&console_lock, 1, __ATOMIC_ACQUIRE) != 0 && !Crashes()) {
-      for (int i = 0; i < 64 && console_lock != 0; ++i) {
+  explicit constexpr TextRing(const char* name) : name_(name) {}
+
+  void Attach(boot::Ring& ring) {
+    ring_ = {&ring, reinterpret_cast<uint8_t*>(boot::kPhysicalMapBase + ring.physical), ring.size};
+  }
+
+  void Put(const char* text, SIZE_T length) {
+    const bool enabled = arch::DisableInterruptsAndTell();
+    while (__atomic_exchange_n(&lock_, 1, __ATOMIC_ACQUIRE) != 0 && !Crashes()) {
+      for (int i = 0; i < 64 && lock_ != 0; ++i) {
       }
       arch::Pause();
     }
-  }
-  ~ConsoleGuard() {
-    __atomic_store_n(&console_lock, 0, __ATOMIC_RELEASE);
-    arch::RestoreInterrupts(enabled_);
+    if (lost_bytes_ != 0) ReportLoss();
+    if (!ring_.Write(text, length)) lost_bytes_ += length;
+    __atomic_store_n(&lock_, 0, __ATOMIC_RELEASE);
+    arch::RestoreInterrupts(enabled);
   }
 
  private:
-  bool enabled_;
+  void ReportLoss() {
+    char text[64];
+    const SIZE_T length =
+        ktl::Format(text, sizeof text, "[%llu bytes of %s were lost]\n", lost_bytes_, name_);
+    if (ring_.Write(text, length)) lost_bytes_ = 0;
+  }
+
+  const char* name_;
+  ktl::RingWriter<boot::Ring> ring_;
+  volatile long lock_ = 0;
+  ULONG64 lost_bytes_ = 0;
 };
 
-void ReportLoss() {
-  char text[64];
-  const SIZE_T length =
-      ktl::Format(text, sizeof text, "[%llu bytes of console output were lost]\n", lost_bytes);
-  if (ring.Write(text, length)) lost_bytes = 0;
-}
+constinit TextRing console_ring("console output");
+constinit TextRing trace_ring("the trace");
 
 }  // namespace
 
 void InitializeConsole(const boot::LoaderBlock* block) {
   control = reinterpret_cast<boot::ControlArea*>(boot::kPhysicalMapBase + block->control_physical);
-  boot::Ring& console = control->console;
-  ring = {&console, reinterpret_cast<uint8_t*>(boot::kPhysicalMapBase + console.physical), console.size};
+  console_ring.Attach(control->console);
+  trace_ring.Attach(control->trace);
   SetMachineState(boot::MachineState::kKernelEntered);
 }
 
 void PutText(const char* text, SIZE_T length) {
   if (control == nullptr || length == 0) return;
-  {
-    ConsoleGuard guard;
-    if (lost_bytes != 0) ReportLoss();
-    if (!ring.Write(text, length)) lost_bytes += length;
-  }
+  console_ring.Put(text, length);
+  hal::RingHost();
+}
+
+void PutTrace(const char* text, SIZE_T length) {
+  if (control == nullptr || length == 0) return;
+  trace_ring.Put(text, length);
   hal::RingHost();
 }
 

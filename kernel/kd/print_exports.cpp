@@ -2,6 +2,7 @@
 #include <stdarg.h>
 
 #include "kd/kd.h"
+#include "kd/print_filter.h"
 #include "nt/export.h"
 
 #undef DbgPrint
@@ -13,14 +14,23 @@ namespace {
 
 constexpr SIZE_T kLimit = 512;  // as NT: a longer text is cut
 
-void PrintV(const char* prefix, const char* format, va_list arguments) {
+struct Source {
+  ULONG component;
+  ULONG level;
+};
+
+ULONG PrintV(Source source, const char* prefix, const char* format, va_list arguments) {
+  if (!kd::PrintAllowed(source.component, source.level)) return STATUS_SUCCESS;
   char text[kLimit + 1];
   SIZE_T at = 0;
   for (; prefix != nullptr && prefix[at] != 0 && at < kLimit; ++at) text[at] = prefix[at];
   const int length = _vsnprintf(text + at, kLimit - at, format, arguments);
-  kd::PutText(text, length < 0 || static_cast<SIZE_T>(length) > kLimit - at
-                        ? kLimit
-                        : at + static_cast<SIZE_T>(length));
+  const bool cut = length < 0 || static_cast<SIZE_T>(length) > kLimit - at;
+  const SIZE_T total = cut ? kLimit : at + static_cast<SIZE_T>(length);
+  kd::PutText(text, total);
+  STRING output = {static_cast<USHORT>(total), static_cast<USHORT>(total), text};
+  kd::TellPrintCallbacks(&output, source.component, source.level);
+  return STATUS_SUCCESS;
 }
 
 }  // namespace
@@ -29,48 +39,46 @@ extern "C" {
 
 /// Prints a message to the console log.
 /// IRQL: <= DIRQL; works at any.
-/// Differs from NT: no filter by component: every message is printed.
+/// Differs from NT: none; but at first no message is filtered out.
 /// Source: WDK wdm/DbgPrint.
 NT_EXPORT(DbgPrint, nt::AtMost(12), Full, "KdPrint.*");
 ULONG DbgPrint(PCSTR Format, ...) {
   va_list arguments;
   va_start(arguments, Format);
-  PrintV(nullptr, Format, arguments);
+  const ULONG status = PrintV({DPFLTR_DEFAULT_ID, DPFLTR_INFO_LEVEL}, nullptr, Format, arguments);
   va_end(arguments);
-  return STATUS_SUCCESS;
+  return status;
 }
 
 /// Prints a message of a component and level.
 /// IRQL: <= DIRQL.
-/// Differs from NT: no filter: every component and level is printed.
+/// Differs from NT: none; but at first no message is filtered out.
 /// Source: WDK wdm/DbgPrintEx.
 NT_EXPORT(DbgPrintEx, nt::AtMost(12), Full, "KdPrint.*");
 ULONG DbgPrintEx(ULONG ComponentId, ULONG Level, PCSTR Format, ...) {
   va_list arguments;
   va_start(arguments, Format);
-  PrintV(nullptr, Format, arguments);
+  const ULONG status = PrintV({ComponentId, Level}, nullptr, Format, arguments);
   va_end(arguments);
-  return STATUS_SUCCESS;
+  return status;
 }
 
 /// DbgPrintEx with an argument list.
 /// IRQL: <= DIRQL.
-/// Differs from NT: no filter: every component and level is printed.
+/// Differs from NT: none; but at first no message is filtered out.
 /// Source: WDK wdm/vDbgPrintEx.
 NT_EXPORT(vDbgPrintEx, nt::AtMost(12), Full, "KdPrint.*");
 ULONG NTAPI vDbgPrintEx(ULONG ComponentId, ULONG Level, PCCH Format, va_list arglist) {
-  PrintV(nullptr, Format, arglist);
-  return STATUS_SUCCESS;
+  return PrintV({ComponentId, Level}, nullptr, Format, arglist);
 }
 
 /// DbgPrintEx with an argument list and a prefix.
 /// IRQL: <= DIRQL.
-/// Differs from NT: no filter: every component and level is printed.
+/// Differs from NT: none; but at first no message is filtered out.
 /// Source: WDK wdm/vDbgPrintExWithPrefix.
 NT_EXPORT(vDbgPrintExWithPrefix, nt::AtMost(12), Full, "KdPrint.*");
 ULONG NTAPI vDbgPrintExWithPrefix(PCCH Prefix, ULONG ComponentId, ULONG Level, PCCH Format, va_list arglist) {
-  PrintV(Prefix, Format, arglist);
-  return STATUS_SUCCESS;
+  return PrintV({ComponentId, Level}, Prefix, Format, arglist);
 }
 
 /// Breaks into the kernel debugger: there is none attached, so the breakpoint exception is the result.

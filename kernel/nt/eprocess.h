@@ -26,6 +26,7 @@ typedef struct _ETHREAD {
       ULONG HardErrorsAreDisabled : 1;
       ULONG BreakOnTermination : 1;
       ULONG SystemThread : 1;
+      ULONG ThreadIoPriority : 3;  // IO_PRIORITY_HINT
     };
   };
   ULONG ActiveFaultCount;  // a page of this thread is on its way in

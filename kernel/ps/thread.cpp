@@ -128,6 +128,7 @@ NTSTATUS AllocateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, PKSTAR
   thread->StartContext = context;
   thread->ExitStatus = STATUS_PENDING;
   thread->SystemThread = 1;
+  thread->ThreadIoPriority = IoPriorityNormal;
   thread->Tcb.LockEntries = thread->LockEntryArray;
   thread->Tcb.LockEntryCount = RTL_NUMBER_OF(thread->LockEntryArray);
   InitializeListHead(&thread->IrpList);
@@ -254,6 +255,8 @@ void CancelThreadIrps(PETHREAD thread) {
 }  // namespace
 }  // namespace ps
 
+VOID (*PspThreadExitRoutine)(PETHREAD Thread);
+
 extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
   auto* thread = reinterpret_cast<PETHREAD>(KeCurrentThread());
   const KIRQL irql = KeGetCurrentIrql();
@@ -277,6 +280,7 @@ extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
   }
   ps::NotifyThread(thread, FALSE);
   ps::CancelThreadIrps(thread);
+  if (PspThreadExitRoutine != nullptr) PspThreadExitRoutine(thread);
   thread->ExitStatus = ExitStatus;
   KeQuerySystemTime(&thread->ExitTime);
   thread->Terminated = 1;

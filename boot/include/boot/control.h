@@ -92,6 +92,7 @@ struct ControlArea {
       driver_entry_tsc;  // time stamps for the benchmark: first DriverEntry of a service started by request
   volatile NmiReason nmi_reason;  // by the host, before the interrupt
   volatile LiveDump live_dump;
+  Ring trace;  // guest -> host: events of ETW providers, text, one line each (docs/trace.md)
 };
 
 // Message = header + `size` bytes of payload; the next message starts at the next multiple of 8.
@@ -105,6 +106,7 @@ inline constexpr uint32_t kMaxPayload = 60 * 1024;
 inline constexpr uint32_t kRequestRingSize = 256 * 1024;
 inline constexpr uint32_t kReplyRingSize = 256 * 1024;
 inline constexpr uint32_t kConsoleRingSize = 256 * 1024;
+inline constexpr uint32_t kTraceRingSize = 256 * 1024;
 
 // Payloads are sequences of fields. A string field is u32 length in bytes, then UTF-8, padded to a multiple
 // of 4.

@@ -12,6 +12,8 @@ namespace kd {
 void InitializeConsole(const boot::LoaderBlock* block);
 // Text to the host's console log. Any IRQL, any context except NMI; never blocks on the host.
 void PutText(const char* text, SIZE_T length);
+// A line to the host's trace; same rules.
+void PutTrace(const char* text, SIZE_T length);
 // printf to the console; same rules. %s %c %d %u %x %p %llx %I64x %wZ %ws.
 void Print(const char* format, ...);
 

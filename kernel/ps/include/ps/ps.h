@@ -15,6 +15,9 @@ VOID NTAPI PspSystemThreadStartup(PKSTART_ROUTINE StartRoutine, PVOID StartConte
 HANDLE NTAPI PsGetThreadId(PETHREAD Thread);
 HANDLE NTAPI PsGetProcessId(PEPROCESS Process);
 UCHAR* NTAPI PsGetProcessImageFileName(PEPROCESS Process);
+
+// io's part of a thread's end, in the thread, at PASSIVE_LEVEL; 0: none.
+extern VOID (*PspThreadExitRoutine)(PETHREAD Thread);
 }
 
 namespace ps {
