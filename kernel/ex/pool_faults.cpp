@@ -1,37 +1,69 @@
-// Pool allocations that fail on purpose, for the proof that the kernel itself survives without memory: boot
-// option fail-pool=1 - each call site in the kernel fails once, the first time it is reached; fail-pool=N -
-// one allocation in N, at random, from fail-pool-seed. Only while armed: a driver's entry routine runs.
+// Pool allocations that fail on purpose, for the proof that the kernel itself survives without memory. Only
+// the kernel's own allocations, and only while armed: a driver's entry routine runs. Boot options:
+// fail-pool=1 - each way to each call site fails once, the first time it is taken (the call site and the
+//   kernel's frames above it); whoever repeats what it does comes to every failure there is;
+// fail-pool=N - one allocation in N, at random, from fail-pool-seed;
+// watch-pool=1 - none fails, the call sites that are reached are counted.
 #include "ex/ex.h"
 #include "ex/pool_internal.h"
 #include "kd/kd.h"
 
 extern "C" {
-ULONG ExpPoolFaultMode;  // 0 off, 1 sites, else one in N
+ULONG ExpPoolFaultMode;  // 0 off, 1 ways, kWatch, else one in N
 ULONG64 ExpPoolFaultSeed;
 volatile LONG ExpPoolFaultsArmed;
 volatile LONG64 ExpPoolFaultsInjected;
-volatile LONG64 ExpPoolFaultSites;
 }
 
 namespace ex {
 namespace {
 
-constexpr ULONG kSites = 4096;
-ULONG64 g_sites[kSites];  // return addresses that have failed
+constexpr ULONG kOff = 0, kWays = 1, kWatch = 0xFFFFFFFF;
+constexpr ULONG kFrames = 8;
 
-// True the first time an address comes.
-bool IsNewSite(ULONG64 caller) {
-  const ULONG64 hash = caller * 0x9E3779B97F4A7C15;
-  for (ULONG probe = 0; probe < kSites; ++probe) {
-    ULONG64* entry = &g_sites[((hash >> 40) + probe) % kSites];
-    ULONG64 expected = 0;
-    if (__atomic_compare_exchange_n(entry, &expected, caller, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-      __atomic_fetch_add(&ExpPoolFaultSites, 1, __ATOMIC_RELAXED);
-      return true;
+// A set of numbers that only grows, without locks.
+template <ULONG kSize>
+class Numbers {
+ public:
+  // The number's place, or kSize when there is none left; *is_new: it was not there before.
+  ULONG Add(ULONG64 number, bool* is_new) {
+    const ULONG64 hash = number * 0x9E3779B97F4A7C15 >> 40;
+    *is_new = false;
+    for (ULONG probe = 0; probe < kSize; ++probe) {
+      const auto place = static_cast<ULONG>((hash + probe) % kSize);
+      ULONG64 there = 0;
+      *is_new = __atomic_compare_exchange_n(&numbers_[place], &there, number, false, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_ACQUIRE);
+      if (*is_new || there == number) return place;
     }
-    if (expected == caller) return false;
+    return kSize;
   }
-  return false;
+  ULONG64 operator[](ULONG place) const { return numbers_[place]; }
+
+ private:
+  ULONG64 numbers_[kSize];
+};
+
+constexpr ULONG kSites = 1024;
+constexpr ULONG kMostWays = 8192;
+constinit Numbers<kSites> g_sites = {};
+constinit Numbers<kMostWays> g_ways = {};
+volatile LONG g_failed[kSites];
+
+bool IsKernelCode(ULONG64 address) {
+  return address - KeLoaderBlock->kernel_base < KeLoaderBlock->kernel_size;
+}
+
+// The kernel's frames from the call site outward, as one number.
+ULONG64 WayTo(ULONG64 site) {
+  PVOID callers[2 * kFrames];
+  const ULONG count = RtlWalkFrameChain(callers, RTL_NUMBER_OF(callers), 0);
+  ULONG at = 0;
+  while (at < count && Va(callers[at]) != site) ++at;
+  ULONG64 way = site;
+  for (ULONG i = at + 1; i < count && i <= at + kFrames && IsKernelCode(Va(callers[i])); ++i)
+    way = (way ^ Va(callers[i])) * 0xFF51AFD7ED558CCD;
+  return way;
 }
 
 bool Random() {
@@ -41,26 +73,47 @@ bool Random() {
   return (value ^ value >> 31) % ExpPoolFaultMode == 0;
 }
 
+void Report() {
+  ULONG reached = 0, failed = 0;
+  for (ULONG i = 0; i < kSites; ++i) {
+    if (g_sites[i] == 0) continue;
+    ++reached;
+    if (g_failed[i] != 0) ++failed;
+    kd::Print("pool site: nt+0x%x %u\n", static_cast<ULONG>(g_sites[i] - KeLoaderBlock->kernel_base),
+              static_cast<ULONG>(g_failed[i]));
+  }
+  kd::Print("pool faults: %u allocations failed on purpose, at %u call sites of %u reached\n",
+            static_cast<ULONG>(ExpPoolFaultsInjected), failed, reached);
+}
+
 }  // namespace
 
 bool FailOnPurpose(const PoolRequest& request) {
-  if (ExpPoolFaultMode == 0 || ExpPoolFaultsArmed == 0) return false;
+  if (ExpPoolFaultMode == kOff || ExpPoolFaultsArmed == 0) return false;
   // Allocations of the kernel alone: what drivers do without memory is Driver Verifier's business.
-  const boot::LoaderBlock* block = KeLoaderBlock;
-  if (Va(request.caller) - block->kernel_base >= block->kernel_size) return false;
-  if (ExpPoolFaultMode != 1 && !Random()) return false;
-  const bool fail = IsNewSite(Va(request.caller)) || ExpPoolFaultMode != 1;
-  if (fail) __atomic_fetch_add(&ExpPoolFaultsInjected, 1, __ATOMIC_RELAXED);
-  return fail;
+  if (!IsKernelCode(Va(request.caller))) return false;
+  bool is_new = false;
+  const ULONG site = g_sites.Add(Va(request.caller), &is_new);
+  if (ExpPoolFaultMode == kWatch || site == kSites) return false;
+  bool fail = false;
+  if (ExpPoolFaultMode == kWays) {
+    g_ways.Add(WayTo(Va(request.caller)), &fail);
+  } else {
+    fail = Random();
+  }
+  if (!fail) return false;
+  InterlockedIncrement(&g_failed[site]);
+  __atomic_fetch_add(&ExpPoolFaultsInjected, 1, __ATOMIC_RELAXED);
+  return true;
 }
 
 }  // namespace ex
 
 extern "C" {
 
-VOID ExSetPoolFaults(ULONG Mode, ULONG Seed) {
+VOID ExSetPoolFaults(ULONG Mode, ULONG Seed, BOOLEAN Watch) {
   ExpPoolFaultSeed = Seed * 0x2545F4914F6CDD1Dull;
-  ExpPoolFaultMode = Mode;
+  ExpPoolFaultMode = Watch ? ex::kWatch : Mode;
 }
 
 VOID ExSetSpecialPoolTag(ULONG Tag) {
@@ -68,11 +121,9 @@ VOID ExSetSpecialPoolTag(ULONG Tag) {
 }
 
 VOID ExArmPoolFaults(BOOLEAN Arm) {
-  if (ExpPoolFaultMode == 0) return;
+  if (ExpPoolFaultMode == ex::kOff) return;
   __atomic_fetch_add(&ExpPoolFaultsArmed, Arm ? 1 : -1, __ATOMIC_RELAXED);
-  if (Arm) return;
-  kd::Print("pool faults: %u allocations failed on purpose, at %u call sites\n",
-            static_cast<ULONG>(ExpPoolFaultsInjected), static_cast<ULONG>(ExpPoolFaultSites));
+  if (!Arm) ex::Report();
 }
 
 }  // extern "C"

@@ -70,7 +70,8 @@ NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
   RtlQueryRegistryValues(RTL_REGISTRY_CONTROL, L"Session Manager\\Debug Print Filter", filters, nullptr,
                          nullptr);
   ExSetSpecialPoolTag(BootOption(block, "special-pool-tag", RegistryValue(kMemoryKey, L"PoolTag", 0)));
-  ExSetPoolFaults(BootOption(block, "fail-pool", 0), BootOption(block, "fail-pool-seed", 1));
+  ExSetPoolFaults(BootOption(block, "fail-pool", 0), BootOption(block, "fail-pool-seed", 1),
+                  BootOption(block, "watch-pool", 0) != 0);
   return STATUS_SUCCESS;
 }
 

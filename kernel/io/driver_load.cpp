@@ -199,9 +199,12 @@ static NTSTATUS IopLoadDriver(PVOID Context) {
   NTSTATUS status = io::ReadServiceKey(request->key, &service);
   if (!NT_SUCCESS(status)) return status;
   PDRIVER_OBJECT loaded;
-  if (NT_SUCCESS(io::ReferenceDriver(&service.name, &loaded))) {
+  const NTSTATUS found = io::ReferenceDriver(&service.name, &loaded);
+  if (NT_SUCCESS(found)) {
     ObfDereferenceObject(loaded);
     status = STATUS_IMAGE_ALREADY_LOADED;
+  } else if (found == STATUS_INSUFFICIENT_RESOURCES) {
+    status = found;
   }
   PKLDR_DATA_TABLE_ENTRY image = nullptr;
   if (NT_SUCCESS(status)) status = io::MapImage(service, request->detail, &image);

@@ -120,9 +120,8 @@ void FindPool(Search* search) {
   }
 }
 
-NTSTATUS FindLeftBehind(PDRIVER_OBJECT driver, Findings* findings) {
-  auto* search = static_cast<Search*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Search), kFileTag));
-  if (search == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+// Fills `search` and frees it.
+void FindLeftBehind(PDRIVER_OBJECT driver, Search* search, Findings* findings) {
   RtlZeroMemory(search, sizeof(*search));
   search->driver = driver;
   search->image = static_cast<PKLDR_DATA_TABLE_ENTRY>(driver->DriverSection);
@@ -132,7 +131,6 @@ NTSTATUS FindLeftBehind(PDRIVER_OBJECT driver, Findings* findings) {
   FindHandles(search);
   FindPool(search);
   ExFreePoolWithTag(search, kFileTag);
-  return STATUS_SUCCESS;
 }
 
 struct UnloadRequest {
@@ -167,16 +165,23 @@ static NTSTATUS IopUnloadDriver(PVOID Context) {
     ObfDereferenceObject(driver);
     return STATUS_INVALID_DEVICE_REQUEST;
   }
+  // Before anything is done: a driver whose unload routine has run is not to be kept.
+  auto* search =
+      static_cast<io::Search*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(io::Search), kFileTag));
+  if (search == nullptr) {
+    ObfDereferenceObject(driver);
+    return STATUS_INSUFFICIENT_RESOURCES;
+  }
   driver->Flags |= DRVO_UNLOAD_INVOKED;
   driver->DriverUnload(driver);
   io::CheckIrqlAfterUnload(driver);
-  status = io::FindLeftBehind(driver, request->findings);
+  io::FindLeftBehind(driver, search, request->findings);
   auto* image = static_cast<PKLDR_DATA_TABLE_ENTRY>(driver->DriverSection);
   if (driver->DeviceObject == nullptr) io::SendDriverEvent(boot::Event::kDriverUnloaded, image);
   ObMakeTemporaryObject(driver);
   ObfDereferenceObject(driver);  // the look-up's
   ObfDereferenceObject(driver);  // the load's: the last one unless devices or files keep the driver
-  return status;
+  return STATUS_SUCCESS;
 }
 
 namespace io {

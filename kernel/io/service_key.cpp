@@ -60,18 +60,26 @@ NTSTATUS QueryValue(HANDLE key, const wchar_t* name, PKEY_VALUE_PARTIAL_INFORMAT
 }
 
 ULONG QueryNumber(HANDLE key, const wchar_t* name, ULONG otherwise) {
-  PKEY_VALUE_PARTIAL_INFORMATION value;
-  if (!NT_SUCCESS(QueryValue(key, name, &value))) return otherwise;
-  ULONG number = otherwise;
-  if (value->Type == REG_DWORD && value->DataLength == sizeof(ULONG))
-    RtlCopyMemory(&number, value->Data, sizeof(number));
-  ExFreePoolWithTag(value, kNameTag);
+  UNICODE_STRING value_name = ob::String(name);
+  struct {
+    KEY_VALUE_PARTIAL_INFORMATION head;
+    ULONG room;
+  } value;
+  ULONG length;
+  if (!NT_SUCCESS(
+          ZwQueryValueKey(key, &value_name, KeyValuePartialInformation, &value, sizeof(value), &length)) ||
+      value.head.Type != REG_DWORD || value.head.DataLength != sizeof(ULONG))
+    return otherwise;
+  ULONG number;
+  RtlCopyMemory(&number, value.head.Data, sizeof(number));
   return number;
 }
 
 NTSTATUS ReadImagePath(HANDLE key, const UNICODE_STRING& name, PUNICODE_STRING path) {
   PKEY_VALUE_PARTIAL_INFORMATION value;
-  if (NT_SUCCESS(QueryValue(key, L"ImagePath", &value))) {
+  const NTSTATUS found = QueryValue(key, L"ImagePath", &value);
+  if (found == STATUS_INSUFFICIENT_RESOURCES) return found;  // it may well be there
+  if (NT_SUCCESS(found)) {
     UNICODE_STRING text = {static_cast<USHORT>(value->DataLength), static_cast<USHORT>(value->DataLength),
                            reinterpret_cast<PWCH>(value->Data)};
     while (text.Length != 0 && text.Buffer[text.Length / sizeof(WCHAR) - 1] == 0)

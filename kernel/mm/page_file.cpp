@@ -20,7 +20,7 @@ NTSTATUS NTAPI OnPagingDone(PDEVICE_OBJECT, PIRP irp, PVOID event) {
   return STATUS_MORE_PROCESSING_REQUIRED;
 }
 
-PFILE_OBJECT CreatePageFile() {
+NTSTATUS CreatePageFile(PVOID* file) {
   UNICODE_STRING name;
   RtlInitUnicodeString(&name, L"\\??\\C:\\pagefile.sys");
   OBJECT_ATTRIBUTES attributes;
@@ -30,14 +30,12 @@ PFILE_OBJECT CreatePageFile() {
   NTSTATUS status = ZwCreateFile(&handle, GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE, &attributes, &io,
                                  nullptr, FILE_ATTRIBUTE_NORMAL, 0, FILE_OVERWRITE_IF,
                                  FILE_NON_DIRECTORY_FILE | FILE_NO_INTERMEDIATE_BUFFERING, nullptr, 0);
-  if (!NT_SUCCESS(status)) return nullptr;
-  PVOID file;
-  status = ObReferenceObjectByHandle(handle, FILE_READ_DATA | FILE_WRITE_DATA, nullptr, KernelMode, &file,
+  if (!NT_SUCCESS(status)) return status;
+  status = ObReferenceObjectByHandle(handle, FILE_READ_DATA | FILE_WRITE_DATA, nullptr, KernelMode, file,
                                      nullptr);
   // The handle stays open: its closing would end the file system's share access.
-  if (NT_SUCCESS(status)) return static_cast<PFILE_OBJECT>(file);
-  ZwClose(handle);
-  return nullptr;
+  if (!NT_SUCCESS(status)) ZwClose(handle);
+  return status;
 }
 
 bool InitSlots() {
@@ -56,12 +54,13 @@ bool InitSlots() {
 bool OpenPageFile() {
   if (g_page_file != nullptr) return true;
   if (g_open_failed || KeGetCurrentIrql() != PASSIVE_LEVEL || !InitSlots()) return false;
-  PFILE_OBJECT file = CreatePageFile();
-  if (file == nullptr) {
-    g_open_failed = true;
+  PVOID file;
+  const NTSTATUS status = CreatePageFile(&file);
+  if (!NT_SUCCESS(status)) {
+    g_open_failed = status != STATUS_INSUFFICIENT_RESOURCES;  // that may be better the next time
     return false;
   }
-  __atomic_store_n(&g_page_file, file, __ATOMIC_RELEASE);
+  __atomic_store_n(&g_page_file, static_cast<PFILE_OBJECT>(file), __ATOMIC_RELEASE);
   return true;
 }
 

@@ -12,7 +12,7 @@ BOOLEAN ExpWorkersReady();
 
 // Boot options: pool allocations of the kernel that fail on purpose (pool_faults.cpp): Mode 0 none, 1 each
 // call site once, N > 1 one in N at random. And the tag whose allocations come from special pool, 0 = none.
-VOID ExSetPoolFaults(ULONG Mode, ULONG Seed);
+VOID ExSetPoolFaults(ULONG Mode, ULONG Seed, BOOLEAN Watch);
 VOID ExSetSpecialPoolTag(ULONG Tag);
 // Faults happen while somebody has armed them: the I/O manager, around a driver's entry routine.
 VOID ExArmPoolFaults(BOOLEAN Arm);
