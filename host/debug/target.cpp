@@ -33,6 +33,9 @@ class DumpTarget final : public Target {
   bool is_triage() const override { return dump_.type() == kdump::DumpType::kTriage; }
   std::vector<kdump::VirtualBlock> virtual_blocks() const override { return dump_.virtual_blocks(); }
   std::vector<kdump::TriageDriver> triage_drivers() const override { return dump_.triage_drivers(); }
+  std::vector<kdump::TaggedBlock> tagged_data() const override {
+    return kdump::ParseTaggedData(dump_.BehindPages());
+  }
   std::string description() const override { return std::string(dump_.type_name()) + " File: " + path_; }
   std::string warning() const override {
     return dump_.warning().empty() ? "" : path_ + ": " + dump_.warning();

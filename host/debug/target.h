@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "debug/memory.h"
 #include "formats/kdump/dump.h"
+#include "formats/kdump/tagged_data.h"
 
 namespace debug {
 
@@ -21,6 +22,7 @@ class Target {
   virtual bool is_triage() const { return false; }
   virtual std::vector<kdump::VirtualBlock> virtual_blocks() const { return {}; }
   virtual std::vector<kdump::TriageDriver> triage_drivers() const { return {}; }
+  virtual std::vector<kdump::TaggedBlock> tagged_data() const { return {}; }
   // "Kernel Bitmap Dump File: /x/MEMORY.DMP", "live machine".
   virtual std::string description() const = 0;
   // "" or one sentence on what is wrong with the file but does not prevent its use.

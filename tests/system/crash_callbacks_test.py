@@ -38,6 +38,9 @@ class CrashCallbacks(harness.SystemTest):
             at = dump.find(text, at + 1)
         self.assertIn((1, 1, 0x2000, pages, len(blob), 1), seen)
         self.assertIn(bytes(c ^ 1 for c in b"a page of the process that triage data asks for"), dump)
+        result = self.bugcheck("debug", "-c", ".enumtag", self.sandbox.root / "memory.dmp", expect=0, timeout=60)
+        self.assertIn("{12345678-9ABC-DEF0-0102-030405060708} - 0xb bytes", result.stdout)
+        self.assertRegex(result.stdout, r"\{87654321-[0-9A-F-]+\} - 0x11 bytes\n +66 69 72 .* first secondthir\n +64 +d\n")
         self.assert_nothing_left_behind()
 
 

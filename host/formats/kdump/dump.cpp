@@ -245,6 +245,13 @@ bool Dump::BitmapHas(uint64_t pfn) const {
   return pfn < bitmap_bits_ && (static_cast<uint8_t>(bitmap_[pfn / 8]) >> (pfn % 8) & 1) != 0;
 }
 
+base::Bytes Dump::BehindPages() const {
+  uint64_t end = bitmap_bits_ != 0 ? first_page_ + present_pages_ * kPageSize : 0;
+  for (const Range& range : ranges_) end = std::max(end, range.offset + range.count * kPageSize);
+  if (end == 0 || end >= file_.size()) return {};
+  return file_.Slice(end, file_.size() - end).value_or(base::Bytes{});
+}
+
 std::optional<base::Bytes> Dump::Page(uint64_t pfn) const {
   if (!bitmap_.empty()) {
     if (!BitmapHas(pfn)) return std::nullopt;

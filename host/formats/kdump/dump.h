@@ -44,6 +44,8 @@ class Dump {
   uint64_t present_pages() const { return present_pages_; }
   // Ascending, disjoint ranges of the pages that the dump holds.
   std::vector<PhysicalRun> PresentRuns() const;
+  // What follows the last page of the file.
+  base::Bytes BehindPages() const;
   // One past the highest page that the dump can hold.
   uint64_t page_limit() const { return page_limit_; }
   // "" or one sentence: the file ends before its last page (what is there remains usable).

@@ -1,6 +1,8 @@
 #include "formats/kdump/dump.h"
+#include "formats/kdump/tagged_data.h"
 
 #include <cstring>
+#include <span>
 
 #include <gtest/gtest.h>
 
@@ -187,6 +189,44 @@ TEST(Dump, WriterChecksItsInput) {
   EXPECT_FALSE(LayOutFull(NewHeader(), std::vector<PhysicalRun>(43, PhysicalRun{0, 0})));
   EXPECT_FALSE(LayOutBitmap(NewHeader(), DumpType::kBitmapKernel, std::vector<uint64_t>(1), 65));
   EXPECT_FALSE(LayOutBitmap(NewHeader(), DumpType::kFull, std::vector<uint64_t>(1), 64));
+}
+
+// A file header and two blocks, as the kernel lays them out.
+std::vector<std::byte> TaggedArea() {
+  std::vector<std::byte> area;
+  const auto put = [&](std::initializer_list<uint32_t> words) {
+    const auto bytes = std::as_bytes(std::span(words.begin(), words.size()));
+    area.insert(area.end(), bytes.begin(), bytes.end());
+  };
+  put({0x706D7544, 0x626F6C42, 0x10, 0xF0005867});
+  put({0x20, 0x12345678, 0xDEF09ABC, 0x04030201, 0x08070605, 3, 0, 5});
+  put({0x00636261, 0});  // "abc"
+  put({0x20, 1, 2, 3, 4, 8, 0, 0});
+  put({0x31303030, 0x32303030});
+  return area;
+}
+
+TEST(TaggedData, BlocksBehindThePagesAreFound) {
+  for (auto file : {FullDump(), BitmapDump(DumpType::kBitmapKernel), RangeDump(DumpType::kKernelRanges)}) {
+    Append(file, TaggedArea());
+    const auto dump = Dump::Parse(file);
+    ASSERT_TRUE(dump.has_value());
+    const auto blocks = ParseTaggedData(dump->BehindPages());
+    ASSERT_EQ(blocks.size(), 2u);
+    EXPECT_EQ(TagText(blocks[0].tag), "{12345678-9ABC-DEF0-0102-030405060708}");
+    EXPECT_EQ(std::memcmp(blocks[0].bytes.data(), "abc", 3), 0);
+    EXPECT_EQ(blocks[0].bytes.size(), 3u);
+    EXPECT_EQ(blocks[1].bytes.size(), 8u);
+  }
+}
+
+TEST(TaggedData, CutOffAnywhereItGivesTheWholeBlocks) {
+  const auto area = TaggedArea();
+  for (size_t length = 0; length <= area.size(); ++length) {
+    const auto blocks = ParseTaggedData(base::Bytes(area).first(length));
+    const size_t expected = length >= area.size() ? 2 : length >= 0x33 ? 1 : 0;
+    EXPECT_EQ(blocks.size(), expected) << length;
+  }
 }
 
 }  // namespace
