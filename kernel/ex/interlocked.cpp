@@ -133,6 +133,13 @@ class InterruptGuard {
   bool enabled_;
 };
 
+constexpr unsigned kCorruptListEntry = 3;  // FAST_FAIL_CORRUPT_LIST_ENTRY
+
+// Do the neighbours know each other?
+FORCEINLINE void CheckLink(PLIST_ENTRY before, PLIST_ENTRY after) {
+  if (before->Flink != after || after->Blink != before) __fastfail(kCorruptListEntry);
+}
+
 }  // namespace
 
 /// Puts an entry at the head of a list, under its lock; returns what was first (0: the list was empty).
@@ -142,6 +149,7 @@ NT_EXPORT(ExInterlockedInsertHeadList, nt::AnyIrql(), Full, "KernelEx.* ExInterl
 extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertHeadList(PLIST_ENTRY ListHead, PLIST_ENTRY ListEntry,
                                                             PKSPIN_LOCK Lock) {
   InterruptGuard guard(Lock, __builtin_return_address(0));
+  CheckLink(ListHead, ListHead->Flink);
   PLIST_ENTRY first = IsListEmpty(ListHead) ? nullptr : ListHead->Flink;
   InsertHeadList(ListHead, ListEntry);
   return first;
@@ -155,6 +163,7 @@ NT_EXPORT(ExInterlockedInsertTailList, nt::AnyIrql(), Full, "KernelEx.* ExInterl
 extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertTailList(PLIST_ENTRY ListHead, PLIST_ENTRY ListEntry,
                                                             PKSPIN_LOCK Lock) {
   InterruptGuard guard(Lock, __builtin_return_address(0));
+  CheckLink(ListHead->Blink, ListHead);
   PLIST_ENTRY last = IsListEmpty(ListHead) ? nullptr : ListHead->Blink;
   InsertTailList(ListHead, ListEntry);
   return last;
@@ -167,7 +176,10 @@ extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertTailList(PLIST_ENTRY ListHead
 NT_EXPORT(ExInterlockedRemoveHeadList, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" PLIST_ENTRY FASTCALL ExInterlockedRemoveHeadList(PLIST_ENTRY ListHead, PKSPIN_LOCK Lock) {
   InterruptGuard guard(Lock, __builtin_return_address(0));
-  return IsListEmpty(ListHead) ? nullptr : RemoveHeadList(ListHead);
+  CheckLink(ListHead, ListHead->Flink);
+  if (IsListEmpty(ListHead)) return nullptr;
+  CheckLink(ListHead->Flink, ListHead->Flink->Flink);
+  return RemoveHeadList(ListHead);
 }
 
 /// Takes the first entry of a singly linked list, under its lock.

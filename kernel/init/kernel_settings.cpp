@@ -7,6 +7,7 @@
 #include "kd/print_filter.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
+#include "vf/vf.h"
 
 namespace init {
 namespace {
@@ -69,6 +70,7 @@ NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
   filters[0].QueryRoutine = SetPrintFilter;
   RtlQueryRegistryValues(RTL_REGISTRY_CONTROL, L"Session Manager\\Debug Print Filter", filters, nullptr,
                          nullptr);
+  VfSetCheckedSpinLocks(BootOption(block, "checked-spin-locks", 0) == 1);
   ExSetSpecialPoolTag(BootOption(block, "special-pool-tag", RegistryValue(kMemoryKey, L"PoolTag", 0)));
   ExSetPoolFaults(BootOption(block, "fail-pool", 0), BootOption(block, "fail-pool-seed", 1),
                   BootOption(block, "watch-pool", 0) != 0);

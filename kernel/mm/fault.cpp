@@ -10,7 +10,7 @@ constexpr NTSTATUS kNotResident = STATUS_IN_PAGE_ERROR | 0x10000000;
 constexpr ULONG kAlignmentCheck = 1u << 18;  // RFLAGS.AC: with SMAP, supervisor code may touch user pages
 
 // 0x50's fourth parameter.
-enum class Nonpaged : ULONG_PTR { kFreedPte = 0, kNoPageTable = 2, kNotCanonical = 4 };
+enum class Nonpaged : ULONG_PTR { kFreedPte = 0, kNoPageTable = 2 };
 
 // 0x50's second parameter, as Windows 10 and later write it on x64.
 ULONG_PTR BugCheckAccess(Access access) {
@@ -37,7 +37,6 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS MiSystemFault(Access access, ULONG64 va, c
   const auto stop = [&](Nonpaged kind) {
     KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(access), rip, static_cast<ULONG_PTR>(kind));
   };
-  if (!IsCanonical(va)) stop(Nonpaged::kNotCanonical);
   if (walk.level != 1) stop(Nonpaged::kNoPageTable);
   const PMMPTE pte = PteOf(va);
   const NTSTATUS status = BringIn(pte);

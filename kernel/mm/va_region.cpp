@@ -4,6 +4,10 @@
 
 #include "ke/ke.h"
 
+// NT's section for it: a fault in here at raised IRQL is a driver that damaged page table entries (bug check
+// 0xDB).
+#pragma code_seg("MISYSPTE")
+
 namespace mm {
 
 VaRegion g_nonpaged_pool_region;

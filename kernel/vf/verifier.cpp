@@ -19,6 +19,7 @@ namespace vf {
 namespace {
 
 constexpr ULONG kLeakedPool = 0x62;
+bool g_checked_spin_locks;
 // From the host: take what there is of these options and leave out the rest.
 constexpr ULONG kWhatThereIs = 0x80000000;
 
@@ -94,6 +95,20 @@ NTSTATUS AddDriver(ktl::Text text) {
   return STATUS_SUCCESS;
 }
 
+bool SameText(const char* a, const char* b) {
+  while (*a != 0 && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+PVOID FindIn(const ThunkTable& table, const char* name) {
+  for (ULONG i = 0; i < table.count; ++i) {
+    const Thunk& thunk = table.thunks[i];
+    if (!SameText(thunk.name, name)) continue;
+    return thunk.options == 0 || IsOn(thunk.options) ? thunk.replacement : nullptr;
+  }
+  return nullptr;
+}
+
 // u32 flags, names... -> u32 flags in force, string: options that are left out.
 NTSTATUS HandleVerifier(kd::RequestReader& request, kd::ReplyWriter& reply) {
   const ULONG flags = request.U32();
@@ -122,6 +137,9 @@ NTSTATUS HandleVerifier(kd::RequestReader& request, kd::ReplyWriter& reply) {
 // ---- What mm calls while it loads and unloads images ----
 
 PVOID BindImport(PKLDR_DATA_TABLE_ENTRY image, const char* name, PVOID original) {
+  if (g_checked_spin_locks) {
+    if (PVOID checked = FindIn(kCheckedThunks, name)) original = checked;
+  }
   if (MmVerifierData.Level == 0) return original;
   PVF_SUSPECT_DRIVER_ENTRY driver = FindByName(&image->BaseDllName);
   if (driver == nullptr) return original;
@@ -171,11 +189,6 @@ void ImageUnloaded(PCUNICODE_STRING name) {
 
 constexpr MiVerifierHooks kHooks = {BindImport, ImageLoaded, ImageUnloading, ImageUnloaded};
 
-bool SameText(const char* a, const char* b) {
-  while (*a != 0 && *a == *b) ++a, ++b;
-  return *a == *b;
-}
-
 }  // namespace
 
 PVF_SUSPECT_DRIVER_ENTRY DriverOf(PVOID address) {
@@ -189,11 +202,7 @@ PVF_SUSPECT_DRIVER_ENTRY DriverOf(PVOID address) {
 PVOID FindReplacement(const char* name) {
   const ThunkTable tables[] = {kPoolThunks, kLockThunks, kIoThunks, kMemoryThunks};
   for (const ThunkTable& table : tables) {
-    for (ULONG i = 0; i < table.count; ++i) {
-      const Thunk& thunk = table.thunks[i];
-      if (SameText(thunk.name, name))
-        return thunk.options == 0 || IsOn(thunk.options) ? thunk.replacement : nullptr;
-    }
+    if (PVOID replacement = FindIn(table, name)) return replacement;
   }
   return nullptr;
 }
@@ -215,6 +224,10 @@ bool FailThisCall(PVOID caller) {
 extern "C" [[noreturn]] VOID VerifierBugCheckIfAppropriate(ULONG Code, ULONG_PTR P1, ULONG_PTR P2,
                                                            ULONG_PTR P3, ULONG_PTR P4) {
   KeBugCheckEx(Code, P1, P2, P3, P4);
+}
+
+VOID VfSetCheckedSpinLocks(BOOLEAN Checked) {
+  vf::g_checked_spin_locks = Checked != FALSE;
 }
 
 NTSTATUS VfInitSystem() {

@@ -32,6 +32,7 @@ extern const ThunkTable kPoolThunks;
 extern const ThunkTable kLockThunks;
 extern const ThunkTable kIoThunks;
 extern const ThunkTable kMemoryThunks;
+extern const ThunkTable kCheckedThunks;  // of all drivers, where VfSetCheckedSpinLocks asked for it
 // 0: nothing replaces this import.
 PVOID FindReplacement(const char* name);
 

@@ -6,3 +6,5 @@
 
 // Phase 1, after io: registers the request by which the host turns verification on.
 NTSTATUS VfInitSystem();
+// The spin locks of drivers that are loaded from now on are checked as in a checked build of Windows.
+VOID VfSetCheckedSpinLocks(BOOLEAN Checked);
