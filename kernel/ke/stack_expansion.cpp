@@ -40,10 +40,21 @@ void UseSegment(PKTHREAD thread, PVOID base, PVOID limit, PKSTACK_CONTROL contro
   arch::RestoreInterrupts(enabled);
 }
 
-NTSTATUS CallOnSegment(PEXPAND_STACK_CALLOUT callout, PVOID parameter) {
+// 0: there is no memory, now.
+UCHAR* CreateSegment(bool wait) {
+  for (;;) {
+    PVOID top = MmCreateKernelStack(TRUE);
+    if (top != nullptr || !wait) return static_cast<UCHAR*>(top);
+    LARGE_INTEGER pause;
+    pause.QuadPart = -100'000;  // 10 ms
+    KeDelayExecutionThread(KernelMode, FALSE, &pause);
+  }
+}
+
+NTSTATUS CallOnSegment(PEXPAND_STACK_CALLOUT callout, PVOID parameter, bool wait) {
   PKTHREAD thread = KeCurrentThread();
   if (SegmentsOf(thread) == kMaximumSegments) return STATUS_STACK_OVERFLOW;
-  auto* top = static_cast<UCHAR*>(MmCreateKernelStack(TRUE));
+  UCHAR* top = CreateSegment(wait);
   if (top == nullptr) return STATUS_NO_MEMORY;
   auto* control = reinterpret_cast<PKSTACK_CONTROL>(top - sizeof(KSTACK_CONTROL));
   *control = {top, top - kLargeKernelStackSize, thread->StackBase, thread->StackLimit, thread->StackControl,
@@ -66,25 +77,24 @@ KI_DISPOSITION KiKernelCalloutExceptionHandler(PEXCEPTION_RECORD record, PVOID, 
   KiUnhandledException(record, context, nullptr, nullptr);
 }
 
-/// Calls a routine with at least Size bytes of stack for it.
+/// Calls a routine with at least Size bytes of stack for it; STATUS_NO_MEMORY if they are not to be had.
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntddk/KeExpandKernelStackAndCallout.
 NT_EXPORT(KeExpandKernelStackAndCallout, nt::AtMost(APC_LEVEL), Full, "KeExpandStack.*");
 NTSTATUS NTAPI KeExpandKernelStackAndCallout(PEXPAND_STACK_CALLOUT Callout, PVOID Parameter, SIZE_T Size) {
-  return KeExpandKernelStackAndCalloutEx(Callout, Parameter, Size, TRUE, nullptr);
+  return KeExpandKernelStackAndCalloutEx(Callout, Parameter, Size, FALSE, nullptr);
 }
 
-/// KeExpandKernelStackAndCallout for any IRQL up to DISPATCH_LEVEL, where Wait must be FALSE.
-/// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: Wait does not wait: memory is there or STATUS_NO_MEMORY is returned.
-/// Source: WDK ntddk/KeExpandKernelStackAndCalloutEx.
-NT_EXPORT(KeExpandKernelStackAndCalloutEx, nt::AtMost(DISPATCH_LEVEL), Partial, "KeExpandStack.*");
+/// KeExpandKernelStackAndCallout for any IRQL up to DISPATCH_LEVEL, where Wait must be FALSE. Wait: until
+/// there is memory for the stack. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
+/// ntddk/KeExpandKernelStackAndCalloutEx.
+NT_EXPORT(KeExpandKernelStackAndCalloutEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeExpandStack.*");
 NTSTATUS NTAPI KeExpandKernelStackAndCalloutEx(PEXPAND_STACK_CALLOUT Callout, PVOID Parameter, SIZE_T Size,
                                                BOOLEAN Wait, PVOID) {
   if (Size > MAXIMUM_EXPANSION_SIZE) return STATUS_INVALID_PARAMETER_3;
   if (Wait && KeGetCurrentIrql() >= DISPATCH_LEVEL) return STATUS_INVALID_PARAMETER_4;
-  if (StackLeft(KeCurrentThread()) < Size + kReserve) return CallOnSegment(Callout, Parameter);
+  if (StackLeft(KeCurrentThread()) < Size + kReserve) return CallOnSegment(Callout, Parameter, Wait != FALSE);
   Callout(Parameter);
   return STATUS_SUCCESS;
 }

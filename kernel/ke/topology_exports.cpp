@@ -1,4 +1,5 @@
-// How the processors lie to each other: every one a core of its own, in one package, node and group.
+// How the processors lie to each other: every one a core of its own, in one package, node and group; which of
+// them share a cache is what CPUID says.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -13,6 +14,37 @@ GROUP_AFFINITY MaskOf(KAFFINITY mask) {
   return affinity;
 }
 
+// One kind of cache, as CPUID's leaf 4 (AMD: 8000001D) tells it; all processors are alike.
+struct Cache {
+  arch::CpuidResult leaf;
+
+  ULONG kind() const { return leaf.eax & 0x1F; }  // 0: there is no further cache
+  PROCESSOR_CACHE_TYPE Type() const {
+    return kind() == 1 ? CacheData : kind() == 2 ? CacheInstruction : CacheUnified;
+  }
+  ULONG Sharers() const { return ((leaf.eax >> 14) & 0xFFF) + 1; }
+  CACHE_RELATIONSHIP Describe() const {
+    const ULONG ways = (leaf.ebx >> 22) + 1, partitions = ((leaf.ebx >> 12) & 0x3FF) + 1,
+                line = (leaf.ebx & 0xFFF) + 1;
+    CACHE_RELATIONSHIP cache = {};
+    cache.Level = (leaf.eax >> 5) & 7;
+    cache.Associativity =
+        (leaf.eax & 0x200) != 0 || ways > 0xFE ? CACHE_FULLY_ASSOCIATIVE : static_cast<UCHAR>(ways);
+    cache.LineSize = static_cast<USHORT>(line);
+    cache.CacheSize = ways * partitions * line * (leaf.ecx + 1);
+    cache.Type = Type();
+    return cache;
+  }
+};
+
+Cache CacheAt(ULONG index) {
+  constexpr ULONG kTopologyExtensions = 1u << 22;
+  if (arch::Cpuid(0x80000000).eax >= 0x8000001D && (arch::Cpuid(0x80000001).ecx & kTopologyExtensions) != 0) {
+    return {arch::Cpuid(0x8000001D, index)};
+  }
+  return {arch::Cpuid(0).eax >= 4 ? arch::Cpuid(4, index) : arch::CpuidResult{}};
+}
+
 // Appends records to the caller's buffer as far as they fit and counts what all of them need.
 class Records {
  public:
@@ -24,6 +56,24 @@ class Records {
     record.Processor.GroupCount = 1;
     record.Processor.GroupMask[0] = MaskOf(mask);
     Add(&record, kind, RTL_SIZEOF_THROUGH_FIELD(SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX, Processor));
+  }
+  // A record for each set of processors that share such a cache, if one of `wanted` is among them.
+  void AddCaches(const Cache& cache, KAFFINITY wanted) {
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX record = {};
+    ULONG shift = 0;  // sharers agree in all higher bits of their APIC ids
+    while ((1ul << shift) < cache.Sharers()) ++shift;
+    for (KAFFINITY left = KeActiveProcessors; left != 0;) {
+      const ULONG group = KiProcessorBlock[__builtin_ctzll(left)]->ApicId >> shift;
+      KAFFINITY sharers = 0;
+      for (KAFFINITY set = left; set != 0; set &= set - 1) {
+        if (KiProcessorBlock[__builtin_ctzll(set)]->ApicId >> shift == group) sharers |= set & (0 - set);
+      }
+      left &= ~sharers;
+      if ((sharers & wanted) == 0) continue;
+      record.Cache = cache.Describe();
+      record.Cache.GroupMask = MaskOf(sharers);
+      Add(&record, RelationCache, RTL_SIZEOF_THROUGH_FIELD(SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX, Cache));
+    }
   }
   void AddNode() {
     SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX record = {};
@@ -109,11 +159,10 @@ USHORT NTAPI KeQueryNodeMaximumProcessorCount(USHORT NodeNumber) {
   return NodeNumber == 0 ? static_cast<USHORT>(KeLoaderBlock->processors) : 0;
 }
 
-/// How processors are related: cores, nodes, packages and groups, of one processor (cores, nodes, packages)
+/// How processors are related: cores, caches, nodes, packages and groups, of one processor (all but groups)
 /// or all. A buffer that is too small gives STATUS_INFO_LENGTH_MISMATCH and the length that is needed. IRQL:
-/// <= DISPATCH_LEVEL. Differs from NT: caches are not told: there are no records of RelationCache. Source:
-/// WDK wdm/KeQueryLogicalProcessorRelationship.
-NT_EXPORT(KeQueryLogicalProcessorRelationship, nt::AtMost(DISPATCH_LEVEL), Partial, "KeProcessor.*");
+/// <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/KeQueryLogicalProcessorRelationship.
+NT_EXPORT(KeQueryLogicalProcessorRelationship, nt::AtMost(DISPATCH_LEVEL), Full, "KeProcessor.*");
 NTSTATUS NTAPI KeQueryLogicalProcessorRelationship(PPROCESSOR_NUMBER ProcessorNumber,
                                                    LOGICAL_PROCESSOR_RELATIONSHIP RelationshipType,
                                                    PSYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX Information,
@@ -128,9 +177,15 @@ NTSTATUS NTAPI KeQueryLogicalProcessorRelationship(PPROCESSOR_NUMBER ProcessorNu
     return kind == static_cast<ULONG>(one) || kind == RelationAll;
   };
   Records records(Information, *Length);
+  const KAFFINITY of = ProcessorNumber != nullptr ? 1ull << ProcessorNumber->Number : KeActiveProcessors;
   if (wanted(RelationProcessorCore)) {
-    KAFFINITY set = ProcessorNumber != nullptr ? 1ull << ProcessorNumber->Number : KeActiveProcessors;
-    for (; set != 0; set &= set - 1) records.AddProcessors(RelationProcessorCore, set & (0 - set));
+    for (KAFFINITY set = of; set != 0; set &= set - 1) {
+      records.AddProcessors(RelationProcessorCore, set & (0 - set));
+    }
+  }
+  constexpr ULONG kMostCaches = 16;
+  if (wanted(RelationCache)) {
+    for (ULONG i = 0; i < kMostCaches && CacheAt(i).kind() != 0; ++i) records.AddCaches(CacheAt(i), of);
   }
   if (wanted(RelationProcessorPackage)) records.AddProcessors(RelationProcessorPackage, KeActiveProcessors);
   if (wanted(RelationNumaNode)) records.AddNode();

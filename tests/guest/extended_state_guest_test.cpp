@@ -206,6 +206,69 @@ NT_TEST(KeExpandStack, TheNumberOfSegmentsIsLimited) {
   NT_EXPECT_EQ(callout.calls, 1u);
 }
 
+namespace {
+
+// All of the machine's free memory, as far as a stack is concerned.
+class AllMemory {
+ public:
+  // Until a stack cannot be had.
+  void Take(Callout* callout) {
+    while (KeExpandKernelStackAndCalloutEx(Nothing, callout, 0x11000, FALSE, nullptr) == STATUS_SUCCESS &&
+           count_ < kMost) {
+      PHYSICAL_ADDRESS low = {}, high = {}, skip = {};
+      high.QuadPart = MAXLONGLONG;
+      PMDL mdl = MmAllocatePagesForMdlEx(low, high, skip, 0x40000000, MmCached, MM_DONT_ZERO_ALLOCATION);
+      if (mdl != nullptr) mdls_[count_++] = mdl;
+    }
+  }
+  void GiveBack() {
+    while (count_ != 0) {
+      PMDL mdl = mdls_[--count_];
+      MmFreePagesFromMdl(mdl);
+      ExFreePool(mdl);
+    }
+  }
+
+ private:
+  static constexpr ULONG kMost = 256;
+  PMDL mdls_[kMost];
+  ULONG count_ = 0;
+};
+
+struct Awaiting {
+  Callout callout;
+  KEVENT go;
+  volatile LONG begun;
+  NTSTATUS status;
+  static VOID NTAPI Run(PVOID context) {
+    auto* self = static_cast<Awaiting*>(context);
+    KeWaitForSingleObject(&self->go, Executive, KernelMode, FALSE, nullptr);
+    self->begun = 1;
+    self->status = KeExpandKernelStackAndCalloutEx(UseStack, &self->callout, 0x11000, TRUE, nullptr);
+  }
+};
+
+}  // namespace
+
+NT_TEST(KeExpandStack, WaitAwaitsMemory) {
+  static AllMemory memory;
+  Awaiting awaiting = {};
+  KeInitializeEvent(&awaiting.go, NotificationEvent, FALSE);
+  nt_test::Thread thread(Awaiting::Run, &awaiting);
+  NT_ASSERT_TRUE(thread.started());
+  Callout callout = {};
+  memory.Take(&callout);
+  const NTSTATUS without = KeExpandKernelStackAndCalloutEx(Nothing, &callout, 0x11000, FALSE, nullptr);
+  KeSetEvent(&awaiting.go, 0, FALSE);
+  while (awaiting.begun == 0) nt_test::Sleep(1);
+  nt_test::Sleep(30);
+  memory.GiveBack();
+  thread.Join();
+  NT_EXPECT_EQ(without, STATUS_NO_MEMORY);
+  NT_EXPECT_EQ(awaiting.status, STATUS_SUCCESS);
+  NT_EXPECT_EQ(awaiting.callout.calls, 1u);
+}
+
 NT_TEST(KeExpandStack, BadArgumentsCallNothing) {
   Callout callout = {};
   KIRQL irql;
