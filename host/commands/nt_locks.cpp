@@ -74,8 +74,11 @@ std::vector<ThreadLock> ThreadLocks(Kernel& kernel, const Thread& thread) {
   for (uint64_t i = 0; i < count; ++i) {
     const auto record = std::span(bytes).subspan(i * type.size(), type.size());
     if (lock.ReadOr(record) == 0) continue;
-    locks.push_back({lock.ReadOr(record), caller.ReadOr(record), waiting.ReadOr(record) != 0,
-                     kind.ReadOr(record), kernel.MicrosecondsSince(time.ReadOr(record))});
+    // A resource that an owner pointer gave to the thread: its address plus 1.
+    const bool in_name = kind.ReadOr(record) == 5;
+    locks.push_back({lock.ReadOr(record) - (in_name ? 1 : 0), caller.ReadOr(record),
+                     waiting.ReadOr(record) != 0, in_name ? kResourceLock : kind.ReadOr(record),
+                     kernel.MicrosecondsSince(time.ReadOr(record))});
   }
   return locks;
 }

@@ -44,6 +44,15 @@ ERESOURCE_THREAD CurrentOwner() {
 PKTHREAD ThreadOf(ERESOURCE_THREAD owner) {
   return (owner & kOwnerPointerBits) == 0 ? reinterpret_cast<PKTHREAD>(owner) : nullptr;
 }
+// The thread that an owner pointer names, which is referenced; 0 if it names none.
+PKTHREAD NamedBy(const OWNER_ENTRY& entry) {
+  return entry.OwnerReferenced ? reinterpret_cast<PKTHREAD>(entry.OwnerThread & ~kOwnerPointerBits) : nullptr;
+}
+// What AutoBoost knows the lock by in the entry of a thread that an owner pointer names: the thread may have
+// another for an acquisition of its own.
+PVOID KeyInName(PERESOURCE resource) {
+  return reinterpret_cast<UCHAR*>(resource) + 1;
+}
 bool IsExclusive(PERESOURCE resource) {
   return (resource->Flag & ResourceOwnedExclusive) != 0;
 }
@@ -170,8 +179,12 @@ void BoostOwnersLocked(PERESOURCE resource) {
   const ULONG size = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize : 1;
   for (ULONG i = 0; i < size; ++i) {
     const OWNER_ENTRY& entry = i == 0 ? resource->OwnerEntry : resource->OwnerTable[i];
-    PKTHREAD owner = entry.OwnerThread != 0 ? ThreadOf(entry.OwnerThread) : nullptr;
-    if (owner != nullptr) KeAbLendPriority(owner, resource, priority);
+    if (entry.OwnerThread == 0) continue;
+    if (PKTHREAD owner = ThreadOf(entry.OwnerThread); owner != nullptr) {
+      KeAbLendPriority(owner, resource, priority);
+    } else if (PKTHREAD named = NamedBy(entry); named != nullptr) {
+      KeAbLendPriority(named, KeyInName(resource), priority);
+    }
   }
 }
 
@@ -230,7 +243,7 @@ extern "C" __attribute__((noinline)) VOID ExpWaitForResource(EXP_RESOURCE_WAIT_B
 }
 
 BOOLEAN AcquireResource(PERESOURCE resource, ResourceMode mode, BOOLEAN wait, PVOID caller) {
-  PKLOCK_ENTRY entry = KeAbAllocateEntry(resource, KeLockKind::kResource, caller);
+  PKLOCK_ENTRY entry = KeAbAllocateEntry(KeCurrentThread(), resource, KeLockKind::kResource, caller);
   Block block;
   block.Next = nullptr;
   block.Thread = KeCurrentThread();
@@ -259,6 +272,7 @@ BOOLEAN AcquireResource(PERESOURCE resource, ResourceMode mode, BOOLEAN wait, PV
 
 void ReleaseResource(PERESOURCE resource, ERESOURCE_THREAD owner) {
   Block* woken;
+  PKTHREAD named = nullptr;
   {
     ob::SpinGuard guard(&resource->SpinLock);
     POWNER_ENTRY own = FindOwnerLocked(resource, owner);
@@ -268,6 +282,10 @@ void ReleaseResource(PERESOURCE resource, ERESOURCE_THREAD owner) {
     }
     own->OwnerCount = own->OwnerCount - 1;
     if (own->OwnerCount != 0) return;
+    if ((named = NamedBy(*own)) != nullptr) {
+      KeAbPostReleaseEx(named, KeAbFindEntry(named, KeyInName(resource)));
+      own->OwnerReferenced = 0;
+    }
     own->OwnerThread = 0;
     if (PKTHREAD thread = ThreadOf(owner); thread != nullptr) {
       InterlockedDecrement(&thread->OwnedResourceCount);
@@ -279,6 +297,7 @@ void ReleaseResource(PERESOURCE resource, ERESOURCE_THREAD owner) {
     if (resource->ActiveEntries == 0) resource->ActiveCount = 0;
     woken = HandOverLocked(resource, was_exclusive);
   }
+  if (named != nullptr) ObDereferenceObjectDeferDelete(named);
   WakeWaiters(woken);
 }
 
@@ -293,7 +312,7 @@ void ConvertResourceToShared(PERESOURCE resource) {
 }
 
 // The entry of the current thread becomes the pointer's; if that has one already, theirs are counted
-// together.
+// together. A thread that the pointer names gets what waiters lend, until the release in its name.
 void SetResourceOwner(PERESOURCE resource, ERESOURCE_THREAD pointer, bool is_thread) {
   PKTHREAD thread = KeCurrentThread();
   ob::SpinGuard guard(&resource->SpinLock);
@@ -308,6 +327,11 @@ void SetResourceOwner(PERESOURCE resource, ERESOURCE_THREAD pointer, bool is_thr
   if (other == nullptr) {
     own->OwnerThread = pointer;
     own->OwnerReferenced = is_thread;
+    if (PKTHREAD named = NamedBy(*own); named != nullptr) {
+      ObReferenceObject(named);
+      PVOID caller = __builtin_return_address(0);
+      KeAbPostAcquire(KeAbAllocateEntry(named, KeyInName(resource), KeLockKind::kInName, caller));
+    }
     return;
   }
   other->OwnerCount = other->OwnerCount + own->OwnerCount;

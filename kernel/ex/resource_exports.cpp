@@ -135,11 +135,11 @@ extern "C" VOID NTAPI ExSetResourceOwnerPointer(PERESOURCE Resource, PVOID Owner
 }
 
 /// As ExSetResourceOwnerPointer; with FLAG_OWNER_POINTER_IS_THREAD the pointer is a thread's address (bits 0
-/// and 1 set all the same).
+/// and 1 set all the same): that thread is boosted by those who wait.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: the thread that the pointer names is not boosted.
+/// Differs from NT: none.
 /// Source: WDK wdm/ExSetResourceOwnerPointerEx.
-NT_EXPORT(ExSetResourceOwnerPointerEx, nt::AtMost(DISPATCH_LEVEL), Partial, "ExResource.*");
+NT_EXPORT(ExSetResourceOwnerPointerEx, nt::AtMost(DISPATCH_LEVEL), Full, "ExResource.*");
 extern "C" VOID NTAPI ExSetResourceOwnerPointerEx(PERESOURCE Resource, PVOID OwnerPointer, ULONG Flags) {
   ex::SetResourceOwner(Resource, reinterpret_cast<ERESOURCE_THREAD>(OwnerPointer),
                        (Flags & FLAG_OWNER_POINTER_IS_THREAD) != 0);

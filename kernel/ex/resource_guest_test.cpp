@@ -233,3 +233,51 @@ NT_TEST(ExResource, AWaiterLendsItsPriorityToTheOwners) {
   thread.Join();
   KeSetPriorityThread(KeGetCurrentThread(), before);
 }
+
+namespace {
+
+PVOID PointerTo(PVOID thread) {
+  return reinterpret_cast<PVOID>(reinterpret_cast<ULONG_PTR>(thread) | 3);
+}
+KPRIORITY PriorityOf(PVOID thread) {
+  return KeQueryPriorityThread(static_cast<PKTHREAD>(thread));
+}
+
+// The resource belongs to `thread` by a pointer: who waits for it boosts the thread until the release.
+void ExpectBoost(PERESOURCE resource, PVOID thread) {
+  Boost boost = {resource};
+  NT_EXPECT_TRUE(ExAcquireResourceExclusiveLite(resource, TRUE));
+  ExSetResourceOwnerPointerEx(resource, PointerTo(thread), FLAG_OWNER_POINTER_IS_THREAD);
+  nt_test::Thread waiter(WaitWithHighPriority, &boost);
+  while (PriorityOf(thread) != 15) nt_test::Sleep(1);
+  ExReleaseResourceForThreadLite(resource, reinterpret_cast<ERESOURCE_THREAD>(PointerTo(thread)));
+  NT_EXPECT_TRUE(PriorityOf(thread) < 15);
+}
+
+VOID NTAPI AwaitEvent(PVOID event) {
+  KeSetPriorityThread(KeGetCurrentThread(), 9);
+  KeWaitForSingleObject(event, Executive, KernelMode, FALSE, nullptr);
+}
+
+}  // namespace
+
+NT_TEST(ExResource, AWaiterLendsItsPriorityToTheThreadThatAPointerNames) {
+  Resource resource;
+  const KPRIORITY before = KeSetPriorityThread(KeGetCurrentThread(), 9);
+  ExpectBoost(resource, KeGetCurrentThread());
+  KEVENT end;
+  KeInitializeEvent(&end, NotificationEvent, FALSE);
+  nt_test::Thread other(AwaitEvent, &end);
+  NT_ASSERT_TRUE(other.started());
+  ExpectBoost(resource, other.object());
+  // The release may come after the thread's end.
+  PVOID pointer = PointerTo(other.object());
+  NT_EXPECT_TRUE(ExAcquireResourceExclusiveLite(resource, TRUE));
+  ExSetResourceOwnerPointerEx(resource, pointer, FLAG_OWNER_POINTER_IS_THREAD);
+  KeSetEvent(&end, 0, FALSE);
+  other.Join();
+  nt_test::Sleep(5);
+  ExReleaseResourceForThreadLite(resource, reinterpret_cast<ERESOURCE_THREAD>(pointer));
+  NT_EXPECT_EQ(resource->ActiveEntries, 0);
+  KeSetPriorityThread(KeGetCurrentThread(), before);
+}

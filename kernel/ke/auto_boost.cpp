@@ -124,8 +124,7 @@ PKLOCK_ENTRY KeAbFindEntry(PKTHREAD thread, PVOID lock) {
   return nullptr;
 }
 
-PKLOCK_ENTRY KeAbAllocateEntry(PVOID lock, KeLockKind kind, PVOID caller) {
-  PKTHREAD thread = KeCurrentThread();
+PKLOCK_ENTRY KeAbAllocateEntry(PKTHREAD thread, PVOID lock, KeLockKind kind, PVOID caller) {
   for (ULONG i = 0; i < thread->LockEntryCount; ++i) {
     PKLOCK_ENTRY entry = &thread->LockEntries[i];
     if (entry->LockState != nullptr) continue;
@@ -146,7 +145,7 @@ PKLOCK_ENTRY KeAbPreAcquire(PVOID lock, KeLockKind kind, PVOID caller) {
     KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL,
                  reinterpret_cast<ULONG_PTR>(KeCurrentThread()), reinterpret_cast<ULONG_PTR>(lock), irql, 0);
   }
-  return KeAbAllocateEntry(lock, kind, caller);
+  return KeAbAllocateEntry(KeCurrentThread(), lock, kind, caller);
 }
 
 VOID KeAbPostAcquire(PKLOCK_ENTRY entry) {
@@ -213,6 +212,10 @@ VOID KeAbCleanupThread(PKTHREAD thread) {
   for (ULONG i = 0; i < thread->LockEntryCount; ++i) {
     PKLOCK_ENTRY entry = &thread->LockEntries[i];
     if (entry->LockState == nullptr) continue;
+    if (entry->Kind == static_cast<UCHAR>(KeLockKind::kInName)) {
+      KeAbPostReleaseEx(thread, entry);
+      continue;
+    }
     KeBugCheckEx(KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION, reinterpret_cast<ULONG_PTR>(thread),
                  reinterpret_cast<ULONG_PTR>(entry), kLeakedLockPointer,
                  reinterpret_cast<ULONG_PTR>(entry->LockState));

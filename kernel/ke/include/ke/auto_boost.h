@@ -12,7 +12,15 @@
 
 #include "nt/kthread.h"
 
-enum class KeLockKind : UCHAR { kFastMutex = 1, kGuardedMutex = 2, kPushLock = 3, kResource = 4 };
+// kInName: somebody else releases the lock in the thread's name; the entry goes with the thread at the
+// latest.
+enum class KeLockKind : UCHAR {
+  kFastMutex = 1,
+  kGuardedMutex = 2,
+  kPushLock = 3,
+  kResource = 4,
+  kInName = 5
+};
 
 extern "C" {
 
@@ -26,7 +34,7 @@ VOID KeAbPostRelease(PVOID lock);
 
 // ---- For locks whose owners may differ from who releases them (resources) ----
 // As KeAbPreAcquire at any IRQL <= DISPATCH_LEVEL.
-PKLOCK_ENTRY KeAbAllocateEntry(PVOID lock, KeLockKind kind, PVOID caller);
+PKLOCK_ENTRY KeAbAllocateEntry(PKTHREAD thread, PVOID lock, KeLockKind kind, PVOID caller);
 // The entry under which `thread` holds `lock`; 0 if there is none.
 PKLOCK_ENTRY KeAbFindEntry(PKTHREAD thread, PVOID lock);
 // The caller holds a lock that keeps `thread` from releasing `lock` meanwhile.
