@@ -13,6 +13,7 @@ namespace init {
 namespace {
 
 constexpr WCHAR kKernelKey[] = L"Session Manager\\Kernel";
+constexpr ULONG kUnset = 0xFFFFFFFF, kPagesAMegabyte = 256;
 constexpr WCHAR kMemoryKey[] = L"Session Manager\\Memory Management";
 
 ULONG RegistryValue(const WCHAR* key, const WCHAR* name, ULONG otherwise) {
@@ -71,6 +72,10 @@ NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
   RtlQueryRegistryValues(RTL_REGISTRY_CONTROL, L"Session Manager\\Debug Print Filter", filters, nullptr,
                          nullptr);
   VfSetCheckedSpinLocks(BootOption(block, "checked-spin-locks", 0) == 1);
+  const ULONG megabytes = RegistryValue(kMemoryKey, L"LowMemoryThreshold", 0);
+  const ULONG low_pages =
+      BootOption(block, "low-pages", megabytes != 0 ? megabytes * kPagesAMegabyte : kUnset);
+  MmSetLowPages(low_pages != kUnset ? low_pages : MM_DEFAULT_LOW_PAGES);
   ExSetSpecialPoolTag(BootOption(block, "special-pool-tag", RegistryValue(kMemoryKey, L"PoolTag", 0)));
   ExSetPoolFaults(BootOption(block, "fail-pool", 0), BootOption(block, "fail-pool-seed", 1),
                   BootOption(block, "watch-pool", 0) != 0);

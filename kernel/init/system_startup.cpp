@@ -136,6 +136,9 @@ NTSTATUS Registry(const LoaderBlock*) {
 NTSTATUS DriverVerifier(const LoaderBlock*) {
   return VfInitSystem();
 }
+NTSTATUS BalanceSetManager(const LoaderBlock*) {
+  return ps::CreateSystemThread(KeBalanceSetManager, nullptr, nullptr);
+}
 NTSTATUS BootDriverFiles(const LoaderBlock*) {
   MmReclaimBootFiles();
   return STATUS_SUCCESS;
@@ -157,6 +160,7 @@ constexpr init::Task kPhase1[] = {
     {"input and output", IoInitSystem, "registry, executive; loads the boot drivers"},
     {"driver verifier", DriverVerifier, "control rings; looks at drivers that are loaded from now on"},
     {"settings", init::ApplyKernelSettings, "the registry as it was saved on C:"},
+    {"balance set manager", BalanceSetManager, "settings"},
     {"boot files", BootDriverFiles, "the boot drivers are loaded: their files' memory is free"},
     {"control thread", ControlThread, "every handler is registered"},
 };

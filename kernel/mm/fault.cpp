@@ -2,6 +2,7 @@
 #include "mm/address_space.h"
 
 #include "ke/ke.h"
+#include "mm/balance_set.h"
 
 namespace mm {
 namespace {
@@ -39,7 +40,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS MiSystemFault(Access access, ULONG64 va, c
   };
   if (walk.level != 1) stop(Nonpaged::kNoPageTable);
   const PMMPTE pte = PteOf(va);
-  const NTSTATUS status = BringIn(pte);
+  NTSTATUS status = BringIn(pte);
+  for (ULONG attempt = 0; status == STATUS_NO_MEMORY && WaitForPages(attempt); ++attempt)
+    status = BringIn(pte);
   if (NT_SUCCESS(status) || status == STATUS_NO_MEMORY) return status;
   const MMPTE now = Load(pte);
   if (status != STATUS_ACCESS_VIOLATION) {

@@ -55,7 +55,7 @@ void UnlockSection(const LoadedImage* image, ImageSection& section) {
 
 // Pages of images but the kernel's and the page file's own file system are written out as they are: relocated
 // and bound, they are no longer those of the file.
-ULONG64 PageOutImages() {
+ULONG64 PageOutImages(ULONG64 enough) {
   SleepGuard guard(g_load_lock);
   ULONG64 written = 0;
   for (PLIST_ENTRY link = PsLoadedModuleList.Flink; link != &PsLoadedModuleList; link = link->Flink) {
@@ -63,18 +63,19 @@ ULONG64 PageOutImages() {
     if (image == KernelImage() || &image->entry == PageFileDriver()) continue;
     for (ULONG i = 0; i < image->section_count; ++i) {
       const ImageSection& section = image->sections[i];
-      if (IsPageable(image, section)) written += PageOutRange(AddressOf(image, section), section.pages);
+      if (IsPageable(image, section))
+        written += PageOutRange(AddressOf(image, section), section.pages, enough);
     }
   }
   return written;
 }
 
-ULONG64 PageOutPagedPool() {
+ULONG64 PageOutPagedPool(ULONG64 enough) {
   const VaRegion& region = g_paged_pool_region;
   ULONG64 written = 0;
   for (ULONG64 first = region.bitmap().NextUsed(0, region.pages()); first < region.pages();) {
     const ULONG64 end = region.bitmap().NextFree(first, region.pages());
-    written += PageOutRange(region.base() + first * kPageSize, end - first);
+    written += PageOutRange(region.base() + first * kPageSize, end - first, enough);
     first = region.bitmap().NextUsed(end, region.pages());
   }
   return written;
@@ -97,6 +98,14 @@ LoadedImage* ImageOfHandle(PVOID handle) {
 }
 
 }  // namespace
+
+void PageOutAll(ULONG64 enough) {
+  PageOutPagedPool(enough);
+  PageOutImages(enough);
+  PageOutProcesses(enough);
+  PageOutSegments(enough);
+}
+
 }  // namespace mm
 
 extern "C" {
@@ -199,11 +208,6 @@ extern "C" ULONG NTAPI MmTrimAllSystemPagableMemory(ULONG PurgeTransition) {
   MmTrimPageableImages();
   MmTrimPagedPool();
   mm::TrimProcesses();
-  if (PurgeTransition != 0 && mm::OpenPageFile()) {
-    mm::PageOutImages();
-    mm::PageOutPagedPool();
-    mm::PageOutProcesses();
-    mm::PageOutSegments();
-  }
+  if (PurgeTransition != 0 && mm::OpenPageFile()) mm::PageOutAll(mm::kAllPages);
   return TRUE;
 }

@@ -31,8 +31,8 @@ NTSTATUS CreatePageFile(PVOID* file) {
                                  nullptr, FILE_ATTRIBUTE_NORMAL, 0, FILE_OVERWRITE_IF,
                                  FILE_NON_DIRECTORY_FILE | FILE_NO_INTERMEDIATE_BUFFERING, nullptr, 0);
   if (!NT_SUCCESS(status)) return status;
-  status = ObReferenceObjectByHandle(handle, FILE_READ_DATA | FILE_WRITE_DATA, nullptr, KernelMode, file,
-                                     nullptr);
+  status =
+      ObReferenceObjectByHandle(handle, FILE_READ_DATA | FILE_WRITE_DATA, nullptr, KernelMode, file, nullptr);
   // The handle stays open: its closing would end the file system's share access.
   if (!NT_SUCCESS(status)) ZwClose(handle);
   return status;

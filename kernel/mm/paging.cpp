@@ -171,10 +171,10 @@ ULONG64 TrimRange(ULONG64 va, ULONG64 pages) {
   return trimmed;
 }
 
-ULONG64 PageOutRange(ULONG64 va, ULONG64 pages) {
+ULONG64 PageOutRange(ULONG64 va, ULONG64 pages, ULONG64 enough) {
   ULONG64 written = 0;
   ForEachPte(va, pages, [&](PMMPTE pte) {
-    if (PageOut(pte)) ++written;
+    if (MmAvailablePages < enough && PageOut(pte)) ++written;
   });
   return written;
 }

@@ -15,9 +15,13 @@ enum class Access : UCHAR { kRead = 0, kWrite = 1, kExecute = 8 };
 NTSTATUS ResolveFault(ULONG64 va, Access access);
 // Makes a transition, demand-zero or paged-out PTE valid. STATUS_ACCESS_VIOLATION: it is none of these.
 NTSTATUS BringIn(PMMPTE pte);
+// Page-out may stop when that many pages are free.
+inline constexpr ULONG64 kAllPages = ~0ull;
+// The same for everything that can be paged. The page file is open. PASSIVE_LEVEL.
+void PageOutAll(ULONG64 enough);
 // Writes the transition pages of a range to the page file and frees them; returns how many. IRQL <=
 // APC_LEVEL, and the TLBs were flushed since the pages were trimmed.
-ULONG64 PageOutRange(ULONG64 va, ULONG64 pages);
+ULONG64 PageOutRange(ULONG64 va, ULONG64 pages, ULONG64 enough = kAllPages);
 // Opens the page file, at the first time. PASSIVE_LEVEL. False: there is none, and nothing is paged out.
 bool OpenPageFile();
 // The driver whose file system holds the page file: none of it is ever written out. 0: no page file.

@@ -1,4 +1,5 @@
 // Physical pages: which are free (a bitmap over all PFNs) and a record for each page of RAM.
+#include "mm/balance_set.h"
 #include "mm/mm_internal.h"
 
 extern "C" {
@@ -149,6 +150,7 @@ PFN_NUMBER AllocatePage(Zero zero) {
     }
     if (pfn != kNoPage || !DrainRetired()) break;
   }
+  if (MmAvailablePages < g_low_pages) RequestBalance();
   if (pfn == kNoPage) return kNoPage;
   if (zero == Zero::kYes) ZeroPage(pfn);
   return Finish(pfn, 1);
@@ -162,6 +164,7 @@ PFN_NUMBER AllocatePageRun(ULONG64 pages, ULONG64 low, ULONG64 high, ULONG64 bou
       first = g_free.TakeRun(pages, 1, low, high, boundary);
       MmAvailablePages = g_free.free_count();
     }
+    if (MmAvailablePages < g_low_pages) RequestBalance();
     if (first != PageBitmap::kNone) return Finish(first, pages);
     if (!DrainRetired()) break;
   }

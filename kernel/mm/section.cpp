@@ -206,14 +206,19 @@ void TrimProcesses() {
       nullptr);
 }
 
-ULONG64 PageOutProcesses() {
-  ULONG64 written = 0;
+ULONG64 PageOutProcesses(ULONG64 enough) {
+  struct {
+    ULONG64 enough;
+    ULONG64 written;
+  } order = {enough, 0};
+  using Order = decltype(order);
   ForEachSpace(
       [](AddressSpace& space, PVOID context) {
-        *static_cast<ULONG64*>(context) += PageOutRange(space.low, (space.end - space.low) / kPageSize);
+        auto* given = static_cast<Order*>(context);
+        given->written += PageOutRange(space.low, (space.end - space.low) / kPageSize, given->enough);
       },
-      &written);
-  return written;
+      &order);
+  return order.written;
 }
 
 }  // namespace mm

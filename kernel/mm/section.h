@@ -43,7 +43,7 @@ void ReleaseShare(PFN_NUMBER pfn, bool dirty);
 // Writes modified pages of a file segment to the file.
 NTSTATUS FlushSegment(Segment* segment, ULONG64 first, ULONG64 pages);
 // Writes out and frees every page that no view maps; returns how many.
-ULONG64 PageOutSegments();
+ULONG64 PageOutSegments(ULONG64 enough);
 
 // ---- section.cpp ----
 extern "C" POBJECT_TYPE MmSectionObjectType;
@@ -55,7 +55,7 @@ NTSTATUS UnmapView(AddressSpace& space, ULONG64 va);
 ULONG64 TrimViews(AddressSpace& space);
 // Trims all processes and the system's views; writes out what was trimmed of private pages.
 void TrimProcesses();
-ULONG64 PageOutProcesses();
+ULONG64 PageOutProcesses(ULONG64 enough);
 // A section object without a handle; the file may be 0.
 NTSTATUS CreateSection(POBJECT_ATTRIBUTES attributes, PLARGE_INTEGER maximum_size, ULONG protect,
                        ULONG allocation_attributes, PFILE_OBJECT file, Section** section);

@@ -235,14 +235,14 @@ NTSTATUS FlushSegment(Segment* segment, ULONG64 first, ULONG64 pages) {
   return result;
 }
 
-ULONG64 PageOutSegments() {
+ULONG64 PageOutSegments(ULONG64 enough) {
   SleepGuard guard(g_list_lock);
   ULONG64 written = 0;
   for (PLIST_ENTRY link = g_segments.Flink; link != &g_segments; link = link->Flink) {
     Segment* segment = CONTAINING_RECORD(link, Segment, link);
     SleepGuard segment_guard(segment->lock);
     for (ULONG64 i = 0; i < segment->pages; ++i) {
-      if (EvictPage(segment, i)) ++written;
+      if (MmAvailablePages < enough && EvictPage(segment, i)) ++written;
     }
   }
   return written;

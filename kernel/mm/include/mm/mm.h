@@ -93,6 +93,11 @@ ULONG64 MmTrimPageableImages();
 ULONG64 MmTrimPagedPool();
 ULONG64 MmTrimDriver(struct _KLDR_DATA_TABLE_ENTRY* Entry);
 
+// The start routine of the thread that makes pageable memory leave while few pages are free; and how few.
+[[noreturn]] VOID NTAPI KeBalanceSetManager(PVOID Context);
+inline constexpr ULONG64 MM_DEFAULT_LOW_PAGES = ~0ull;  // a 64th of the machine, at most 1024
+VOID MmSetLowPages(ULONG64 Pages);                      // 0: nothing leaves
+
 // Special pool: what an address without a page is there. No locks: for faults and the crash path.
 enum MmSpecialPoolFault : ULONG { MmNotSpecialPool, MmSpecialPoolGuard, MmSpecialPoolFreed };
 MmSpecialPoolFault MmClassifySpecialPoolAddress(PVOID Address);
