@@ -1,12 +1,13 @@
-/* A driver that asks the kernel for everything that needs memory, again and again, gives back what it got and goes on when it got
- * nothing. It is what fail-pool is for (tests/system/low_memory_test.py). */
+/* A driver that asks the kernel for everything that needs memory, again and again, gives back what it got and
+ * goes on when it got nothing. It is what fail-pool is for (tests/system/low_memory_test.py). */
 #pragma once
 
 #include <ntifs.h>
 
 #define TAG 'vrtS'
 
-/* Counts an answer; whether it was a success. Running out of memory is the only refusal that a round may meet. */
+/* Counts an answer; whether it was a success. Running out of memory is the only refusal that a round may
+ * meet. */
 #define Note(Status) NoteAt(Status, __func__, __LINE__)
 BOOLEAN NoteAt(NTSTATUS Status, PCSTR Where, ULONG Line);
 /* The same for a routine that answers with a pointer. */
@@ -14,7 +15,8 @@ BOOLEAN NoteAt(NTSTATUS Status, PCSTR Where, ULONG Line);
 
 VOID Name(PUNICODE_STRING String, POBJECT_ATTRIBUTES Attributes, PCWSTR Text);
 
-/* Removes a key: also one whose creation was refused when only its handle was missing, for then it is there. */
+/* Removes a key: also one whose creation was refused when only its handle was missing, for then it is there.
+ */
 VOID ForgetKey(PCWSTR Text);
 
 extern PDRIVER_OBJECT Driver;
