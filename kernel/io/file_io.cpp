@@ -2,6 +2,7 @@
 #include "io_internal.h"
 #include "ke/service_call.h"
 #include "nt/export.h"
+#include "user_mode.h"
 
 namespace {
 
@@ -28,7 +29,7 @@ DECLSPEC_NOINLINE NTSTATUS AttachData(io::FileService* service, PVOID buffer, UL
     if (irp->AssociatedIrp.SystemBuffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
     irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
     if (write) {
-      RtlCopyMemory(irp->AssociatedIrp.SystemBuffer, buffer, length);
+      return io::CopyFromCaller(irp->AssociatedIrp.SystemBuffer, buffer, length);
     } else {
       irp->Flags |= IRP_INPUT_OPERATION;
       irp->UserBuffer = buffer;
@@ -42,6 +43,24 @@ DECLSPEC_NOINLINE NTSTATUS AttachData(io::FileService* service, PVOID buffer, UL
   }
   return STATUS_SUCCESS;
 }
+
+// The optional parameters of a transfer, and its buffers' addresses.
+struct TransferParameters {
+  LARGE_INTEGER offset = {};
+  ULONG key = 0;
+
+  NTSTATUS Capture(PIO_STATUS_BLOCK iosb, PVOID buffer, ULONG length, PLARGE_INTEGER given_offset,
+                   PULONG given_key, bool write) {
+    NTSTATUS status = io::ProbeCallerWrite(iosb, sizeof(*iosb), sizeof(ULONG));
+    if (NT_SUCCESS(status)) {
+      status = write ? io::ProbeCallerRead(buffer, length, 1) : io::ProbeCallerWrite(buffer, length, 1);
+    }
+    if (NT_SUCCESS(status) && given_offset != nullptr)
+      status = io::CopyFromCaller(&offset, given_offset, sizeof(offset));
+    if (NT_SUCCESS(status) && given_key != nullptr) status = io::CopyFromCaller(&key, given_key, sizeof(key));
+    return status;
+  }
+};
 
 // Where a transfer begins: the given offset, or (synchronous files) the current one.
 NTSTATUS StartingOffset(io::FileService* service, PLARGE_INTEGER given, bool write, LARGE_INTEGER* offset) {
@@ -66,15 +85,19 @@ NTSTATUS StartingOffset(io::FileService* service, PLARGE_INTEGER given, bool wri
 
 NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context, PIO_STATUS_BLOCK iosb,
                   PVOID buffer, ULONG length, PLARGE_INTEGER byte_offset, PULONG key, bool write) {
+  TransferParameters parameters;
+  NTSTATUS status = parameters.Capture(iosb, buffer, length, byte_offset, key, write);
+  if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  NTSTATUS status = io::BeginService(handle, event, &service);
+  status = io::BeginService(handle, event, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
   const ACCESS_MASK wanted = write ? (FILE_WRITE_DATA | FILE_APPEND_DATA) : FILE_READ_DATA;
   if (!(service.granted & wanted)) status = STATUS_ACCESS_DENIED;
   PIO_STACK_LOCATION stack =
       io::PrepareIrp(&service, iosb, apc, apc_context, write ? IRP_MJ_WRITE : IRP_MJ_READ);
   LARGE_INTEGER offset = {};
-  if (NT_SUCCESS(status)) status = StartingOffset(&service, byte_offset, write, &offset);
+  if (NT_SUCCESS(status))
+    status = StartingOffset(&service, byte_offset != nullptr ? &parameters.offset : nullptr, write, &offset);
   if (NT_SUCCESS(status)) status = Guarded(AttachData, &service, buffer, length, write);
   if (!NT_SUCCESS(status)) {
     io::AbandonService(&service);
@@ -84,7 +107,7 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
   if (service.file->Flags & FO_NO_INTERMEDIATE_BUFFERING) service.irp->Flags |= IRP_NOCACHE;
   if (write && (service.file->Flags & FO_WRITE_THROUGH)) stack->Flags = SL_WRITE_THROUGH;
   stack->Parameters.Read.Length = length;  // Write's members lie at the same places
-  stack->Parameters.Read.Key = key != nullptr ? *key : 0;
+  stack->Parameters.Read.Key = parameters.key;
   stack->Parameters.Read.ByteOffset = offset;
   return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
                                    service.synchronous);
@@ -182,7 +205,11 @@ DECLSPEC_NOINLINE NTSTATUS AttachControlBuffers(io::FileService* service, ULONG 
     irp->AssociatedIrp.SystemBuffer = ExAllocatePoolWithTag(NonPagedPoolNx, system_length, kBufferTag);
     if (irp->AssociatedIrp.SystemBuffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
     irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
-    if (input != nullptr) RtlCopyMemory(irp->AssociatedIrp.SystemBuffer, input, input_length);
+    // From user mode a null address with a length is an error, as on Windows.
+    if (input != nullptr || (irp->RequestorMode == UserMode && input_length != 0)) {
+      const NTSTATUS status = io::CopyFromCaller(irp->AssociatedIrp.SystemBuffer, input, input_length);
+      if (!NT_SUCCESS(status)) return status;
+    }
   }
   if (method == METHOD_BUFFERED) {
     irp->UserBuffer = output;
@@ -198,8 +225,12 @@ DECLSPEC_NOINLINE NTSTATUS AttachControlBuffers(io::FileService* service, ULONG 
 NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context,
                  PIO_STATUS_BLOCK iosb, ULONG code, PVOID input, ULONG input_length, PVOID output,
                  ULONG output_length) {
+  NTSTATUS status = io::ProbeCallerWrite(iosb, sizeof(*iosb), sizeof(ULONG));
+  if (NT_SUCCESS(status) && (code & 3) == METHOD_BUFFERED)
+    status = io::ProbeCallerWrite(output, output_length, 1);
+  if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  NTSTATUS status = io::BeginService(handle, event, &service);
+  status = io::BeginService(handle, event, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
   const ULONG access = (code >> 14) & 3;
   if (((access & FILE_READ_ACCESS) && !(service.granted & FILE_READ_DATA)) ||

@@ -3,6 +3,7 @@
 #include "io_internal.h"
 #include "ke/service_call.h"
 #include "nt/export.h"
+#include "user_mode.h"
 
 namespace {
 
@@ -259,6 +260,66 @@ extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
   return packet.FinalStatus;
 }
 
+namespace {
+
+constexpr ULONG kMaximumEaLength = 0x10000;
+
+// A caller's extended attributes, in pool.
+struct CapturedEa {
+  PVOID buffer = nullptr;
+  CapturedEa() = default;
+  ~CapturedEa() {
+    if (buffer != nullptr) ExFreePoolWithTag(buffer, kBufferTag);
+  }
+  CapturedEa(const CapturedEa&) = delete;
+  CapturedEa& operator=(const CapturedEa&) = delete;
+
+  NTSTATUS Capture(PVOID given, ULONG length) {
+    if (given == nullptr || length == 0) return STATUS_SUCCESS;
+    if (length > kMaximumEaLength) return STATUS_EA_TOO_LARGE;
+    buffer = ExAllocatePoolWithTag(NonPagedPoolNx, length, kBufferTag);
+    return buffer != nullptr ? io::CopyFromCaller(buffer, given, length) : STATUS_INSUFFICIENT_RESOURCES;
+  }
+};
+
+struct UserCreate {
+  HANDLE handle = nullptr;
+  IO_STATUS_BLOCK iosb = {};
+  LARGE_INTEGER allocation = {};
+  io::CapturedAttributes attributes;
+  CapturedEa ea;
+};
+
+// What NtCreateFile and NtOpenFile do for a program: everything that it points to is captured first.
+NTSTATUS CreateFileForUser(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                           PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize,
+                           ULONG FileAttributes, ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions,
+                           PVOID EaBuffer, ULONG EaLength) {
+  UserCreate create;
+  NTSTATUS status = io::ProbeCallerWrite(FileHandle, sizeof(HANDLE), sizeof(HANDLE));
+  if (NT_SUCCESS(status))
+    status = io::ProbeCallerWrite(IoStatusBlock, sizeof(IO_STATUS_BLOCK), sizeof(ULONG));
+  if (NT_SUCCESS(status) && AllocationSize != nullptr)
+    status = io::CopyFromCaller(&create.allocation, AllocationSize, sizeof(create.allocation));
+  if (NT_SUCCESS(status)) status = create.attributes.Capture(ObjectAttributes);
+  if (NT_SUCCESS(status)) status = create.ea.Capture(EaBuffer, EaLength);
+  if (!NT_SUCCESS(status)) return status;
+  create.iosb.Status = STATUS_PENDING;
+  const NTSTATUS opened = IopCreateFile(&create.handle, DesiredAccess, create.attributes.get(), &create.iosb,
+                                        AllocationSize != nullptr ? &create.allocation : nullptr,
+                                        FileAttributes, ShareAccess, Disposition, CreateOptions,
+                                        create.ea.buffer, EaLength, CreateFileTypeNone, nullptr, 0, nullptr);
+  if (create.iosb.Status != STATUS_PENDING)
+    (void)io::CopyToCaller(IoStatusBlock, &create.iosb, sizeof(create.iosb));
+  if (!NT_SUCCESS(opened)) return opened;
+  status = io::CopyToCaller(FileHandle, &create.handle, sizeof(create.handle));
+  if (NT_SUCCESS(status)) return opened;
+  NtClose(create.handle);  // the program took the memory for it away
+  return status;
+}
+
+}  // namespace
+
 /// Creates or opens a file; see ZwCreateFile.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: as ZwCreateFile.
@@ -268,6 +329,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateFile(
     PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
     PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
     ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength) {
+  if (io::IsUserCaller()) {
+    return CreateFileForUser(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
+                             FileAttributes, ShareAccess, CreateDisposition, CreateOptions, EaBuffer,
+                             EaLength);
+  }
   return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
                        FileAttributes, ShareAccess, CreateDisposition, CreateOptions, EaBuffer, EaLength,
                        CreateFileTypeNone, nullptr, 0, nullptr);
@@ -296,6 +362,10 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCES
                                                        POBJECT_ATTRIBUTES ObjectAttributes,
                                                        PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess,
                                                        ULONG OpenOptions) {
+  if (io::IsUserCaller()) {
+    return CreateFileForUser(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, nullptr, 0,
+                             ShareAccess, FILE_OPEN, OpenOptions, nullptr, 0);
+  }
   return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, nullptr, 0, ShareAccess,
                        FILE_OPEN, OpenOptions, nullptr, 0, CreateFileTypeNone, nullptr, 0, nullptr);
 }

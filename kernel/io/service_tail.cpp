@@ -48,11 +48,12 @@ void AbandonService(FileService* service) {
 
 NTSTATUS BeginService(HANDLE handle, HANDLE event, FileService* service) {
   PVOID object;
-  NTSTATUS status = ob::ReferenceHandle(handle, IoFileObjectType, &object, &service->granted);
+  const auto mode = static_cast<KPROCESSOR_MODE>(KeGetCurrentThread()->PreviousMode);
+  NTSTATUS status = ob::ReferenceHandle(handle, IoFileObjectType, &object, &service->granted, mode);
   if (!NT_SUCCESS(status)) return status;
   service->file = static_cast<PFILE_OBJECT>(object);
   if (event != nullptr) {
-    status = ob::ReferenceHandle(event, ExEventObjectType, &object, nullptr);
+    status = ob::ReferenceHandle(event, ExEventObjectType, &object, nullptr, mode);
     if (!NT_SUCCESS(status)) {
       AbandonService(service);
       return status;

@@ -1,5 +1,6 @@
-// The kernel's handle table. Entries are 4 apart; kernel handles carry the high bits of kKernelHandleBase. A
-// spin lock guards the table, so that no handle operation ever blocks.
+// Handle tables: the kernel's, which is also the System process's, and one for each user process. Entries are
+// 4 apart; kernel handles carry the high bits of kKernelHandleBase and mean the same in every process; user
+// mode has none. A spin lock guards a table, so that no handle operation ever blocks.
 #include "callbacks.h"
 #include "ob_internal.h"
 #include "nt/export.h"
@@ -21,14 +22,21 @@ HANDLE_TABLE_ENTRY* EntryLocked(HANDLE_TABLE* table, ULONG index) {
   return &table->TableCode[index / HANDLE_TABLE_PAGE_ENTRIES][index % HANDLE_TABLE_PAGE_ENTRIES];
 }
 
-bool DecodeHandle(HANDLE handle, ULONG* index) {
+HANDLE_TABLE* CurrentTable() {
+  return reinterpret_cast<PEPROCESS>(PsGetCurrentProcess())->ObjectTable;
+}
+
+// Where a handle is looked up, and its index there; 0: it can be none.
+HANDLE_TABLE* DecodeHandle(HANDLE handle, KPROCESSOR_MODE mode, ULONG* index) {
   ULONG_PTR value = reinterpret_cast<ULONG_PTR>(handle);
-  if ((value & kKernelHandleBase) == kKernelHandleBase) value &= ~kKernelHandleBase;
+  const bool is_kernel = (value & kKernelHandleBase) == kKernelHandleBase;
+  if (is_kernel && mode != KernelMode) return nullptr;
+  if (is_kernel) value &= ~kKernelHandleBase;
   value >>= 2;
   if (value == 0 || value >= static_cast<ULONG_PTR>(HANDLE_TABLE_PAGE_ENTRIES) * HANDLE_TABLE_PAGES)
-    return false;
+    return nullptr;
   *index = static_cast<ULONG>(value);
-  return true;
+  return is_kernel ? ObpKernelHandleTable : CurrentTable();
 }
 
 // One more page of entries on the free list; `page` becomes the table's.
@@ -89,7 +97,7 @@ NTSTATUS InitHandleTable() {
   return Grow(ObpKernelHandleTable);
 }
 
-PVOID LookupHandle(HANDLE handle, HANDLE_TABLE_ENTRY* result) {
+PVOID LookupHandle(HANDLE handle, KPROCESSOR_MODE mode, HANDLE_TABLE_ENTRY* result) {
   if (PVOID object = PseudoHandleObject(handle); object != nullptr) {
     ObfReferenceObject(object);
     *result = {ObjectToHeader(object),
@@ -99,9 +107,10 @@ PVOID LookupHandle(HANDLE handle, HANDLE_TABLE_ENTRY* result) {
     return object;
   }
   ULONG index;
-  if (!DecodeHandle(handle, &index)) return nullptr;
-  ShortGuard guard(&ObpKernelHandleTable->Lock);
-  HANDLE_TABLE_ENTRY* entry = EntryLocked(ObpKernelHandleTable, index);
+  HANDLE_TABLE* table = DecodeHandle(handle, mode, &index);
+  if (table == nullptr) return nullptr;
+  ShortGuard guard(&table->Lock);
+  HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
   if (entry == nullptr || entry->Object == nullptr) return nullptr;
   PVOID object = &static_cast<POBJECT_HEADER>(entry->Object)->Body;
   ObfReferenceObject(object);
@@ -109,10 +118,11 @@ PVOID LookupHandle(HANDLE handle, HANDLE_TABLE_ENTRY* result) {
   return object;
 }
 
-NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted) {
+NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted,
+                         KPROCESSOR_MODE mode) {
   *object = nullptr;
   HANDLE_TABLE_ENTRY entry;
-  PVOID body = LookupHandle(handle, &entry);
+  PVOID body = LookupHandle(handle, mode, &entry);
   if (body == nullptr) return STATUS_INVALID_HANDLE;
   if (type != nullptr && ObGetObjectType(body) != type) {
     ObfDereferenceObject(body);
@@ -147,11 +157,39 @@ ACCESS_MASK SpecificAccess(POBJECT_TYPE type, ACCESS_MASK access) {
 }
 
 // Enters `value` in the table; the table's reference to the object is the caller's already.
-NTSTATUS EnterHandle(const HANDLE_TABLE_ENTRY& value, ULONG* index) {
+NTSTATUS EnterHandle(HANDLE_TABLE* table, const HANDLE_TABLE_ENTRY& value, ULONG* index) {
   NTSTATUS status = STATUS_SUCCESS;
-  while ((*index = TakeEntry(ObpKernelHandleTable, value)) == 0 && NT_SUCCESS(status))
-    status = Grow(ObpKernelHandleTable);
+  while ((*index = TakeEntry(table, value)) == 0 && NT_SUCCESS(status)) status = Grow(table);
   return status;
+}
+
+// Takes a handle's entry out of its table; 0 when there is none, or (`status`) when it is protected.
+POBJECT_HEADER RemoveEntry(HANDLE_TABLE* table, ULONG index, NTSTATUS* status) {
+  SpinGuard guard(&table->Lock);
+  HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
+  *status = STATUS_INVALID_HANDLE;
+  if (entry == nullptr || entry->Object == nullptr) return nullptr;
+  *status = STATUS_HANDLE_NOT_CLOSABLE;
+  if (entry->Attributes & OBJ_PROTECT_CLOSE) return nullptr;
+  auto* header = static_cast<POBJECT_HEADER>(entry->Object);
+  *entry = {nullptr, {.NextFreeTableEntry = table->FirstFreeHandle}, 0, nullptr};
+  table->FirstFreeHandle = index;
+  --table->HandleCount;
+  *status = STATUS_SUCCESS;
+  return header;
+}
+
+// The end of a handle that is out of its table.
+void EndHandle(POBJECT_HEADER header) {
+  PVOID object = &header->Body;
+  POBJECT_TYPE type = ObGetObjectType(object);
+  const LONG_PTR left = InterlockedDecrement64(&header->HandleCount);
+  InterlockedDecrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
+  if (type->TypeInfo.CloseProcedure != nullptr) {
+    type->TypeInfo.CloseProcedure(IoGetCurrentProcess(), object, left + 1, left + 1);
+  }
+  if (left == 0) ObpDeleteNameCheck(object);
+  ObfDereferenceObject(object);
 }
 
 }  // namespace
@@ -168,8 +206,9 @@ NTSTATUS CreateHandle(OB_OPERATION operation, PVOID object, ACCESS_MASK access, 
   InterlockedIncrement64(&header->HandleCount);
   InterlockedIncrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
   ULONG index;
+  HANDLE_TABLE* table = (attributes & OBJ_KERNEL_HANDLE) ? ObpKernelHandleTable : CurrentTable();
   const NTSTATUS status =
-      EnterHandle({header, {.GrantedAccessBits = access}, attributes & OBJ_INHERIT, creator}, &index);
+      EnterHandle(table, {header, {.GrantedAccessBits = access}, attributes & OBJ_INHERIT, creator}, &index);
   if (NT_SUCCESS(status)) {
     const ULONG_PTR base = (attributes & OBJ_KERNEL_HANDLE) ? kKernelHandleBase : 0;
     *handle = reinterpret_cast<HANDLE>(base | (static_cast<ULONG_PTR>(index) << 2));
@@ -180,6 +219,35 @@ NTSTATUS CreateHandle(OB_OPERATION operation, PVOID object, ACCESS_MASK access, 
   }
   callbacks.Complete(status, access);
   return status;
+}
+
+HANDLE_TABLE* CreateHandleTable(PEPROCESS process) {
+  auto* table =
+      static_cast<HANDLE_TABLE*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(HANDLE_TABLE), kHandleTag));
+  if (table == nullptr) return nullptr;
+  RtlZeroMemory(table, sizeof(*table));
+  KeInitializeSpinLock(&table->Lock);
+  table->QuotaProcess = process;
+  return table;
+}
+
+void CloseAllHandles(HANDLE_TABLE* table) {
+  for (ULONG index = 1; index < table->NextHandleNeedingPool; ++index) {
+    {
+      SpinGuard guard(&table->Lock);
+      EntryLocked(table, index)->Attributes &= ~static_cast<ULONG>(OBJ_PROTECT_CLOSE);
+    }
+    NTSTATUS status;
+    if (POBJECT_HEADER header = RemoveEntry(table, index, &status); header != nullptr) EndHandle(header);
+  }
+}
+
+void DeleteHandleTable(HANDLE_TABLE* table) {
+  CloseAllHandles(table);
+  for (HANDLE_TABLE_ENTRY* page : table->TableCode) {
+    if (page != nullptr) ExFreePoolWithTag(page, kHandleTag);
+  }
+  ExFreePoolWithTag(table, kHandleTag);
 }
 
 }  // namespace ob
@@ -194,31 +262,15 @@ extern "C" NTSTATUS NTAPI ObpCreateHandle(PVOID Object, ACCESS_MASK GrantedAcces
 /// Differs from NT: none.
 /// Source: WDK ntifs/ObCloseHandle.
 NT_EXPORT(ObCloseHandle, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
-extern "C" NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE) {
+extern "C" NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode) {
   if (ob::PseudoHandleObject(Handle) != nullptr) return STATUS_SUCCESS;
   ULONG index;
-  if (!ob::DecodeHandle(Handle, &index)) return STATUS_INVALID_HANDLE;
-  POBJECT_HEADER header;
-  {
-    ob::SpinGuard guard(&ObpKernelHandleTable->Lock);
-    HANDLE_TABLE_ENTRY* entry = ob::EntryLocked(ObpKernelHandleTable, index);
-    if (entry == nullptr || entry->Object == nullptr) return STATUS_INVALID_HANDLE;
-    if (entry->Attributes & OBJ_PROTECT_CLOSE) return STATUS_HANDLE_NOT_CLOSABLE;
-    header = static_cast<POBJECT_HEADER>(entry->Object);
-    *entry = {nullptr, {.NextFreeTableEntry = ObpKernelHandleTable->FirstFreeHandle}, 0, nullptr};
-    ObpKernelHandleTable->FirstFreeHandle = index;
-    --ObpKernelHandleTable->HandleCount;
-  }
-  PVOID object = &header->Body;
-  POBJECT_TYPE type = ObGetObjectType(object);
-  const LONG_PTR left = InterlockedDecrement64(&header->HandleCount);
-  InterlockedDecrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
-  if (type->TypeInfo.CloseProcedure != nullptr) {
-    type->TypeInfo.CloseProcedure(PsInitialSystemProcess, object, left + 1, left + 1);
-  }
-  if (left == 0) ObpDeleteNameCheck(object);
-  ObfDereferenceObject(object);
-  return STATUS_SUCCESS;
+  HANDLE_TABLE* table = ob::DecodeHandle(Handle, PreviousMode, &index);
+  if (table == nullptr) return STATUS_INVALID_HANDLE;
+  NTSTATUS status;
+  POBJECT_HEADER header = ob::RemoveEntry(table, index, &status);
+  if (header != nullptr) ob::EndHandle(header);
+  return status;
 }
 
 /// The object of a handle, referenced, if it is of the type (0: any). Callers from kernel mode get it
@@ -231,7 +283,7 @@ extern "C" NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK D
                                                     PVOID* Object,
                                                     POBJECT_HANDLE_INFORMATION HandleInformation) {
   ACCESS_MASK granted;
-  NTSTATUS status = ob::ReferenceHandle(Handle, ObjectType, Object, &granted);
+  NTSTATUS status = ob::ReferenceHandle(Handle, ObjectType, Object, &granted, AccessMode);
   if (!NT_SUCCESS(status)) return status;
   if (AccessMode != KernelMode && (DesiredAccess & ~granted) != 0) {
     ObfDereferenceObject(*Object);

@@ -33,6 +33,6 @@ NTSTATUS InitHandleTable();
 NTSTATUS CreateHandle(OB_OPERATION operation, PVOID object, ACCESS_MASK access, ULONG attributes,
                       PVOID creator, HANDLE* handle);
 // The body of a Device, File... handle; 0 when the handle is not open. Takes a reference.
-PVOID LookupHandle(HANDLE handle, HANDLE_TABLE_ENTRY* entry);
+PVOID LookupHandle(HANDLE handle, KPROCESSOR_MODE mode, HANDLE_TABLE_ENTRY* entry);
 
 }  // namespace ob

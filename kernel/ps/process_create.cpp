@@ -21,7 +21,8 @@ NTSTATUS Prepare(PEPROCESS process) {
   if (!NT_SUCCESS(status)) return status;
   process->UniqueProcessId = ps::NewClientId();
   process->InheritedFromUniqueProcessId = PsGetCurrentProcessId();
-  process->ObjectTable = ObpKernelHandleTable;
+  process->ObjectTable = ob::CreateHandleTable(process);
+  if (process->ObjectTable == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   process->ExitStatus = STATUS_PENDING;
   process->SeAuditProcessCreationInfo.ImageFileName = &g_no_name;
   process->PriorityClass = 2;
@@ -45,6 +46,7 @@ VOID NTAPI DeleteProcess(PVOID object) {
     ob::SpinGuard guard(&g_list_lock);
     RemoveEntryList(&process->ActiveProcessLinks);
   }
+  if (process->ObjectTable != nullptr) ob::DeleteHandleTable(process->ObjectTable);
   if (process->Pcb.DirectoryTableBase != 0) MmDeleteProcessAddressSpace(process);
 }
 
@@ -54,7 +56,7 @@ VOID NTAPI DeleteProcess(PVOID object) {
 /// handle.
 /// Returns: STATUS_INSUFFICIENT_RESOURCES.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the process shares the kernel's handle table.
+/// Differs from NT: no handles are inherited.
 /// Source: not documented; Windows's phase 1 makes its own by it.
 NT_EXPORT(PsCreateSystemProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess.*");
 extern "C" NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE ProcessHandle, ULONG DesiredAccess,

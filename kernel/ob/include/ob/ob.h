@@ -49,8 +49,10 @@ struct TypeDescription {
 };
 NTSTATUS CreateType(const TypeDescription& description, POBJECT_TYPE* type);
 
-// The object of a kernel handle, referenced; checks the type (0 = any).
-NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted);
+// The object of a handle of the kernel or the current process, referenced; checks the type (0 = any). For
+// user mode there are no kernel handles.
+NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted,
+                         KPROCESSOR_MODE mode = KernelMode);
 // The dispatcher object to wait for on behalf of `object`; 0 if the type cannot be waited for.
 PVOID DispatcherObject(PVOID object);
 
@@ -61,6 +63,12 @@ NTSTATUS EnumerateDirectory(POBJECT_DIRECTORY directory,
 // Creates a permanent directory / link; used at boot.
 NTSTATUS CreateDirectory(const wchar_t* path, POBJECT_DIRECTORY* directory);
 NTSTATUS CreateLink(const wchar_t* path, const wchar_t* target);
+
+// A user process's table of handles; 0 without memory. PASSIVE_LEVEL. Handles are closed in the process that
+// ends; the table is deleted with the process object.
+HANDLE_TABLE* CreateHandleTable(PEPROCESS process);
+void CloseAllHandles(HANDLE_TABLE* table);
+void DeleteHandleTable(HANDLE_TABLE* table);
 
 // Calls `visit` for every open kernel handle; the table is locked (DISPATCH_LEVEL): no calls back into ob.
 void EnumerateHandles(void (*visit)(HANDLE handle, PVOID object, const HANDLE_TABLE_ENTRY& entry,
