@@ -11,7 +11,7 @@ import sys
 KERNEL = [{"ktl"}, {"arch"}, {"hal"}, {"kd"}, {"ke"}, {"mm"}, {"ob"}, {"se"}, {"ps"}, {"ex"}, {"etw"}, {"cm"}, {"io"}, {"cc"}, {"fsrtl"}, {"vf"}, {"init"}]
 HOST = [{"base"}, {"formats"}, {"boot"}, {"debug", "dump", "qemu"}, {"commands", "run"}, {"bin"}]
 # The hand-off between host and guest, which both sides include.
-HAND_OFF = {"boot/control.h", "boot/loader_block.h"}
+HAND_OFF = {"boot/control.h", "boot/client.h", "boot/loader_block.h"}
 # Includes across or against the layers that are meant, each with its reason.
 ALLOWED = {
     ("kd", "ke"): "the control server is a thread, and the debugger's data block names ke's lists",

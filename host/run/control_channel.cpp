@@ -145,32 +145,42 @@ base::Result<std::string> ControlChannel::ReadTrace() {
 }
 
 base::Result<std::optional<IncomingMessage>> ControlChannel::ReadMessage() {
-  const uint32_t waiting = TRY(replies_.Readable());
+  return ReceiveMessage(replies_);
+}
+
+base::Result<bool> ControlChannel::Send(boot::Request kind, uint32_t id, const std::string& payload) {
+  return SendMessage(requests_, static_cast<uint32_t>(kind), id, {std::as_bytes(std::span(payload))});
+}
+
+base::Result<bool> SendMessage(HostRing& ring, uint32_t kind, uint32_t id,
+                               std::initializer_list<std::span<const std::byte>> parts) {
+  size_t size = 0;
+  for (const auto& part : parts) size += part.size();
+  if (size > boot::kMaxPayload) return base::Fail("the request is too long");
+  const boot::Message header{static_cast<uint32_t>(size), kind, id, 0};
+  const uint32_t total = RoundToEight(sizeof(header) + header.size);
+  if (TRY(ring.Writable()) < total) return false;
+  const char padding[8] = {};
+  ring.Write(&header, sizeof(header));
+  for (const auto& part : parts) ring.Write(part.data(), static_cast<uint32_t>(part.size()));
+  ring.Write(padding, total - static_cast<uint32_t>(sizeof(header)) - header.size);
+  ring.Publish();
+  return true;
+}
+
+base::Result<std::optional<IncomingMessage>> ReceiveMessage(HostRing& ring) {
+  const uint32_t waiting = TRY(ring.Readable());
   if (waiting < sizeof(boot::Message)) return std::optional<IncomingMessage>();
   boot::Message header;
-  replies_.Peek(0, &header, sizeof(header));
+  ring.Peek(0, &header, sizeof(header));
   if (header.size > boot::kMaxPayload)
     return base::Fail("the machine broke the control protocol: message too long");
   const uint32_t total = RoundToEight(sizeof(header) + header.size);
   if (waiting < total) return std::optional<IncomingMessage>();
   IncomingMessage message{header.kind, header.id, header.status, std::string(header.size, '\0')};
-  replies_.Peek(sizeof(header), message.payload.data(), header.size);
-  replies_.Consume(total);
+  ring.Peek(sizeof(header), message.payload.data(), header.size);
+  ring.Consume(total);
   return std::optional(std::move(message));
-}
-
-base::Result<bool> ControlChannel::Send(boot::Request kind, uint32_t id, const std::string& payload) {
-  if (payload.size() > boot::kMaxPayload) return base::Fail("the request is too long");
-  const auto size = static_cast<uint32_t>(payload.size());
-  const uint32_t total = RoundToEight(sizeof(boot::Message) + size);
-  if (TRY(requests_.Writable()) < total) return false;
-  const boot::Message header{size, static_cast<uint32_t>(kind), id, 0};
-  const char padding[8] = {};
-  requests_.Write(&header, sizeof(header));
-  requests_.Write(payload.data(), size);
-  requests_.Write(padding, total - static_cast<uint32_t>(sizeof(header)) - size);
-  requests_.Publish();
-  return true;
 }
 
 }  // namespace run

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,13 @@ class HostRing {
   uint32_t size_ = 0;
   uint64_t position_ = 0;  // our own index: bytes ever read or written
 };
+
+// A message in a ring of messages; its payload is the parts one behind the other. False when there is no room
+// now.
+base::Result<bool> SendMessage(HostRing& ring, uint32_t kind, uint32_t id,
+                               std::initializer_list<std::span<const std::byte>> parts);
+// The next message, if it is there completely.
+base::Result<std::optional<IncomingMessage>> ReceiveMessage(HostRing& ring);
 
 class ControlChannel {
  public:

@@ -1,4 +1,5 @@
 // Types of the I/O manager, the boot drivers, C:.
+#include "client.h"
 #include "cm/cm.h"
 #include "driver_internal.h"
 #include "ex/ex.h"
@@ -127,5 +128,6 @@ extern "C" NTSTATUS IoInitSystem(const boot::LoaderBlock* Block) {
   status = CmLoadSystemHive();
   if (!NT_SUCCESS(status))
     DbgPrint("cm: \\SystemRoot\\System32\\config\\SYSTEM: %08x: starting with an empty registry\n", status);
-  return io::InitServiceControl();
+  status = io::InitClientServer();
+  return NT_SUCCESS(status) ? io::InitServiceControl() : status;
 }

@@ -1,6 +1,8 @@
 // The way of an IRP: down by IofCallDriver, up by IofCompleteRequest, home by IopCompleteRequest.
+#include "client.h"
 #include "io_internal.h"
 #include "nt/export.h"
+#include "user_mode.h"
 
 #ifndef CANCEL_STATE_IN_COMPLETED_IRP
 #define CANCEL_STATE_IN_COMPLETED_IRP 0x48
@@ -168,7 +170,11 @@ void CopyInput(PIRP irp) {
   if (!(irp->Flags & IRP_BUFFERED_IO)) return;
   const bool has_data =
       (irp->Flags & IRP_INPUT_OPERATION) && !NT_ERROR(irp->IoStatus.Status) && irp->UserBuffer != nullptr;
-  if (has_data) RtlCopyMemory(irp->UserBuffer, irp->AssociatedIrp.SystemBuffer, irp->IoStatus.Information);
+  if (has_data) {
+    const NTSTATUS status = io::CopyToRequestor(irp->RequestorMode, irp->UserBuffer,
+                                                irp->AssociatedIrp.SystemBuffer, irp->IoStatus.Information);
+    if (!NT_SUCCESS(status)) irp->IoStatus.Status = status;  // the program has taken its buffer away
+  }
   if (irp->Flags & IRP_DEALLOCATE_BUFFER) ExFreePool(irp->AssociatedIrp.SystemBuffer);
   irp->Flags &= ~(IRP_DEALLOCATE_BUFFER | IRP_BUFFERED_IO);
 }
@@ -192,7 +198,10 @@ extern "C" VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject) {
     Forget(Irp, FileObject);
     return;
   }
-  if (Irp->UserIosb != nullptr) *Irp->UserIosb = Irp->IoStatus;
+  // A program that has taken its status block away learns nothing.
+  if (Irp->UserIosb != nullptr)
+    (void)io::CopyToRequestor(Irp->RequestorMode, Irp->UserIosb, &Irp->IoStatus, sizeof(Irp->IoStatus));
+  if (Irp->RequestorMode == UserMode) io::NoteCompletion(Irp->Tail.Overlay.Thread);
   if (FileObject != nullptr) {
     const bool synchronous = (FileObject->Flags & FO_SYNCHRONOUS_IO) != 0;
     if (synchronous || Irp->UserEvent == nullptr) {
@@ -215,7 +224,7 @@ extern "C" VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject) {
   PVOID context = Irp->Overlay.AsynchronousParameters.UserApcContext;
   KeInitializeApc(&Irp->Tail.Apc, reinterpret_cast<PKTHREAD>(KeGetCurrentThread()), Irp->ApcEnvironment,
                   UserApcDone, nullptr, reinterpret_cast<PKNORMAL_ROUTINE>(reinterpret_cast<PVOID>(routine)),
-                  KernelMode, context);
+                  Irp->RequestorMode, context);
   KeInsertQueueApc(&Irp->Tail.Apc, Irp->UserIosb, nullptr, 0);
 }
 

@@ -349,7 +349,14 @@ bool VisitObject(PVOID object, PCUNICODE_STRING name, PVOID context) {
   return true;
 }
 
-NTSTATUS HandleDevices(RequestReader& request, ReplyWriter& reply) {
+bool VisitObjectAndAddress(PVOID object, PCUNICODE_STRING name, PVOID context) {
+  VisitObject(object, name, context);
+  static_cast<ReplyWriter*>(context)->U64(reinterpret_cast<ULONG64>(object));
+  return true;
+}
+
+NTSTATUS ListDirectory(RequestReader& request, ReplyWriter& reply,
+                       bool (*visit)(PVOID, PCUNICODE_STRING, PVOID)) {
   ScopedString path;
   NTSTATUS status = ReadString(request, &path);
   if (!NT_SUCCESS(status)) return status;
@@ -357,9 +364,17 @@ NTSTATUS HandleDevices(RequestReader& request, ReplyWriter& reply) {
   status = ObReferenceObjectByName(&path.value, OBJ_CASE_INSENSITIVE, nullptr, 0, ObpDirectoryObjectType,
                                    KernelMode, nullptr, &directory);
   if (!NT_SUCCESS(status)) return status;
-  status = ob::EnumerateDirectory(static_cast<POBJECT_DIRECTORY>(directory), VisitObject, &reply);
+  status = ob::EnumerateDirectory(static_cast<POBJECT_DIRECTORY>(directory), visit, &reply);
   ObfDereferenceObject(directory);
   return status;
+}
+
+NTSTATUS HandleDevices(RequestReader& request, ReplyWriter& reply) {
+  return ListDirectory(request, reply, VisitObject);
+}
+
+NTSTATUS HandleObjects(RequestReader& request, ReplyWriter& reply) {
+  return ListDirectory(request, reply, VisitObjectAndAddress);
 }
 
 NTSTATUS HandleCrash(RequestReader&, ReplyWriter&) {
@@ -404,6 +419,7 @@ NTSTATUS InitServiceControl() {
   kd::RegisterRequestHandler(Request::kReadFile, HandleReadFile);
   kd::RegisterRequestHandler(Request::kDriverActivity, HandleActivity);
   kd::RegisterRequestHandler(Request::kDevices, HandleDevices);
+  kd::RegisterRequestHandler(Request::kObjects, HandleObjects);
   kd::RegisterRequestHandler(Request::kCrash, HandleCrash);
   kd::RegisterRequestHandler(Request::kLiveDump, HandleLiveDump);
   kd::RegisterRequestHandler(Request::kWatchKernel, HandleWatchKernel);

@@ -24,6 +24,7 @@ ktl::RingWriter<boot::Ring> replies;
 UCHAR* request_buffer;
 UCHAR* reply_buffer;
 ULONG lost_events;
+void (*doorbell_listener)();
 
 constexpr SIZE_T Padded(SIZE_T size) {
   return (size + 7) & ~SIZE_T{7};
@@ -95,6 +96,7 @@ BOOLEAN SerialInterrupt(PVOID) {
 
 VOID NTAPI DoorbellDpc(PKDPC, PVOID, PVOID, PVOID) {
   KeSetEvent(&doorbell, 1, FALSE);
+  if (doorbell_listener != nullptr) doorbell_listener();
 }
 
 }  // namespace
@@ -111,6 +113,10 @@ extern "C" VOID NTAPI KdpControlThread(PVOID) {
 void RegisterRequestHandler(boot::Request request, RequestHandler handler) {
   const auto index = static_cast<ULONG>(request);
   if (index < kMaxRequest) handlers[index] = handler;
+}
+
+void SetDoorbellListener(void (*listener)()) {
+  doorbell_listener = listener;
 }
 
 void SendEvent(boot::Event event, const ktl::PayloadWriter& payload) {

@@ -133,7 +133,12 @@ enum class Request : uint32_t {
   kCrash = 14,     // manually initiated crash (0xE2)
   kLiveDump =
       15,  // a dump without a crash (0x161): `live_dump` says when; the reply comes after it was taken
-  kWatchKernel = 16,  // from now on changes of the kernel's code and tables are bug check 0x109
+  kWatchKernel = 16,   // from now on changes of the kernel's code and tables are bug check 0x109
+  kObjects = 23,       // directory path -> per object: name, type name, u64 address of its body
+  kClientCreate = 24,  // u32 client whose process gets one more thread (0: a new process), image name -> u32
+                       // client, u64 process id, u64 physical address of its ClientArea (boot/client.h)
+  kClientEnd = 25,     // u32 client, after which the host touches its area no more -> STATUS_IO_TIMEOUT: its
+                       // thread is still in a driver; ask again
 };
 
 enum class Event : uint32_t {

@@ -16,6 +16,9 @@ using RequestHandler = NTSTATUS (*)(RequestReader& request, ReplyWriter& reply);
 // Once a request, during phase 1 initialization. kPing is kd's own.
 void RegisterRequestHandler(boot::Request request, RequestHandler handler);
 
+// Called at DISPATCH_LEVEL whenever the host has rung. One listener, set during phase 1.
+void SetDoorbellListener(void (*listener)());
+
 // IRQL <= DISPATCH_LEVEL. An event that does not fit because the host does not read is dropped and counted.
 void SendEvent(boot::Event event, const ktl::PayloadWriter& payload);
 void SendTextEvent(boot::Event event, const char* text);
