@@ -233,9 +233,10 @@ extern "C" PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, U
 
 /// ExAllocatePool2 with extended parameters (priority, secure pool, NUMA node).
 /// Returns: as ExAllocatePool2; NULL (STATUS_NOT_SUPPORTED raised) when secure pool is required, and for a
-/// NUMA node that is not there. IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL. Differs from NT: there is
-/// no secure pool (no hypervisor guards it), and one NUMA node. Source: WDK wdm/ExAllocatePool3.
-NT_EXPORT(ExAllocatePool3, nt::AtMost(DISPATCH_LEVEL), Partial, "ExPool.Pool3*");
+/// NUMA node that is not there. IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL. Differs from NT: none,
+/// on a machine without virtualization-based security (it has no secure pool) and with one NUMA node. Source:
+/// WDK wdm/ExAllocatePool3.
+NT_EXPORT(ExAllocatePool3, nt::AtMost(DISPATCH_LEVEL), Full, "ExPool.Pool3*");
 extern "C" PVOID NTAPI ExAllocatePool3(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag,
                                        PCPOOL_EXTENDED_PARAMETER ExtendedParameters,
                                        ULONG ExtendedParametersCount) {

@@ -84,12 +84,18 @@ void IdentifyProcessor(PKPRCB prcb) {
   CopyText(prcb->ProcessorBrand, sizeof prcb->ProcessorBrand, brand, sizeof brand);
 }
 
+// What PWT and PCD of a page-table entry select, as on Windows: write-back, write-combining, uncached unless
+// an MTRR says write-combining, uncached; the upper four entries (PAT bit) the same.
+constexpr uint32_t kMsrPat = 0x277;
+constexpr ULONG64 kPageAttributes = 0x00070106'00070106;
+
 // On the processor itself: tables, GS, features.
 void LoadProcessor(ProcessorArea* area, const arch::Gate* idt) {
   arch::EnableProcessorFeatures();
   arch::LoadTables(area->tables, idt, 256);
   arch::WriteMsr(arch::kMsrGsBase, reinterpret_cast<ULONG64>(&area->pcr));
   arch::WriteMsr(arch::kMsrKernelGsBase, 0);
+  arch::WriteMsr(kMsrPat, kPageAttributes);
   area->pcr.IdtBase = reinterpret_cast<union _KIDTENTRY64*>(const_cast<arch::Gate*>(idt));
   area->pcr.Prcb.ProcessorState.SpecialRegisters.Cr3 = arch::ReadCr3();
   IdentifyProcessor(&area->pcr.Prcb);

@@ -140,20 +140,21 @@ PMMVAD FirstVad(AddressSpace& space) {
   return static_cast<PMMVAD>(RtlEnumerateGenericTableWithoutSplayingAvl(&space.vads, &restart));
 }
 
-ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down) {
+ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down, ULONG64 below) {
+  const ULONG64 end = below < space.end ? below : space.end;
   const ULONG64 bytes = pages * kPageSize;
   ULONG64 best = 0;
   ULONG64 from = space.low;
   PVOID restart = nullptr;
   for (;;) {
     const auto* vad = static_cast<PMMVAD>(RtlEnumerateGenericTableWithoutSplayingAvl(&space.vads, &restart));
-    const ULONG64 gap_end = vad != nullptr ? StartOf(*vad) : space.end;
+    const ULONG64 gap_end = vad != nullptr && StartOf(*vad) < end ? StartOf(*vad) : end;
     if (gap_end > from && gap_end - from >= bytes) {
       if (!top_down) return from;
       best = (gap_end - bytes) & ~(kAllocationGranularity - 1);
       if (best < from) best = from;
     }
-    if (vad == nullptr) return best;
+    if (vad == nullptr || StartOf(*vad) >= end) return best;
     from = RoundUpToGranule(StartOf(*vad) + PagesOf(*vad) * kPageSize);
   }
 }
@@ -194,7 +195,9 @@ void DeleteVad(AddressSpace& space, PMMVAD vad) {
   const MMVAD copy = *vad;
   ClearPages(copy, StartOf(copy), PagesOf(copy));
   RemoveVad(space, vad);
-  if (copy.Segment != nullptr) DereferenceSegment(copy.Segment);
+  if (copy.Segment == nullptr) return;
+  if (space.process != nullptr) CountUserView(copy.Segment, copy.Protection, -1);
+  DereferenceSegment(copy.Segment);
 }
 
 namespace {

@@ -63,7 +63,7 @@ void ForEachSpace(void (*visit)(AddressSpace& space, PVOID context), PVOID conte
 // The lock is held for all of these.
 PMMVAD FindVad(AddressSpace& space, ULONG64 va);
 // The lowest (or highest) free range of whole granules; 0: none.
-ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down);
+ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down, ULONG64 below = ~0ull);
 bool RangeIsFree(AddressSpace& space, ULONG64 va, ULONG64 pages);
 // A copy of `vad` in the tree; 0 without memory. The range is free.
 PMMVAD InsertVad(AddressSpace& space, const MMVAD& vad);
@@ -88,7 +88,10 @@ NTSTATUS ResolveSpaceFault(AddressSpace& space, ULONG64 va, Access access);
 struct Region {
   ULONG64 base;
   ULONG64 size;
+  ULONG64 below = ~0ull;  // where the place is free to choose: it ends there at most
 };
+// ZeroBits of ZwAllocateVirtualMemory and ZwMapViewOfSection. False: it means nothing.
+bool LimitOfZeroBits(ULONG_PTR zero_bits, ULONG64* below);
 NTSTATUS AllocateVirtual(AddressSpace& space, Region* region, ULONG type, Protection protection);
 NTSTATUS FreeVirtual(AddressSpace& space, Region* region, ULONG type);
 NTSTATUS ProtectVirtual(AddressSpace& space, Region* region, Protection protection, ULONG* old);
@@ -98,7 +101,7 @@ ULONG ProtectionToWin32(Protection protection);
 // The protection of a page as VirtualQuery tells it; kNone: reserved only.
 Protection PageProtection(const MMVAD& vad, ULONG64 va);
 // STATUS_INVALID_PAGE_PROTECTION where part of the range is secured.
-NTSTATUS CheckSecured(AddressSpace& space, ULONG64 va, ULONG64 pages);
+NTSTATUS CheckSecured(AddressSpace& space, ULONG64 va, ULONG64 pages, Protection wanted = Protection::kNone);
 
 // Writes what was modified through a view to its file (section.cpp).
 NTSTATUS FlushView(AddressSpace& space, Region* region);

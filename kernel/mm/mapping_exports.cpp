@@ -22,6 +22,11 @@ mm::Protection ProtectionOfWin32(ULONG protect) {
   }
 }
 
+mm::Cache CacheOfWin32(ULONG protect) {
+  if ((protect & PAGE_NOCACHE) != 0) return mm::Cache::kUncached;
+  return (protect & PAGE_WRITECOMBINE) != 0 ? mm::Cache::kWriteCombined : mm::Cache::kCached;
+}
+
 PVOID MapIo(PHYSICAL_ADDRESS physical, SIZE_T bytes, mm::Protection protection, mm::Cache cache,
             PVOID caller) {
   const auto first = static_cast<ULONG64>(physical.QuadPart);
@@ -45,6 +50,7 @@ PVOID AllocateContiguous(SIZE_T bytes, ULONG64 low, ULONG64 high, ULONG64 bounda
   const ULONG64 end = high >= ~0ull - kPageSize ? ~0ull : (high + 1) / kPageSize;
   const PFN_NUMBER run = mm::AllocatePageRun(pages, first, end, boundary / kPageSize);
   if (run == mm::kNoPage) return nullptr;
+  mm::SetPageCache(run, pages, mm::PageCacheOf(cache));
   const ULONG64 va = mm::MapPhysicalPages(run, pages, protection, cache);
   if (va == 0) {
     mm::FreePageRun(run, pages);
@@ -58,9 +64,9 @@ PVOID AllocateContiguous(SIZE_T bytes, ULONG64 low, ULONG64 high, ULONG64 bounda
 
 /// Maps device memory (or any physical range) into system space and returns the address, with the offset in
 /// the page. Returns: the address, NULL when there is no room. IRQL: <= DISPATCH_LEVEL. Differs from NT:
-/// write-combined and frame-buffer caching are mapped uncached; the memory is readable, writable and never
-/// executable. Source: WDK wdm/MmMapIoSpace.
-NT_EXPORT(MmMapIoSpace, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMapping.IoSpace*");
+/// none known; the memory is not executable, as with memory integrity on Windows. A range of RAM is cached as
+/// its other mappings are. Source: WDK wdm/MmMapIoSpace.
+NT_EXPORT(MmMapIoSpace, nt::AtMost(DISPATCH_LEVEL), Full, "MmMapping.IoSpace*");
 extern "C" PVOID NTAPI MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes,
                                     MEMORY_CACHING_TYPE CacheEnable) {
   return MapIo(PhysicalAddress, NumberOfBytes, mm::Protection::kReadWrite, CacheOf(CacheEnable),
@@ -70,13 +76,12 @@ extern "C" PVOID NTAPI MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T Num
 /// Maps device memory with a PAGE_* protection (and PAGE_NOCACHE, PAGE_WRITECOMBINE).
 /// Returns: the address, NULL when there is no room.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: PAGE_WRITECOMBINE is mapped uncached.
+/// Differs from NT: none.
 /// Source: WDK wdm/MmMapIoSpaceEx.
-NT_EXPORT(MmMapIoSpaceEx, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMapping.IoSpaceEx*");
+NT_EXPORT(MmMapIoSpaceEx, nt::AtMost(DISPATCH_LEVEL), Full, "MmMapping.IoSpaceEx*");
 extern "C" PVOID NTAPI MmMapIoSpaceEx(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, ULONG Protect) {
-  const bool uncached = (Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE)) != 0;
-  return MapIo(PhysicalAddress, NumberOfBytes, ProtectionOfWin32(Protect),
-               uncached ? mm::Cache::kUncached : mm::Cache::kCached, __builtin_return_address(0));
+  return MapIo(PhysicalAddress, NumberOfBytes, ProtectionOfWin32(Protect), CacheOfWin32(Protect),
+               __builtin_return_address(0));
 }
 
 /// Unmaps what MmMapIoSpace mapped. Address and size are those of that call; others are bug check 0xDA (0x302
@@ -150,10 +155,9 @@ extern "C" PVOID NTAPI MmAllocateContiguousMemory(SIZE_T NumberOfBytes,
 /// Physically contiguous memory between two addresses that does not cross a multiple of a boundary.
 /// Returns: the address, NULL when there is none.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: write-combined memory is uncached.
+/// Differs from NT: none.
 /// Source: WDK wdm/MmAllocateContiguousMemorySpecifyCache.
-NT_EXPORT(MmAllocateContiguousMemorySpecifyCache, nt::AtMost(DISPATCH_LEVEL), Partial,
-          "MmMapping.Contiguous*");
+NT_EXPORT(MmAllocateContiguousMemorySpecifyCache, nt::AtMost(DISPATCH_LEVEL), Full, "MmMapping.Contiguous*");
 extern "C" PVOID NTAPI MmAllocateContiguousMemorySpecifyCache(SIZE_T NumberOfBytes,
                                                               PHYSICAL_ADDRESS LowestAcceptableAddress,
                                                               PHYSICAL_ADDRESS HighestAcceptableAddress,
@@ -167,9 +171,9 @@ extern "C" PVOID NTAPI MmAllocateContiguousMemorySpecifyCache(SIZE_T NumberOfByt
 /// MmAllocateContiguousMemorySpecifyCache on a NUMA node.
 /// Returns: the address, NULL when there is none.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: there is one node, the preference has no effect; write-combined memory is uncached.
+/// Differs from NT: none, on a machine with one node: the preference has no effect.
 /// Source: WDK wdm/MmAllocateContiguousMemorySpecifyCacheNode.
-NT_EXPORT(MmAllocateContiguousMemorySpecifyCacheNode, nt::AtMost(DISPATCH_LEVEL), Partial,
+NT_EXPORT(MmAllocateContiguousMemorySpecifyCacheNode, nt::AtMost(DISPATCH_LEVEL), Full,
           "MmMapping.ContiguousNode*");
 extern "C" PVOID NTAPI MmAllocateContiguousMemorySpecifyCacheNode(
     SIZE_T NumberOfBytes, PHYSICAL_ADDRESS LowestAcceptableAddress, PHYSICAL_ADDRESS HighestAcceptableAddress,
@@ -182,9 +186,9 @@ extern "C" PVOID NTAPI MmAllocateContiguousMemorySpecifyCacheNode(
 /// PAGE_NOCACHE or PAGE_WRITECOMBINE.
 /// Returns: the address, NULL when there is none or for another protection.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: there is one node, the preference has no effect; write-combined memory is uncached.
+/// Differs from NT: none, on a machine with one node: the preference has no effect.
 /// Source: WDK wdm/MmAllocateContiguousNodeMemory.
-NT_EXPORT(MmAllocateContiguousNodeMemory, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMapping.ContiguousNode*");
+NT_EXPORT(MmAllocateContiguousNodeMemory, nt::AtMost(DISPATCH_LEVEL), Full, "MmMapping.ContiguousNode*");
 extern "C" PVOID NTAPI MmAllocateContiguousNodeMemory(SIZE_T NumberOfBytes,
                                                       PHYSICAL_ADDRESS LowestAcceptableAddress,
                                                       PHYSICAL_ADDRESS HighestAcceptableAddress,
@@ -192,11 +196,10 @@ extern "C" PVOID NTAPI MmAllocateContiguousNodeMemory(SIZE_T NumberOfBytes,
                                                       NODE_REQUIREMENT PreferredNode) {
   const ULONG access = Protect & 0xFF;
   if (access != PAGE_READWRITE && access != PAGE_EXECUTE_READWRITE) return nullptr;
-  const bool uncached = (Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE)) != 0;
   return AllocateContiguous(NumberOfBytes, static_cast<ULONG64>(LowestAcceptableAddress.QuadPart),
                             static_cast<ULONG64>(HighestAcceptableAddress.QuadPart),
-                            static_cast<ULONG64>(BoundaryAddressMultiple.QuadPart),
-                            uncached ? mm::Cache::kUncached : mm::Cache::kCached, ProtectionOfWin32(Protect));
+                            static_cast<ULONG64>(BoundaryAddressMultiple.QuadPart), CacheOfWin32(Protect),
+                            ProtectionOfWin32(Protect));
 }
 
 /// Frees memory of MmAllocateContiguousMemory.

@@ -100,14 +100,32 @@ void ReleaseMdlPage(PFN_NUMBER pfn) {
   mm::FreePage(pfn);
 }
 
-ULONG64 TakePages(PPFN_NUMBER pages, ULONG64 wanted, ULONG64 low, ULONG64 high, mm::Zero zero) {
-  ULONG64 count = 0;
+struct PageOrder {
+  ULONG64 low, high;  // PFNs
+  ULONG64 skip;       // pages from one range to the next, 0: one range
+  ULONG64 chunk;      // pages that must be contiguous and aligned to their number
+};
+
+// Pages of one range, behind the `count` that are there.
+ULONG64 TakePages(PPFN_NUMBER pages, ULONG64 count, ULONG64 wanted, const PageOrder& order) {
   while (count < wanted) {
-    const bool anywhere = low == 0 && high > MmHighestPhysicalPage;
-    const PFN_NUMBER pfn = anywhere ? mm::AllocatePage(mm::Zero::kNo) : mm::AllocatePageRun(1, low, high, 0);
-    if (pfn == mm::kNoPage) break;
-    if (zero == mm::Zero::kYes) mm::ZeroPage(pfn);
-    pages[count++] = pfn;
+    const bool anywhere = order.low == 0 && order.high > MmHighestPhysicalPage && order.chunk == 1;
+    const PFN_NUMBER first = anywhere ? mm::AllocatePage(mm::Zero::kNo)
+                                      : mm::AllocatePageRun(order.chunk, order.low, order.high,
+                                                            order.chunk == 1 ? 0 : order.chunk);
+    if (first == mm::kNoPage) break;
+    for (ULONG64 i = 0; i < order.chunk; ++i) pages[count++] = first + i;
+  }
+  return count;
+}
+
+ULONG64 TakeAllPages(PPFN_NUMBER pages, ULONG64 wanted, PageOrder order) {
+  ULONG64 count = TakePages(pages, 0, wanted, order);
+  while (count < wanted && order.skip != 0) {
+    order.low += order.skip;
+    order.high += order.skip;
+    if (order.low > MmHighestPhysicalPage) break;
+    count = TakePages(pages, count, wanted, order);
   }
   return count;
 }
@@ -209,9 +227,10 @@ extern "C" VOID NTAPI MmUnlockPages(PMDL MemoryDescriptorList) {
 /// or where there is room. Returns: the address of the buffer's first byte; NULL when there is no room in
 /// system space, or bug check 0x3F (0xD8 with TrackPtes) with BugCheckOnFailure. UserMode raises instead.
 /// Pages that are not locked are bug check 0x1A (0x1233). IRQL: <= DISPATCH_LEVEL; UserMode <= APC_LEVEL.
-/// Differs from NT: write-combined is uncached; a page's caching follows the mapping.
+/// A page that is cached in some way already is mapped in that way.
+/// Differs from NT: none.
 /// Source: WDK wdm/MmMapLockedPagesSpecifyCache.
-NT_EXPORT(MmMapLockedPagesSpecifyCache, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.Map*");
+NT_EXPORT(MmMapLockedPagesSpecifyCache, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Map*");
 extern "C" PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode,
                                                     MEMORY_CACHING_TYPE CacheType, PVOID BaseAddress,
                                                     ULONG BugCheckOnFailure, MM_PAGE_PRIORITY Priority) {
@@ -222,9 +241,9 @@ extern "C" PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, K
 /// MmMapLockedPagesSpecifyCache with cached memory and a bug check on failure.
 /// Returns: the address of the buffer's first byte.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: as MmMapLockedPagesSpecifyCache.
+/// Differs from NT: none.
 /// Source: WDK wdm/MmMapLockedPages.
-NT_EXPORT(MmMapLockedPages, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.Map*");
+NT_EXPORT(MmMapLockedPages, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Map*");
 extern "C" PVOID NTAPI MmMapLockedPages(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode) {
   return MapLockedPages(MemoryDescriptorList, AccessMode, MmCached, nullptr, true, HighPagePriority,
                         __builtin_return_address(0));
@@ -256,24 +275,32 @@ extern "C" VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescripto
   mdl->MappedSystemVa = nullptr;
 }
 
-/// Allocates pages (not mapped, not contiguous) between two physical addresses and describes them by an MDL.
-/// Returns: the MDL, possibly for fewer bytes than asked for (not with MM_ALLOCATE_FULLY_REQUIRED); NULL when
-/// there is none. IRQL: <= DISPATCH_LEVEL. Differs from NT: SkipBytes is not used; the pages' caching type is
-/// that of their mapping. Source: WDK wdm/MmAllocatePagesForMdlEx.
-NT_EXPORT(MmAllocatePagesForMdlEx, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.AllocatePages*");
+/// Allocates pages (not mapped, not contiguous) between two physical addresses, then between those SkipBytes
+/// further on, and so on, and describes them by an MDL. With MM_ALLOCATE_REQUIRE_CONTIGUOUS_CHUNKS each
+/// SkipBytes of them are contiguous. Returns: the MDL, possibly for fewer bytes than asked for (not with
+/// MM_ALLOCATE_FULLY_REQUIRED); NULL when there is none.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none, on a machine with one node; nobody waits for pages (MM_ALLOCATE_NO_WAIT always).
+/// Source: WDK wdm/MmAllocatePagesForMdlEx.
+NT_EXPORT(MmAllocatePagesForMdlEx, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.AllocatePages*");
 extern "C" PMDL NTAPI MmAllocatePagesForMdlEx(PHYSICAL_ADDRESS LowAddress, PHYSICAL_ADDRESS HighAddress,
                                               PHYSICAL_ADDRESS SkipBytes, SIZE_T TotalBytes,
                                               MEMORY_CACHING_TYPE CacheType, ULONG Flags) {
-  constexpr ULONG kDontZero = 1;
-  constexpr ULONG kFullyRequired = 4;
+  constexpr ULONG kDontZero = 1, kFullyRequired = 4, kContiguousChunks = 0x20;
   const ULONG64 wanted = mm::PagesFor(TotalBytes);
-  if (wanted == 0 || wanted >= 0x100000) return nullptr;
+  const auto skip = static_cast<ULONG64>(SkipBytes.QuadPart);
+  PageOrder order = {static_cast<ULONG64>(LowAddress.QuadPart) / kPageSize,
+                     static_cast<ULONG64>(HighAddress.QuadPart) / kPageSize + 1, skip / kPageSize, 1};
+  if (wanted == 0 || wanted >= 0x100000 || skip % kPageSize != 0) return nullptr;
+  if ((Flags & kContiguousChunks) != 0) {
+    if (skip == 0 || (skip & (skip - 1)) != 0 || TotalBytes % skip != 0) return nullptr;
+    order.chunk = order.skip;
+    order.skip = 0;
+  }
   auto* mdl = static_cast<PMDL>(
       ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(MDL) + wanted * sizeof(PFN_NUMBER), kMdlTag));
   if (mdl == nullptr) return nullptr;
-  const ULONG64 count = TakePages(PagesOf(mdl), wanted, static_cast<ULONG64>(LowAddress.QuadPart) / kPageSize,
-                                  static_cast<ULONG64>(HighAddress.QuadPart) / kPageSize + 1,
-                                  (Flags & kDontZero) != 0 ? mm::Zero::kNo : mm::Zero::kYes);
+  const ULONG64 count = TakeAllPages(PagesOf(mdl), wanted, order);
   if (count == 0 || (count < wanted && (Flags & kFullyRequired) != 0)) {
     for (ULONG64 i = 0; i < count; ++i) mm::FreePage(PagesOf(mdl)[i]);
     ExFreePoolWithTag(mdl, kMdlTag);
@@ -283,27 +310,34 @@ extern "C" PMDL NTAPI MmAllocatePagesForMdlEx(PHYSICAL_ADDRESS LowAddress, PHYSI
   mdl->Size = static_cast<CSHORT>(sizeof(MDL) + sizeof(PFN_NUMBER) * (count < 4000 ? count : 0));
   mdl->ByteCount = static_cast<ULONG>(count < wanted ? count * kPageSize : TotalBytes);
   mdl->MdlFlags = MDL_PAGES_LOCKED;
-  for (ULONG64 i = 0; i < count; ++i) ++MmPfnDatabase[PagesOf(mdl)[i]].u3.ReferenceCount;
+  const auto cache =
+      CacheType < MmMaximumCacheType ? mm::PageCacheOf(mm::CacheOf(CacheType)) : mm::PageCache::kNotMapped;
+  for (ULONG64 i = 0; i < count; ++i) {
+    const PFN_NUMBER page = PagesOf(mdl)[i];
+    if ((Flags & kDontZero) == 0) mm::ZeroPage(page);
+    mm::SetPageCache(page, 1, cache);
+    ++MmPfnDatabase[page].u3.ReferenceCount;
+  }
   return mdl;
 }
 
-/// MmAllocatePagesForMdlEx with zeroed, cached pages.
+/// MmAllocatePagesForMdlEx with zeroed pages that their first mapping decides the caching of.
 /// Returns: the MDL, NULL when there is no memory.
 /// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: as MmAllocatePagesForMdlEx.
 /// Source: WDK wdm/MmAllocatePagesForMdl.
-NT_EXPORT(MmAllocatePagesForMdl, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.AllocatePages*");
+NT_EXPORT(MmAllocatePagesForMdl, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.AllocatePages*");
 extern "C" PMDL NTAPI MmAllocatePagesForMdl(PHYSICAL_ADDRESS LowAddress, PHYSICAL_ADDRESS HighAddress,
                                             PHYSICAL_ADDRESS SkipBytes, SIZE_T TotalBytes) {
-  return MmAllocatePagesForMdlEx(LowAddress, HighAddress, SkipBytes, TotalBytes, MmCached, 0);
+  return MmAllocatePagesForMdlEx(LowAddress, HighAddress, SkipBytes, TotalBytes, MmMaximumCacheType, 0);
 }
 
 /// MmAllocatePagesForMdlEx on a NUMA node.
 /// Returns: the MDL, NULL when there is no memory.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: as MmAllocatePagesForMdlEx; there is one node, the preference has no effect.
+/// Differs from NT: as MmAllocatePagesForMdlEx: the preference has no effect on a machine with one node.
 /// Source: WDK wdm/MmAllocateNodePagesForMdlEx.
-NT_EXPORT(MmAllocateNodePagesForMdlEx, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.AllocateNodePages*");
+NT_EXPORT(MmAllocateNodePagesForMdlEx, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.AllocateNodePages*");
 extern "C" PMDL NTAPI MmAllocateNodePagesForMdlEx(PHYSICAL_ADDRESS LowAddress, PHYSICAL_ADDRESS HighAddress,
                                                   PHYSICAL_ADDRESS SkipBytes, SIZE_T TotalBytes,
                                                   MEMORY_CACHING_TYPE CacheType, ULONG IdealNode,

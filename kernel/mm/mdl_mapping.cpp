@@ -57,7 +57,16 @@ Protection MappingProtection(ULONG priority) {
 }
 
 Cache CacheOf(MEMORY_CACHING_TYPE type) {
-  return type == MmCached ? Cache::kCached : Cache::kUncached;
+  switch (type) {
+    case MmCached:
+    case MmHardwareCoherentCached:
+      return Cache::kCached;
+    case MmWriteCombined:
+    case MmUSWCCached:
+      return Cache::kWriteCombined;
+    default:
+      return Cache::kUncached;
+  }
 }
 
 void NotePtes(ULONG64 va, ULONG64 pages, PVOID caller) {
@@ -113,7 +122,7 @@ NTSTATUS MapMdlInSpace(AddressSpace& space, PMDL mdl, Protection protection, Cac
   vad.Protection = protection;
   if (InsertVad(space, vad) == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   for (ULONG64 i = 0; i < pages; ++i) {
-    MMPTE pte = ValidPte(PagesOf(mdl)[i], protection, cache);
+    MMPTE pte = ValidPte(PagesOf(mdl)[i], protection, CacheOfPage(PagesOf(mdl)[i], cache));
     pte.u.Hard.Owner = 1;
     Store(PteOf(start) + i, pte);
   }

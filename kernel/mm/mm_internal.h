@@ -68,6 +68,8 @@ enum class PageLocation : UCHAR {
   kActive = 6,
 };
 enum class Zero : bool { kNo, kYes };
+// MMPFNENTRY1.CacheAttribute, Windows's values: every mapping of a page caches it alike.
+enum class PageCache : UCHAR { kNonCached = 0, kCached = 1, kWriteCombined = 2, kNotMapped = 3 };
 
 // Holds a spin lock at DISPATCH_LEVEL for a scope.
 class SpinGuard {
@@ -134,6 +136,10 @@ void FreePageRun(PFN_NUMBER first, ULONG64 pages);
 // The record of a page of RAM; 0 for device memory.
 PMMPFN PfnRecordOrNull(PFN_NUMBER pfn);
 void SetPageOwner(PFN_NUMBER pfn, PMMPTE pte, PageLocation location);
+// How a page (or device memory) is mapped: as it is already, else as wanted, and so from now on.
+Cache CacheOfPage(PFN_NUMBER pfn, Cache wanted);
+PageCache PageCacheOf(Cache cache);
+void SetPageCache(PFN_NUMBER first, ULONG64 pages, PageCache cache);
 inline void* PageAddress(PFN_NUMBER pfn) {
   return MmPhysicalToVirtual(pfn * kPageSize);
 }

@@ -72,6 +72,8 @@ void SetRecord(PFN_NUMBER pfn, PMMPTE pte, PageLocation location) {
   record.PteAddress = pte;
   record.u3.ReferenceCount = location == PageLocation::kFree ? 0 : 1;
   record.u3.e1.PageLocation = static_cast<UCHAR>(location);
+  record.u3.e1.CacheAttribute =
+      static_cast<UCHAR>(location == PageLocation::kFree ? PageCache::kNotMapped : PageCache::kCached);
 }
 
 PFN_NUMBER Finish(PFN_NUMBER pfn, ULONG64 pages) {
@@ -194,6 +196,34 @@ PMMPFN PfnRecordOrNull(PFN_NUMBER pfn) {
     if (IsRam(range.type) && pfn - range.base_page < range.page_count) record = MmPfnDatabase + pfn;
   });
   return record;
+}
+
+Cache CacheOfPage(PFN_NUMBER pfn, Cache wanted) {
+  const PMMPFN record = PfnRecordOrNull(pfn);
+  if (record == nullptr) return wanted;
+  switch (static_cast<PageCache>(record->u3.e1.CacheAttribute)) {
+    case PageCache::kNonCached:
+      return Cache::kUncached;
+    case PageCache::kCached:
+      return Cache::kCached;
+    case PageCache::kWriteCombined:
+      return Cache::kWriteCombined;
+    case PageCache::kNotMapped:
+      break;
+  }
+  SetPageCache(pfn, 1, PageCacheOf(wanted));
+  return wanted;
+}
+
+PageCache PageCacheOf(Cache cache) {
+  return cache == Cache::kCached          ? PageCache::kCached
+         : cache == Cache::kWriteCombined ? PageCache::kWriteCombined
+                                          : PageCache::kNonCached;
+}
+
+void SetPageCache(PFN_NUMBER first, ULONG64 pages, PageCache cache) {
+  for (ULONG64 i = 0; i < pages; ++i)
+    MmPfnDatabase[first + i].u3.e1.CacheAttribute = static_cast<UCHAR>(cache);
 }
 
 void SetPageOwner(PFN_NUMBER pfn, PMMPTE pte, PageLocation location) {

@@ -88,7 +88,8 @@ enum class Protection : UCHAR {
   kNoAccess = 0x18  // whole
 };
 
-enum class Cache : UCHAR { kCached, kWriteThrough, kUncached };
+// What PWT and PCD mean is said by the PAT that ke sets: write-back, write-combining, -, uncached.
+enum class Cache : UCHAR { kCached, kWriteCombined, kUncached };
 
 constexpr Protection AccessOf(Protection p) {
   return static_cast<Protection>(static_cast<UCHAR>(p) & 7);

@@ -91,9 +91,9 @@ extern "C" VOID NTAPI MmFreeMappingAddress(PVOID BaseAddress, ULONG PoolTag) {
 /// Maps an MDL's locked pages at addresses of MmAllocateMappingAddress.
 /// Returns: the address of the buffer's first byte, NULL when the MDL has more pages than were reserved. Bug
 /// check 0xDA: 0x104 for somebody else's tag, 0x105 for an address that is not reserved, 0x107 where
-/// something is mapped. IRQL: <= DISPATCH_LEVEL. Differs from NT: write-combined is uncached. Source: WDK
+/// something is mapped. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
 /// wdm/MmMapLockedPagesWithReservedMapping.
-NT_EXPORT(MmMapLockedPagesWithReservedMapping, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.ReservedMapping*");
+NT_EXPORT(MmMapLockedPagesWithReservedMapping, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.ReservedMapping*");
 extern "C" PVOID NTAPI MmMapLockedPagesWithReservedMapping(PVOID MappingAddress, ULONG PoolTag,
                                                            PMDL MemoryDescriptorList,
                                                            MEMORY_CACHING_TYPE CacheType) {

@@ -140,7 +140,8 @@ NTSTATUS MapView(AddressSpace& space, Section* section, ULONG64 offset, Region* 
   }
   const ULONG64 pages = PagesFor(region->size != 0 ? region->size : section->bytes - offset);
   SleepGuard guard(space.lock);
-  const ULONG64 base = region->base != 0 ? region->base : FindFreeRange(space, pages, top_down);
+  const ULONG64 base =
+      region->base != 0 ? region->base : FindFreeRange(space, pages, top_down, region->below);
   if (base == 0) return STATUS_NO_MEMORY;
   if (base % kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
   if (!space.Contains(base) || pages * kPageSize > space.end - base) return STATUS_INVALID_PARAMETER_3;
@@ -154,6 +155,7 @@ NTSTATUS MapView(AddressSpace& space, Section* section, ULONG64 offset, Region* 
   vad.FirstPage = offset / kPageSize;
   if (InsertVad(space, vad) == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   ReferenceSegment(section->segment);
+  if (space.process != nullptr) CountUserView(section->segment, protection, 1);
   *region = {base, pages * kPageSize};
   return STATUS_SUCCESS;
 }

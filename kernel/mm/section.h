@@ -19,6 +19,8 @@ struct Segment {
   PFILE_OBJECT file;  // 0: the page file
   PSECTION_OBJECT_POINTERS pointers;
   PMMPTE ptes;
+  volatile LONG user_views;      // of programs
+  volatile LONG writable_views;  // of these, through which the file can be written
 };
 
 // A section object's body.
@@ -35,6 +37,10 @@ void InitSegments();
 NTSTATUS CreatePagefileSegment(ULONG64 bytes, Segment** segment);
 // The segment of a file, at least `bytes` long; makes or extends it.
 NTSTATUS OpenFileSegment(PFILE_OBJECT file, ULONG64 bytes, Segment** segment);
+// A view of a process comes (1) or goes (-1).
+void CountUserView(Segment* segment, Protection protection, LONG change);
+// The segment of a file, referenced; 0: no section of it exists.
+Segment* FindFileSegment(PSECTION_OBJECT_POINTERS pointers);
 void ReferenceSegment(Segment* segment);
 void DereferenceSegment(Segment* segment);
 // A resident page with one more view's share; the caller puts it into a PTE.

@@ -49,20 +49,42 @@ NTSTATUS Create(PHANDLE handle, ACCESS_MASK access, POBJECT_ATTRIBUTES attribute
   return NT_SUCCESS(status) ? ObInsertObject(section, nullptr, access, 0, nullptr, handle) : status;
 }
 
-NTSTATUS MapIn(PEPROCESS process, Section* section, PVOID* base, PLARGE_INTEGER offset, PSIZE_T size,
-               ULONG allocation_type, ULONG protect) {
+// What ZwMapViewOfSection and MmMapViewOfSection are asked for.
+struct ViewRequest {
+  PVOID* base;
+  ULONG_PTR zero_bits;
+  SIZE_T commit;
+  PLARGE_INTEGER offset;
+  PSIZE_T size;
+  SECTION_INHERIT inherit;
+  ULONG allocation_type;
+  ULONG protect;
+};
+
+NTSTATUS CheckView(const ViewRequest& request, Region* region) {
+  constexpr ULONG kKnown = MEM_TOP_DOWN | MEM_RESERVE | MEM_LARGE_PAGES;
+  if (!mm::LimitOfZeroBits(request.zero_bits, &region->below)) return STATUS_INVALID_PARAMETER_4;
+  if (request.commit > region->size && region->size != 0) return STATUS_INVALID_PARAMETER_5;
+  if (request.inherit != ViewShare && request.inherit != ViewUnmap) return STATUS_INVALID_PARAMETER_8;
+  return (request.allocation_type & ~kKnown) != 0 ? STATUS_INVALID_PARAMETER_9 : STATUS_SUCCESS;
+}
+
+NTSTATUS MapIn(PEPROCESS process, Section* section, const ViewRequest& request) {
   Protection protection;
-  if (!mm::ProtectionFromWin32(protect, &protection)) return STATUS_INVALID_PAGE_PROTECTION;
+  PLARGE_INTEGER offset = request.offset;
+  Region region = {mm::Va(*request.base), *request.size};
+  const NTSTATUS checked = CheckView(request, &region);
+  if (!NT_SUCCESS(checked)) return checked;
+  if (!mm::ProtectionFromWin32(request.protect, &protection)) return STATUS_INVALID_PAGE_PROTECTION;
   const ULONG64 start = offset != nullptr ? static_cast<ULONG64>(offset->QuadPart) : 0;
   if (start % mm::kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
-  Region region = {mm::Va(*base), *size};
-  const bool top_down = (allocation_type & MEM_TOP_DOWN) != 0;
+  const bool top_down = (request.allocation_type & MEM_TOP_DOWN) != 0;
   const NTSTATUS status = mm::InProcessObject(process, [&](mm::AddressSpace& space) {
     return mm::MapView(space, section, start, &region, top_down, protection);
   });
   if (!NT_SUCCESS(status)) return status;
-  *base = reinterpret_cast<PVOID>(region.base);
-  *size = region.size;
+  *request.base = reinterpret_cast<PVOID>(region.base);
+  *request.size = region.size;
   return STATUS_SUCCESS;
 }
 
@@ -79,15 +101,14 @@ NTSTATUS ProcessOf(HANDLE handle, PEPROCESS* process) {
   return status;
 }
 
-NTSTATUS Map(HANDLE section_handle, HANDLE process_handle, PVOID* base, PLARGE_INTEGER offset, PSIZE_T size,
-             ULONG allocation_type, ULONG protect) {
+NTSTATUS Map(HANDLE section_handle, HANDLE process_handle, const ViewRequest& request) {
   Section* section;
   NTSTATUS status = SectionOf(section_handle, SECTION_MAP_READ, &section);
   if (!NT_SUCCESS(status)) return status;
   PEPROCESS process;
   status = ProcessOf(process_handle, &process);
   if (NT_SUCCESS(status)) {
-    status = MapIn(process, section, base, offset, size, allocation_type, protect);
+    status = MapIn(process, section, request);
     ObDereferenceObject(process);
   }
   ObDereferenceObject(section);
@@ -206,16 +227,18 @@ extern "C" NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE Proces
                                              PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
                                              SECTION_INHERIT InheritDisposition, ULONG AllocationType,
                                              ULONG Win32Protect) {
-  return Map(SectionHandle, ProcessHandle, BaseAddress, SectionOffset, ViewSize, AllocationType,
-             Win32Protect);
+  return Map(SectionHandle, ProcessHandle,
+             {BaseAddress, ZeroBits, CommitSize, SectionOffset, ViewSize, InheritDisposition, AllocationType,
+              Win32Protect});
 }
 
 /// Maps a view of a section into a process. Offsets and addresses are multiples of 64 KiB; a size of 0 is the
 /// rest. Returns: STATUS_SECTION_PROTECTION for a view that may do more than the section,
 /// STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_NO_MEMORY. IRQL:
-/// PASSIVE_LEVEL. Differs from NT: ZeroBits, CommitSize and InheritDisposition have no effect. Source: WDK
+/// PASSIVE_LEVEL. Differs from NT: none; CommitSize commits nothing that is not committed already, and
+/// InheritDisposition is for processes made by cloning, which there are not. Source: WDK
 /// wdm/ZwMapViewOfSection.
-NT_EXPORT(ZwMapViewOfSection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.*");
+NT_EXPORT(ZwMapViewOfSection, nt::Exactly(PASSIVE_LEVEL), Full, "MmSection.*");
 extern "C" NTSTATUS NTAPI ZwMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID* BaseAddress,
                                              ULONG_PTR ZeroBits, SIZE_T CommitSize,
                                              PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
@@ -321,14 +344,15 @@ extern "C" NTSTATUS NTAPI MmUnmapViewInSessionSpace(PVOID MappedBase) {
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: as ZwMapViewOfSection.
 /// Source: not documented; used by many drivers.
-NT_EXPORT(MmMapViewOfSection, nt::AtMost(APC_LEVEL), Partial, "MmSection.ByPointer*");
+NT_EXPORT(MmMapViewOfSection, nt::AtMost(APC_LEVEL), Full, "MmSection.ByPointer*");
 extern "C" NTSTATUS NTAPI MmMapViewOfSection(PVOID SectionToMap, PEPROCESS Process, PVOID* CapturedBase,
                                              ULONG_PTR ZeroBits, SIZE_T CommitSize,
                                              PLARGE_INTEGER SectionOffset, PSIZE_T CapturedViewSize,
                                              SECTION_INHERIT InheritDisposition, ULONG AllocationType,
                                              ULONG Win32Protect) {
-  return MapIn(Process, static_cast<Section*>(SectionToMap), CapturedBase, SectionOffset, CapturedViewSize,
-               AllocationType, Win32Protect);
+  return MapIn(Process, static_cast<Section*>(SectionToMap),
+               {CapturedBase, ZeroBits, CommitSize, SectionOffset, CapturedViewSize, InheritDisposition,
+                AllocationType, Win32Protect});
 }
 
 /// ZwUnmapViewOfSection by a process's pointer.

@@ -298,3 +298,21 @@ NT_TEST(MmSection, NtEntriesDoTheSame) {
   Unmap(static_cast<volatile UCHAR*>(base));
   ZwClose(section);
 }
+
+NT_TEST(MmSection, ViewRequestsAreChecked) {
+  HANDLE section = CreateSection(4 * PAGE_SIZE);
+  PVOID base = nullptr;
+  SIZE_T bytes = PAGE_SIZE;
+  const auto map = [&](ULONG_PTR zero_bits, SIZE_T commit, ULONG inherit, ULONG type) {
+    return ZwMapViewOfSection(section, ZwCurrentProcess(), &base, zero_bits, commit, nullptr, &bytes,
+                              static_cast<SECTION_INHERIT>(inherit), type, PAGE_READWRITE);
+  };
+  NT_EXPECT_EQ(map(25, 0, ViewUnmap, 0), STATUS_INVALID_PARAMETER_4);
+  NT_EXPECT_EQ(map(0, 2 * PAGE_SIZE, ViewUnmap, 0), STATUS_INVALID_PARAMETER_5);
+  NT_EXPECT_EQ(map(0, 0, 3, 0), STATUS_INVALID_PARAMETER_8);
+  NT_EXPECT_EQ(map(0, 0, ViewUnmap, 0x1234), STATUS_INVALID_PARAMETER_9);
+  NT_EXPECT_SUCCESS(map(1, PAGE_SIZE, ViewShare, MEM_TOP_DOWN));
+  NT_EXPECT_TRUE(reinterpret_cast<ULONG_PTR>(base) < (1ull << 31));
+  Unmap(static_cast<volatile UCHAR*>(base));
+  ZwClose(section);
+}

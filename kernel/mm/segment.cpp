@@ -176,6 +176,18 @@ NTSTATUS OpenFileSegment(PFILE_OBJECT file, ULONG64 bytes, Segment** result) {
   return STATUS_SUCCESS;
 }
 
+void CountUserView(Segment* segment, Protection protection, LONG change) {
+  InterlockedExchangeAdd(&segment->user_views, change);
+  if (IsWritable(protection)) InterlockedExchangeAdd(&segment->writable_views, change);
+}
+
+Segment* FindFileSegment(PSECTION_OBJECT_POINTERS pointers) {
+  SleepGuard guard(g_list_lock);
+  auto* segment = pointers != nullptr ? static_cast<Segment*>(pointers->DataSectionObject) : nullptr;
+  if (segment != nullptr) ++segment->references;
+  return segment;
+}
+
 void ReferenceSegment(Segment* segment) {
   SleepGuard guard(g_list_lock);
   ++segment->references;

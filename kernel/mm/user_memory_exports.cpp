@@ -14,6 +14,7 @@ struct SecureRecord {
   ULONG64 va;
   ULONG64 pages;
   PEPROCESS process;
+  bool written;  // PAGE_READWRITE: the pages stay writable
 };
 
 // Whether [va, va + length) is below the probe address.
@@ -63,12 +64,13 @@ NTSTATUS CopyInProcess(PEPROCESS process, ULONG64 va, PUCHAR buffer, SIZE_T byte
 
 namespace mm {
 
-NTSTATUS CheckSecured(AddressSpace& space, ULONG64 va, ULONG64 pages) {
+NTSTATUS CheckSecured(AddressSpace& space, ULONG64 va, ULONG64 pages, Protection wanted) {
   for (PLIST_ENTRY link = space.secured.Flink; link != &space.secured; link = link->Flink) {
     const auto* record = CONTAINING_RECORD(link, SecureRecord, link);
-    if (record->va < va + pages * kPageSize && va < record->va + record->pages * kPageSize) {
-      return STATUS_INVALID_PAGE_PROTECTION;
-    }
+    const bool meet = record->va < va + pages * kPageSize && va < record->va + record->pages * kPageSize;
+    const bool touchable = wanted != Protection::kNone && !IsNoAccess(wanted) && !IsGuard(wanted);
+    const bool allowed = touchable && (!record->written || IsWritable(wanted) || IsCopyOnWrite(wanted));
+    if (meet && !allowed) return STATUS_INVALID_PAGE_PROTECTION;
   }
   return STATUS_SUCCESS;
 }
@@ -104,9 +106,9 @@ extern "C" VOID NTAPI ProbeForWrite(PVOID Address, SIZE_T Length, ULONG Alignmen
 
 /// Keeps the current process from freeing pages or changing their protection; they are probed for
 /// PAGE_READONLY or PAGE_READWRITE access first. Returns: a handle for MmUnsecureVirtualMemory, NULL where a
-/// page does not allow that access. IRQL: <= APC_LEVEL. Differs from NT: every change of protection of a
-/// secured page is refused, also one that grants more. Source: WDK ntddk/MmSecureVirtualMemory.
-NT_EXPORT(MmSecureVirtualMemory, nt::AtMost(APC_LEVEL), Partial, "MmUser.Secure*");
+/// page does not allow that access. A change of protection that leaves it is allowed. IRQL: <= APC_LEVEL.
+/// Differs from NT: none. Source: WDK ntddk/MmSecureVirtualMemory.
+NT_EXPORT(MmSecureVirtualMemory, nt::AtMost(APC_LEVEL), Full, "MmUser.Secure*");
 extern "C" HANDLE NTAPI MmSecureVirtualMemory(PVOID Address, SIZE_T Size, ULONG ProbeMode) {
   const ULONG64 first = mm::Va(Address) & ~(kPageSize - 1);
   const ULONG64 pages = mm::PagesFor(mm::Va(Address) - first + Size);
@@ -117,7 +119,8 @@ extern "C" HANDLE NTAPI MmSecureVirtualMemory(PVOID Address, SIZE_T Size, ULONG 
   auto* record =
       static_cast<SecureRecord*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(SecureRecord), kSecureTag));
   if (record == nullptr) return nullptr;
-  *record = {{}, first, pages, reinterpret_cast<PEPROCESS>(PsGetCurrentProcess())};
+  *record = {
+      {}, first, pages, reinterpret_cast<PEPROCESS>(PsGetCurrentProcess()), ProbeMode == PAGE_READWRITE};
   {
     mm::SleepGuard guard(space->lock);
     InsertTailList(&space->secured, &record->link);

@@ -171,13 +171,15 @@ bool MapFreshPages(ULONG64 va, ULONG64 pages, Protection protection, Zero zero) 
 
 ULONG64 MapPhysicalPages(PFN_NUMBER first, ULONG64 pages, Protection protection, Cache cache) {
   const ULONG64 va = ReserveSystemPtes(pages);
-  for (ULONG64 i = 0; va != 0 && i < pages; ++i) Store(PteOf(va) + i, ValidPte(first + i, protection, cache));
+  for (ULONG64 i = 0; va != 0 && i < pages; ++i)
+    Store(PteOf(va) + i, ValidPte(first + i, protection, CacheOfPage(first + i, cache)));
   return va;
 }
 
 ULONG64 MapPageList(const PFN_NUMBER* list, ULONG64 pages, Protection protection, Cache cache) {
   const ULONG64 va = ReserveSystemPtes(pages);
-  for (ULONG64 i = 0; va != 0 && i < pages; ++i) Store(PteOf(va) + i, ValidPte(list[i], protection, cache));
+  for (ULONG64 i = 0; va != 0 && i < pages; ++i)
+    Store(PteOf(va) + i, ValidPte(list[i], protection, CacheOfPage(list[i], cache)));
   return va;
 }
 

@@ -75,7 +75,7 @@ NTSTATUS Reserve(AddressSpace& space, Region* region, ULONG type, Protection pro
   if (region->base == 0) {
     region->size = PageUp(region->size);
     if (region->size == 0 || region->size > space.end - space.low) return STATUS_INVALID_PARAMETER_4;
-    region->base = FindFreeRange(space, region->size / kPageSize, (type & MEM_TOP_DOWN) != 0);
+    region->base = FindFreeRange(space, region->size / kPageSize, (type & MEM_TOP_DOWN) != 0, region->below);
     if (region->base == 0) return STATUS_NO_MEMORY;
   } else {
     const ULONG64 start = region->base & ~(kAllocationGranularity - 1);
@@ -133,6 +133,16 @@ NTSTATUS ReleasePart(AddressSpace& space, PMMVAD vad, const Region& region) {
 }
 
 }  // namespace
+
+bool LimitOfZeroBits(ULONG_PTR zero_bits, ULONG64* below) {
+  constexpr ULONG_PTR kMostBits = 21, kFirstMask = 32;
+  *below = ~0ull;
+  if (zero_bits == 0) return true;
+  if (zero_bits > kMostBits && zero_bits < kFirstMask) return false;
+  // A number of zero bits of 32, or a mask that says which bits may be set.
+  *below = zero_bits < kFirstMask ? 1ull << (32 - zero_bits) : 1ull << (63 - __builtin_clzll(zero_bits)) << 1;
+  return true;
+}
 
 bool ProtectionFromWin32(ULONG protect, Protection* protection) {
   static constexpr Protection kAccess[8] = {Protection::kNoAccess,         Protection::kReadOnly,
@@ -223,7 +233,7 @@ NTSTATUS ProtectVirtual(AddressSpace& space, Region* region, Protection protecti
       !IsCopyOnWrite(vad->Protection)) {
     return STATUS_SECTION_PROTECTION;
   }
-  const NTSTATUS secured = CheckSecured(space, region->base, region->size / kPageSize);
+  const NTSTATUS secured = CheckSecured(space, region->base, region->size / kPageSize, protection);
   if (!NT_SUCCESS(secured)) return secured;
   const ULONG64 pages = region->size / kPageSize;
   for (ULONG64 i = 0; i < pages; ++i) {

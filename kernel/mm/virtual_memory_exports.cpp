@@ -22,7 +22,8 @@ void Store(const Region& region, PVOID* base, PSIZE_T size) {
 NTSTATUS CheckAllocation(ULONG_PTR base, ULONG_PTR zero_bits, SIZE_T size, ULONG type, ULONG protect,
                          Protection* protection) {
   constexpr ULONG kKnown = MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_TOP_DOWN;
-  if (zero_bits > 21) return STATUS_INVALID_PARAMETER_3;
+  ULONG64 below;
+  if (!mm::LimitOfZeroBits(zero_bits, &below)) return STATUS_INVALID_PARAMETER_3;
   if (size == 0) return STATUS_INVALID_PARAMETER_4;
   if ((type & ~kKnown) != 0 || (type & (MEM_COMMIT | MEM_RESERVE | MEM_RESET)) == 0)
     return STATUS_INVALID_PARAMETER_5;
@@ -37,8 +38,8 @@ NTSTATUS Allocate(HANDLE process, PVOID* base, ULONG_PTR zero_bits, PSIZE_T size
   Protection protection;
   NTSTATUS status = CheckAllocation(Address(base), zero_bits, *size, type, protect, &protection);
   if (!NT_SUCCESS(status)) return status;
-  if (zero_bits != 0 && Address(base) == 0) return STATUS_INVALID_PARAMETER_3;
   Region region = {Address(base), *size};
+  mm::LimitOfZeroBits(zero_bits, &region.below);
   status = mm::InProcess(process, [&](mm::AddressSpace& space) {
     return mm::AllocateVirtual(space, &region, type, protection);
   });
@@ -110,7 +111,7 @@ NTSTATUS Query(HANDLE process, PVOID base, ULONG info_class, PVOID information, 
 /// Reserves (MEM_RESERVE) and commits (MEM_COMMIT) pages of a process: at the address, or where there is
 /// room. Committed pages are zero at their first touch. Returns: STATUS_CONFLICTING_ADDRESSES where something
 /// is, STATUS_NO_MEMORY, STATUS_INVALID_PAGE_PROTECTION, STATUS_INVALID_PARAMETER_n. IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no large pages, write watch, physical (AWE) pages, nor ZeroBits; there is no commit
+/// Differs from NT: no large pages, write watch nor physical (AWE) pages; there is no commit
 /// limit, a touch fails (STATUS_NO_MEMORY) when memory is exhausted. Source: WDK
 /// ntifs/ZwAllocateVirtualMemory.
 NT_EXPORT(ZwAllocateVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Partial, "MmVirtual.*");

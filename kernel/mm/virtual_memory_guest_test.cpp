@@ -150,6 +150,8 @@ NT_TEST(MmUser, SecureKeepsTheProtection) {
   NT_ASSERT_TRUE(secure != nullptr);
   ULONG old;
   NT_EXPECT_EQ(Protect(base, PAGE_SIZE, PAGE_NOACCESS, &old), STATUS_INVALID_PAGE_PROTECTION);
+  NT_EXPECT_EQ(Protect(base, PAGE_SIZE, PAGE_READONLY, &old), STATUS_INVALID_PAGE_PROTECTION);
+  NT_EXPECT_SUCCESS(Protect(base, PAGE_SIZE, PAGE_EXECUTE_READWRITE, &old));  // allows all that was asked for
   NT_EXPECT_EQ(Free(base), STATUS_INVALID_PAGE_PROTECTION);
   NT_EXPECT_SUCCESS(Protect(base + 2 * PAGE_SIZE, PAGE_SIZE, PAGE_READONLY, &old));
   NT_EXPECT_TRUE(MmSecureVirtualMemory(base, 3 * PAGE_SIZE, PAGE_READWRITE) == nullptr);
@@ -167,4 +169,23 @@ NT_TEST(MmUser, ProbeAcceptsWhatIsThere) {
   NT_EXPECT_EQ(base[PAGE_SIZE], 42);
   ProbeForRead(MmSystemRangeStart, 0, 8);  // nothing to look at
   NT_EXPECT_SUCCESS(Free(const_cast<UCHAR*>(base)));
+}
+
+NT_TEST(MmVirtual, ZeroBitsKeepTheAddressLow) {
+  const struct {
+    ULONG_PTR zero_bits;
+    ULONG_PTR below;
+  } kCases[] = {{1, 1ull << 31}, {12, 1ull << 20}, {0x7FFFFF, 1ull << 23}, {0xFFFFFFFFFF, 1ull << 40}};
+  for (const auto& the : kCases) {
+    PVOID base = nullptr;
+    SIZE_T bytes = PAGE_SIZE;
+    NT_ASSERT_SUCCESS(ZwAllocateVirtualMemory(ZwCurrentProcess(), &base, the.zero_bits, &bytes,
+                                              MEM_RESERVE | MEM_TOP_DOWN, PAGE_READWRITE));
+    NT_EXPECT_TRUE(reinterpret_cast<ULONG_PTR>(base) + bytes <= the.below);
+    NT_EXPECT_SUCCESS(Free(base));
+  }
+  PVOID base = nullptr;
+  SIZE_T bytes = PAGE_SIZE;
+  NT_EXPECT_EQ(ZwAllocateVirtualMemory(ZwCurrentProcess(), &base, 25, &bytes, MEM_RESERVE, PAGE_READWRITE),
+               STATUS_INVALID_PARAMETER_3);
 }
