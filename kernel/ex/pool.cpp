@@ -234,12 +234,16 @@ PoolAddress ClassifyPoolAddress(PVOID address) {
   return slot >= MiSpecialPoolPagedSlots ? PoolAddress::kPaged : PoolAddress::kNonPaged;
 }
 
-void DrainPools() {
+void DrainPoolCaches() {
   const bool paged_too = KeGetCurrentIrql() <= APC_LEVEL;
   DrainCaches(paged_too);
   for (Pool& pool : g_pools) {
     if (!pool.paged || paged_too) DrainBlockPages(pool);
   }
+}
+
+void DrainPools() {
+  DrainPoolCaches();
   DrainSpecialPool();
   mm::DrainRetired();
 }

@@ -39,6 +39,8 @@ PoolAddress ClassifyPoolAddress(PVOID address);
 // Gives everything that is kept for later back to mm: processors' caches, empty pages.
 // IRQL <= APC_LEVEL: all pools; DISPATCH_LEVEL: the nonpaged ones.
 void DrainPools();
+// The same but for special pool, which keeps what was freed in order to catch its use.
+void DrainPoolCaches();
 
 // Looks at every header of every block page; bug checks at the first damaged one. Returns the pages looked
 // at. IRQL <= APC_LEVEL.

@@ -44,6 +44,7 @@ ULONG64 ResidentPages(const VaRegion& region) {
 extern "C" VOID MmQueryCounts(MmCounts* Counts) {
   using namespace mm;
   FlushStackCache();
+  ex::DrainPoolCaches();
   while (DrainRetired()) {
   }
   *Counts = {};

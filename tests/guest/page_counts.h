@@ -30,6 +30,33 @@ inline ULONG SettledPages(ULONG expected) {
   return pages;
 }
 
+// Blocks of some pool tags that nobody has freed.
+template <ULONG kTags>
+LONG64 BlocksOf(const ULONG (&tags)[kTags]) {
+  struct Use {
+    ULONG tag, paged_allocs, paged_frees;
+    SIZE_T paged_used;
+    ULONG nonpaged_allocs, nonpaged_frees;
+    SIZE_T nonpaged_used;
+  };
+  constexpr ULONG kSystemPoolTagInformation = 22, kBytes = 64 * 1024, kOurTag = 'tnuC';
+  auto* answer = static_cast<ULONG*>(ExAllocatePoolWithTag(NonPagedPoolNx, kBytes, kOurTag));
+  NT_EXPECT_TRUE(answer != nullptr);
+  if (answer == nullptr) return -1;
+  NT_EXPECT_SUCCESS(ZwQuerySystemInformation(kSystemPoolTagInformation, answer, kBytes, nullptr));
+  LONG64 blocks = 0;
+  const auto* uses = reinterpret_cast<const Use*>(answer + 2);
+  for (ULONG i = 0; i < answer[0]; ++i) {
+    for (const ULONG tag : tags) {
+      if (uses[i].tag != tag) continue;
+      blocks += static_cast<LONG>(uses[i].paged_allocs - uses[i].paged_frees + uses[i].nonpaged_allocs -
+                                  uses[i].nonpaged_frees);
+    }
+  }
+  ExFreePoolWithTag(answer, kOurTag);
+  return blocks;
+}
+
 inline constexpr ULONG kSpanOfAddresses = 1024 * 1024;  // less than a page table's: none is passed over
 
 // Goes once through all addresses that the pools and the mappings give out, so that every page table exists

@@ -232,9 +232,13 @@ NT_TEST(StressMm, PageCountsReturnToTheStart) {
   LARGE_INTEGER pause;
   pause.QuadPart = -1'000'000;  // ended threads give their stacks back a little later
   KeDelayExecutionThread(KernelMode, FALSE, &pause);
+  // What mm and the workers allocate from pool: its pages alone would not tell that a block was left.
+  constexpr ULONG kTags[] = {kTag, ' daV', 'cpSM', 'mSmM', ' ldM', 'corP', 'tceS'};
   const ULONG before = nt_test::FreeAndPoolPages();
+  const LONG64 blocks = nt_test::BlocksOf(kTags);
   RunAll(&totals);
   NT_EXPECT_EQ(nt_test::SettledPages(before), before);
+  NT_EXPECT_EQ(nt_test::BlocksOf(kTags), blocks);
   NT_EXPECT_EQ(totals.wrong_words, 0);
   NT_EXPECT_EQ(totals.failures, 0);
 }

@@ -8,9 +8,9 @@ SAMPLES = harness.GUEST / "bugchecks"
 
 
 class PoolAtCrash(harness.SystemTest):
-    def crash(self, sample, commands):
+    def crash(self, sample, commands, folder=SAMPLES):
         dump = self.sandbox.root / "memory.dmp"
-        self.verdict(SAMPLES / f"{sample}.sys", "--cpus", "2", expect=harness.EXIT_BUGCHECK)
+        self.verdict(folder / f"{sample}.sys", "--cpus", "2", expect=harness.EXIT_BUGCHECK)
         return self.bugcheck("debug", "-c", commands, dump, expect=0).stdout
 
     def test_an_overrun_is_named_though_the_crash_is_another(self):
@@ -22,6 +22,13 @@ class PoolAtCrash(harness.SystemTest):
             self.assertRegex(part, r"the header behind the block is damaged: \S+, tag Over, 0x64 bytes, "
                                    r"allocated at pool_overrun_then_crash[!+]")
             self.assertIn("7878787878787878 stands there", part)
+
+    def test_each_kind_of_damage_is_named(self):
+        text = self.crash("pool_damage", "!poolval", harness.GUEST)
+        self.assertIn("3 damaged.", text)
+        self.assertRegex(text, r"the bytes behind the block were overwritten: \S+, tag Bhnd, 0x64 bytes, allocated at pool_damage")
+        self.assertRegex(text, r"the bytes behind the block were overwritten: \S+, tag Page, 0x10c8 bytes, allocated at pool_damage")
+        self.assertRegex(text, r"the block was written to after its free: \S+, tag Free, 0x64 bytes, allocated at pool_damage")
 
     def test_whole_pools_are_not_accused(self):
         text = self.crash("caught_too_high", "!poolval; !analyze -v")

@@ -55,8 +55,8 @@ VOID MmRemoveIdentityMap();
 // A new address space that shares the system half: physical address of its PML4, 0 without memory.
 ULONG64 MmCreateProcessAddressSpace();
 
-// What mm has and what it did since boot. PASSIVE_LEVEL; ranges that wait for a TLB flush are given back
-// first.
+// What mm has and what it did since boot. PASSIVE_LEVEL; what waits for its next use (the pools' caches,
+// stacks, ranges that wait for a TLB flush) is given back first, so that pages can be compared exactly.
 struct MmCounts {
   ULONG64 AvailablePages;
   ULONG64 NonPagedPoolPages;  // resident

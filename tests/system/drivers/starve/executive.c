@@ -215,3 +215,39 @@ VOID Threads(VOID)
         ZwClose(Handle);
     }
 }
+
+static VOID NTAPI OnThread(HANDLE Process, HANDLE Thread, BOOLEAN Create)
+{
+    UNREFERENCED_PARAMETER(Process);
+    UNREFERENCED_PARAMETER(Thread);
+    UNREFERENCED_PARAMETER(Create);
+}
+
+/* Contexts that a registry callback keeps at keys, notifications of threads. */
+VOID Notifications(VOID)
+{
+    UNICODE_STRING Altitude = RTL_CONSTANT_STRING(L"4712");
+    LARGE_INTEGER Cookie;
+    PCUNICODE_STRING KeyName;
+    OBJECT_ATTRIBUTES Attributes;
+    UNICODE_STRING Path;
+    PVOID Object, Old;
+    HANDLE Key;
+
+    if (Note(PsSetCreateThreadNotifyRoutine(OnThread)))
+        PsRemoveCreateThreadNotifyRoutine(OnThread);
+    if (!Note(CmRegisterCallbackEx(OnRegistry, &Altitude, Driver, NULL, &Cookie, NULL)))
+        return;
+    Name(&Path, &Attributes, L"\\Registry\\Machine\\SYSTEM");
+    if (Note(ZwOpenKey(&Key, KEY_READ, &Attributes))) {
+        if (Note(ObReferenceObjectByHandle(Key, 0, NULL, KernelMode, &Object, NULL))) {
+            if (Note(CmSetCallbackObjectContext(Object, &Cookie, Driver, &Old)))
+                CmSetCallbackObjectContext(Object, &Cookie, NULL, &Old);
+            if (Note(CmCallbackGetKeyObjectIDEx(&Cookie, Object, NULL, &KeyName, 0)))
+                CmCallbackReleaseKeyObjectIDEx(KeyName);
+            ObDereferenceObject(Object);
+        }
+        ZwClose(Key);
+    }
+    CmUnRegisterCallback(Cookie);
+}

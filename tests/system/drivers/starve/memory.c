@@ -5,6 +5,9 @@ NTSTATUS NTAPI ZwQuerySystemInformation(ULONG Class, PVOID Buffer, ULONG Length,
 ULONG NTAPI MmTrimAllSystemPagableMemory(ULONG PurgeTransition);
 NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE Process, ULONG Access, POBJECT_ATTRIBUTES Attributes);
 
+NTSTATUS NTAPI MmCopyVirtualMemory(PEPROCESS Source, PVOID From, PEPROCESS Target, PVOID To, SIZE_T Bytes, KPROCESSOR_MODE Mode,
+                                   PSIZE_T Done);
+
 #define BYTES (4 * PAGE_SIZE)
 
 VOID Queries(VOID)
@@ -129,4 +132,12 @@ VOID PagingOut(VOID)
     if (Wrong != 0)
         DbgPrint("starve: %u words of paged pool are wrong\n", Wrong);
     ExFreePoolWithTag((PVOID)Block, TAG);
+}
+
+VOID CopiedMemory(VOID)
+{
+    static UCHAR From[100], To[100];
+    SIZE_T Done;
+
+    Note(MmCopyVirtualMemory(PsGetCurrentProcess(), From, PsGetCurrentProcess(), To, sizeof(To), KernelMode, &Done));
 }

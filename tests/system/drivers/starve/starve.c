@@ -124,7 +124,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Object, PUNICODE_STRING RegistryPath)
     static VOID (*const Scenarios[])(VOID) = {
         Locks,  Callbacks,     Timers,    Lookasides,  Registrations, FloatingPoint, Queries, MdlsAndMappings, Sections,
         Files,  ProcessMemory, Requests,  Devices,     Keys,          RegistryHelpers, Strings, Names,          Threads,
-        OtherDriver, PagingOut,
+        Notifications, CopiedMemory, OtherDriver, PagingOut,
     };
 
     UNREFERENCED_PARAMETER(RegistryPath);

@@ -43,3 +43,5 @@ VOID RegistryHelpers(VOID);
 VOID Strings(VOID);
 VOID Names(VOID);
 VOID Threads(VOID);
+VOID Notifications(VOID);
+VOID CopiedMemory(VOID);
