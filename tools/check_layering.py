@@ -8,7 +8,7 @@ import re
 import sys
 
 # Layers, lowest first; folders in one set may not include each other.
-KERNEL = [{"ktl"}, {"arch"}, {"hal"}, {"kd"}, {"ke"}, {"mm"}, {"ob"}, {"se"}, {"ps"}, {"ex"}, {"etw"}, {"cm"}, {"io"}, {"cc"}, {"fsrtl"}, {"vf"}, {"init"}]
+KERNEL = [{"ktl"}, {"arch"}, {"hal"}, {"kd"}, {"ke"}, {"mm"}, {"ob"}, {"se"}, {"ps"}, {"ex"}, {"etw", "wmi", "pcw"}, {"cm"}, {"io"}, {"cc"}, {"fsrtl"}, {"vf"}, {"init"}]
 HOST = [{"base"}, {"formats"}, {"boot"}, {"debug", "dump", "qemu"}, {"commands", "run"}, {"bin"}]
 # The hand-off between host and guest, which both sides include.
 HAND_OFF = {"boot/control.h", "boot/client.h", "boot/loader_block.h"}

@@ -9,6 +9,10 @@
 #include "mm/mm.h"
 #include "vf/vf.h"
 
+extern "C" {
+VOID NTAPI RtlpSetVersion(ULONG MajorVersion, ULONG MinorVersion, ULONG BuildNumber);
+}
+
 namespace init {
 namespace {
 
@@ -66,6 +70,7 @@ NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
   const ULONG ptes = RegistryValue(kMemoryKey, L"TrackPtes", 0);
   MmSetTracking(BootOption(block, "track-locked-pages", locked_pages) == 1,
                 BootOption(block, "track-ptes", ptes) == 1);
+  RtlpSetVersion(10, 0, block->build_number);
   etw::SetSessionLevel(BootOption(block, "trace", 255));
   RTL_QUERY_REGISTRY_TABLE filters[2] = {};
   filters[0].QueryRoutine = SetPrintFilter;

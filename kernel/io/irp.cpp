@@ -34,6 +34,17 @@ bool Keep(IrpList& list, PIRP irp) {
   return true;
 }
 
+// Charged to the current process, so that it cannot be one of the kept ones; 0 beyond the quota.
+PIRP AllocateWithQuota(CCHAR stack_size) {
+  const USHORT size = IoSizeOfIrp(stack_size);
+  constexpr auto kPool = static_cast<POOL_TYPE>(NonPagedPoolNx | POOL_QUOTA_FAIL_INSTEAD_OF_RAISE);
+  auto* irp = static_cast<PIRP>(ExAllocatePoolWithQuotaTag(kPool, size, kIrpTag));
+  if (irp == nullptr) return nullptr;
+  IoInitializeIrp(irp, size, stack_size);
+  irp->AllocationFlags = IRP_QUOTA_CHARGED;
+  return irp;
+}
+
 }  // namespace
 
 /// Prepares memory for an IRP with StackSize stack locations.
@@ -54,10 +65,11 @@ extern "C" VOID NTAPI IoInitializeIrp(PIRP Irp, USHORT PacketSize, CCHAR StackSi
 
 /// Allocates an IRP with StackSize stack locations; 0 without memory.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: ChargeQuota is ignored.
+/// Differs from NT: none.
 /// Source: WDK wdm/IoAllocateIrp.
-NT_EXPORT(IoAllocateIrp, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelIo.*");
-extern "C" PIRP NTAPI IoAllocateIrp(CCHAR StackSize, BOOLEAN) {
+NT_EXPORT(IoAllocateIrp, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.* IoRequestor.*");
+extern "C" PIRP NTAPI IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
+  if (ChargeQuota) return AllocateWithQuota(StackSize);
   const bool usual = StackSize <= kLargeStack;
   const bool small = StackSize <= kSmallStack;
   PIRP irp = usual ? TakeKept(small ? g_small_irps : g_large_irps) : nullptr;

@@ -327,11 +327,11 @@ NTSTATUS NTAPI RtlDeleteRegistryValue(ULONG RelativeTo, PCWSTR Path, PCWSTR Valu
   return status;
 }
 
-/// Reports a failed assertion of a checked driver and stops at a breakpoint.
+/// Reports a failed assertion of a checked driver and stops at a breakpoint: nobody is there to answer a prompt.
 /// IRQL: any.
-/// Differs from NT: there is no prompt; the breakpoint follows at once.
+/// Differs from NT: none, as no debugger is attached.
 /// Source: WDK ntddk, macro ASSERT.
-NT_EXPORT(RtlAssert, nt::AnyIrql(), Partial, "RtlRegistry.AssertIsExported");
+NT_EXPORT(RtlAssert, nt::AnyIrql(), Full, "RtlRegistry.AssertIsExported");
 VOID NTAPI RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PSTR Message) {
   DbgPrint("*** Assertion failed: %s%s\n***   Source File: %s, line %u\n", Message != nullptr ? Message : "",
            static_cast<const char*>(FailedAssertion), static_cast<const char*>(FileName), LineNumber);

@@ -7,7 +7,7 @@
 //   }
 //
 // kernel/MODULE/*_guest_test.cpp become MODULE_guest_tests.sys, whose DriverEntry runs each test at
-// PASSIVE_LEVEL in a system thread, prints one line a test ("[test] PASS Suite.Name") and a count, and fails
+// PASSIVE_LEVEL in a system thread, prints one line a test ("[test] PASS Suite.Name") and counts, and fails
 // when a test failed or left the IRQL raised.
 #pragma once
 
@@ -25,6 +25,8 @@ struct Case {
   void (*run)();
 };
 
+extern volatile LONG checks;  // executed so far
+
 extern ULONG64 case_start;  // interrupt time at which the running test began
 
 // The driver object of the driver that the tests are in.
@@ -36,6 +38,7 @@ void Fail(const char* file, int line, const char* expression, unsigned long long
 
 template <typename Actual, typename Expected>
 bool Equal(const char* file, int line, const char* expression, Actual actual, Expected expected) {
+  InterlockedIncrement(&checks);
   if (actual == static_cast<Actual>(expected)) return true;
   Fail(file, line, expression, (unsigned long long)(actual), (unsigned long long)(expected));
   return false;

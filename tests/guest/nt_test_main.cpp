@@ -25,6 +25,7 @@ void RunCase(const nt_test::Case& test, ULONG* passed, ULONG* failed) {
 
 }  // namespace
 
+volatile LONG nt_test::checks;
 ULONG64 nt_test::case_start;
 PDRIVER_OBJECT nt_test::driver;
 
@@ -46,6 +47,6 @@ extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
   for (const nt_test::Case* const* at = first; at < last; ++at) {
     if (*at != nullptr) RunCase(**at, &passed, &failed);
   }
-  DbgPrint("[test] done: %u passed, %u failed\n", passed, failed);
+  DbgPrint("[test] done: %u passed, %u failed, %d checks\n", passed, failed, nt_test::checks);
   return failed == 0 && passed != 0 ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
 }
