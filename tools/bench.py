@@ -257,9 +257,15 @@ class Bench:
             self.timed([self.program, "run", "--cpus", "8", "--timeout", "120s", "--verifier", verifier, "--console", log,
                         self.guest / "pool_bench.sys"], runs=1)
             with_it = "" if verifier == "none" else f", --verifier {verifier}"
+            rates = {}
             for size, processors, rate in re.findall(r"pool_bench: (\d+) bytes, (\d+) processors?: (\d+) pairs",
                                                      log.read_text(errors="replace")):
                 self.row(f"pool, {size} bytes, {processors} processor(s){with_it}", int(rate), None, "pairs/s")
+                rates[int(size), int(processors)] = int(rate)
+            for size, processors in rates:
+                if verifier == "none" and processors != 1 and rates.get((size, 1)):
+                    self.row(f"pool, {size} bytes, {processors} processors against 1", rates[size, processors] / rates[size, 1], 0.9,
+                             "x", "of all pairs together", higher_is_better=True)
 
     def print_table(self):
         print(f"\n| what | reached | goal | ok? | note |\n|---|---|---|---|---|")
