@@ -209,29 +209,50 @@ NT_TEST(StressPool, BlocksFreedByOtherProcessorsAreAllCounted) {
   NT_EXPECT_EQ(after.bytes, before.bytes);
 }
 
-NT_TEST(StressPool, PagesReturnToTheStart) {
-  // Twice: the first round loads what a machine loads once.
+namespace {
+
+// The same threads in every round: one that ends gives its own blocks back some time later.
+struct Rounds {
+  Mixed mixed;
+  LONG workers;
+  volatile LONG done, released;
   Pages pages[3];
-  for (ULONG round = 0; round < 3; ++round) {
-    Mixed mixed = {'4xiM', {NonPagedPoolNx, PagedPool, NonPagedPool}, 3, 9000, 0, 0, 0};
-    {
-      nt_stress::Workers workers(
-          nt_stress::Processors(),
-          [](nt_stress::Worker& worker) {
-            auto* mixed = static_cast<Mixed*>(worker.context);
-            Block block = {};
-            for (ULONG i = 0; i < 2000; ++i) {
-              AllocateOne(mixed, worker.random, block);
-              if (block.address != nullptr) FreeChecked(mixed, block);
-            }
-          },
-          &mixed);
+};
+
+void RunRounds(nt_stress::Worker& worker) {
+  auto* rounds = static_cast<Rounds*>(worker.context);
+  for (LONG round = 0; round < 3; ++round) {
+    Block block = {};
+    for (ULONG i = 0; i < 2000; ++i) {
+      AllocateOne(&rounds->mixed, worker.random, block);
+      if (block.address != nullptr) FreeChecked(&rounds->mixed, block);
     }
-    pages[round] = ReadPages();
+    InterlockedIncrement(&rounds->done);
+    LARGE_INTEGER moment;
+    moment.QuadPart = -10'000;
+    if (worker.index == 0) {
+      while (rounds->done < (round + 1) * rounds->workers) {
+        KeDelayExecutionThread(KernelMode, FALSE, &moment);
+      }
+      rounds->pages[round] = ReadPages();
+      rounds->released = round + 1;
+    }
+    while (rounds->released <= round) KeDelayExecutionThread(KernelMode, FALSE, &moment);
   }
-  // Threads that have just ended may still give their blocks back, which never makes more pages.
-  NT_EXPECT_TRUE(pages[2].paged <= pages[1].paged);
-  NT_EXPECT_TRUE(pages[2].nonpaged <= pages[1].nonpaged);
+}
+
+}  // namespace
+
+NT_TEST(StressPool, PagesReturnToTheStart) {
+  // The first round loads what a machine loads once.
+  Rounds rounds = {};
+  rounds.mixed = {'4xiM', {NonPagedPoolNx, PagedPool, NonPagedPool}, 3, 9000, 0, 0, 0};
+  rounds.workers = static_cast<LONG>(nt_stress::Processors());
+  {
+    nt_stress::Workers workers(nt_stress::Processors(), RunRounds, &rounds);
+  }
+  NT_EXPECT_TRUE(rounds.pages[2].paged <= rounds.pages[1].paged);
+  NT_EXPECT_TRUE(rounds.pages[2].nonpaged <= rounds.pages[1].nonpaged);
 }
 
 NT_TEST(StressPool, FragmentationIsBounded) {
