@@ -1,4 +1,5 @@
 // Reading, writing, flushing, device control.
+#include "fast_io.h"
 #include "io_internal.h"
 #include "ke/service_call.h"
 #include "nt/export.h"
@@ -98,6 +99,9 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
   LARGE_INTEGER offset = {};
   if (NT_SUCCESS(status))
     status = StartingOffset(&service, byte_offset != nullptr ? &parameters.offset : nullptr, write, &offset);
+  if (NT_SUCCESS(status) &&
+      io::TryFastTransfer(&service, apc, iosb, {offset, length, parameters.key, buffer, write}, &status))
+    return status;
   if (NT_SUCCESS(status)) status = Guarded(AttachData, &service, buffer, length, write);
   if (!NT_SUCCESS(status)) {
     io::AbandonService(&service);
@@ -117,7 +121,7 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
 
 /// Reads from a file; see ZwReadFile.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: fast I/O is not used.
+/// Differs from NT: none.
 /// Source: WDK ntifs/NtReadFile.
 NT_EXPORT(NtReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event,
@@ -130,7 +134,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE
 
 /// Reads from a file at an offset (or, synchronous files, at the current one, which moves on).
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: fast I/O is not used.
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwReadFile.
 NT_EXPORT(ZwReadFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
@@ -142,7 +146,7 @@ extern "C" NTSTATUS NTAPI ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_RO
 
 /// Writes to a file; see ZwWriteFile.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: fast I/O is not used.
+/// Differs from NT: none.
 /// Source: WDK ntifs/NtWriteFile.
 NT_EXPORT(NtWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event,
@@ -238,6 +242,8 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
     io::AbandonService(&service);
     return STATUS_ACCESS_DENIED;
   }
+  const io::ControlCall call = {code, input, input_length, output, output_length};
+  if (major == IRP_MJ_DEVICE_CONTROL && io::TryFastControl(&service, apc, iosb, call, &status)) return status;
   PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, major);
   stack->Parameters.DeviceIoControl.IoControlCode = code;
   stack->Parameters.DeviceIoControl.InputBufferLength = input_length;
@@ -255,7 +261,7 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
 
 /// Sends a control code to a device; see ZwDeviceIoControlFile.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: fast I/O is not used.
+/// Differs from NT: none.
 /// Source: WDK ntifs/NtDeviceIoControlFile.
 NT_EXPORT(NtDeviceIoControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
@@ -268,7 +274,7 @@ NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutin
 
 /// Sends a control code to a device.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: fast I/O is not used.
+/// Differs from NT: none.
 /// Source: WDK ntifs/ZwDeviceIoControlFile.
 NT_EXPORT(ZwDeviceIoControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,

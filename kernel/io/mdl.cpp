@@ -4,15 +4,17 @@
 
 /// An MDL for a buffer; with an IRP it becomes (or is appended to) the IRP's. The pages are not locked yet.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: ChargeQuota is ignored.
+/// Differs from NT: none.
 /// Source: WDK wdm/IoAllocateMdl.
-NT_EXPORT(IoAllocateMdl, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelIo.*");
-extern "C" PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN,
-                                    PIRP Irp) {
+NT_EXPORT(IoAllocateMdl, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
+extern "C" PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer,
+                                    BOOLEAN ChargeQuota, PIRP Irp) {
   // MDL.Size is a CSHORT: of a large MDL only its low half is kept, as on Windows.
   const SIZE_T size =
       sizeof(MDL) + sizeof(PFN_NUMBER) * ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Length);
-  auto* mdl = static_cast<PMDL>(ExAllocatePoolWithTag(NonPagedPoolNx, size, ' ldM'));
+  constexpr auto kQuotaPool = static_cast<POOL_TYPE>(NonPagedPoolNx | POOL_QUOTA_FAIL_INSTEAD_OF_RAISE);
+  auto* mdl = static_cast<PMDL>(ChargeQuota ? ExAllocatePoolWithQuotaTag(kQuotaPool, size, ' ldM')
+                                            : ExAllocatePoolWithTag(NonPagedPoolNx, size, ' ldM'));
   if (mdl == nullptr) return nullptr;
   MmInitializeMdl(mdl, VirtualAddress, Length);
   if (Irp == nullptr) return mdl;
