@@ -74,6 +74,23 @@ PKTHREAD KernelThread(const Thread& thread) {
   return reinterpret_cast<PKTHREAD>(thread.object());
 }
 
+// One that has come to its wait.
+struct ReadyRunner {
+  volatile LONG order = 0;
+  Runner runner;
+  Thread thread;
+
+  ReadyRunner(ULONG processor, KPRIORITY priority) : thread(Start(processor, priority)) {
+    runner.AwaitReady();
+  }
+
+ private:
+  Thread Start(ULONG processor, KPRIORITY priority) {
+    runner.Prepare(processor, priority, &order);
+    return Thread(Runner::Run, &runner);
+  }
+};
+
 struct Spinner {
   volatile LONG stop = 0;
   volatile LONG64 seen = 0;
@@ -104,76 +121,56 @@ NT_TEST(KeThread, HigherOnesRunFirst) {
 }
 
 NT_TEST(KeThread, AHigherOnePreemptsAtOnce) {
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 13, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 13);
   {
     OnProcessor here(LastProcessor(), 9);
-    KeSetEvent(&runner.go, 0, FALSE);
-    NT_EXPECT_EQ(order, 1);  // it has run by now
+    KeSetEvent(&ready.runner.go, 0, FALSE);
+    NT_EXPECT_EQ(ready.order, 1);  // it has run by now
   }
 }
 
 NT_TEST(KeThread, LoweringOneselfGivesWayAtOnce) {
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 12, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 12);
   {
     OnProcessor here(LastProcessor(), 14);
-    KeSetEvent(&runner.go, 0, FALSE);
-    NT_EXPECT_EQ(order, 0);
+    KeSetEvent(&ready.runner.go, 0, FALSE);
+    NT_EXPECT_EQ(ready.order, 0);
     KeSetPriorityThread(KeGetCurrentThread(), 10);
-    NT_EXPECT_EQ(order, 1);
+    NT_EXPECT_EQ(ready.order, 1);
   }
 }
 
 NT_TEST(KeThread, RaisingAReadyOneLetsItRun) {
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 9, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 9);
   {
     OnProcessor here(LastProcessor(), 12);
-    KeSetEvent(&runner.go, 0, FALSE);
-    NT_EXPECT_EQ(order, 0);
-    NT_EXPECT_EQ(KeSetPriorityThread(KernelThread(thread), 13), 9);
-    NT_EXPECT_EQ(order, 1);
+    KeSetEvent(&ready.runner.go, 0, FALSE);
+    NT_EXPECT_EQ(ready.order, 0);
+    NT_EXPECT_EQ(KeSetPriorityThread(KernelThread(ready.thread), 13), 9);
+    NT_EXPECT_EQ(ready.order, 1);
   }
 }
 
 NT_TEST(KeThread, AnEqualOneRunsAfterAYield) {
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 12, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 12);
   {
     OnProcessor here(LastProcessor(), 12);
-    KeSetEvent(&runner.go, 0, FALSE);
-    while (order == 0) ZwYieldExecution();
-    NT_EXPECT_EQ(runner.place, 1);
+    KeSetEvent(&ready.runner.go, 0, FALSE);
+    while (ready.order == 0) ZwYieldExecution();
+    NT_EXPECT_EQ(ready.runner.place, 1);
   }
 }
 
 NT_TEST(KeThread, AWakeUpBoostsAndTheBoostDecays) {
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 9, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 9);
   OnProcessor here(LastProcessor(), 20);
   KIRQL irql;
   KeRaiseIrql(DISPATCH_LEVEL, &irql);
-  KeSetEvent(&runner.go, 3, FALSE);
-  const KPRIORITY boosted = KeQueryPriorityThread(KernelThread(thread));
+  KeSetEvent(&ready.runner.go, 3, FALSE);
+  const KPRIORITY boosted = KeQueryPriorityThread(KernelThread(ready.thread));
   KeLowerIrql(irql);
   NT_EXPECT_EQ(boosted, 12);
-  NT_EXPECT_EQ(KeSetActualBasePriorityThread(KernelThread(thread), 9), 9);
+  NT_EXPECT_EQ(KeSetActualBasePriorityThread(KernelThread(ready.thread), 9), 9);
 }
 
 NT_TEST(KeThread, QuantumsEndWearsABoostDown) {
@@ -230,32 +227,24 @@ NT_TEST(KeThread, AnotherThreadsAffinityIsObeyed) {
 
 NT_TEST(KeThread, AReadyThreadFollowsItsAffinity) {
   if (KeQueryActiveProcessorCount(nullptr) < 2) return;
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 9, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 9);
   OnProcessor here(LastProcessor(), 14);
-  KeSetEvent(&runner.go, 0, FALSE);
-  NT_EXPECT_EQ(order, 0);  // ready behind this thread
-  KeSetAffinityThread(KernelThread(thread), 1);
-  while (order == 0) YieldProcessor();  // runs on processor 0 while this one is kept
-  NT_EXPECT_EQ(runner.place, 1);
+  KeSetEvent(&ready.runner.go, 0, FALSE);
+  NT_EXPECT_EQ(ready.order, 0);  // ready behind this thread
+  KeSetAffinityThread(KernelThread(ready.thread), 1);
+  while (ready.order == 0) YieldProcessor();  // runs on processor 0 while this one is kept
+  NT_EXPECT_EQ(ready.runner.place, 1);
 }
 
 NT_TEST(KeThread, AReadyThreadTakesAProcessorThatItsAffinityGains) {
   if (KeQueryActiveProcessorCount(nullptr) < 2) return;
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 9, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 9);
   OnProcessor here(LastProcessor(), 14);
-  KeSetEvent(&runner.go, 0, FALSE);
-  NT_EXPECT_EQ(order, 0);
-  KeSetAffinityThread(KernelThread(thread), 1 | KAFFINITY{1} << LastProcessor());
-  while (order == 0) YieldProcessor();
-  NT_EXPECT_EQ(runner.place, 1);
+  KeSetEvent(&ready.runner.go, 0, FALSE);
+  NT_EXPECT_EQ(ready.order, 0);
+  KeSetAffinityThread(KernelThread(ready.thread), 1 | KAFFINITY{1} << LastProcessor());
+  while (ready.order == 0) YieldProcessor();
+  NT_EXPECT_EQ(ready.runner.place, 1);
 }
 
 namespace {
@@ -300,20 +289,16 @@ struct Unending {
 
 NT_TEST(KeThread, AnIdleProcessorTakesWhatABusyOneWasGiven) {
   if (KeQueryActiveProcessorCount(nullptr) < 2) return;
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 9, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 9);
   Unending unending;
-  unending.runner = &runner;
-  unending.thread = KernelThread(thread);
+  unending.runner = &ready.runner;
+  unending.thread = KernelThread(ready.thread);
   KeInitializeDpc(&unending.dpc, Unending::Run, &unending);
   KeSetImportanceDpc(&unending.dpc, HighImportance);
   KeSetTargetProcessorDpc(&unending.dpc, static_cast<CCHAR>(LastProcessor()));
   const KAFFINITY before = KeSetSystemAffinityThreadEx(1);
   KeInsertQueueDpc(&unending.dpc, nullptr, nullptr);
-  thread.Join();
+  ready.thread.Join();
   KeRevertToUserAffinityThreadEx(before);
   KeFlushQueuedDpcs();
   NT_EXPECT_EQ(unending.saw_it_run, 1);
@@ -323,24 +308,20 @@ NT_TEST(KeThread, AnIdleProcessorTakesWhatABusyOneWasGiven) {
 // would only send this thread there.
 NT_TEST(KeThread, AYieldLeavesAloneWhatIsAboutToRunElsewhere) {
   if (KeQueryActiveProcessorCount(nullptr) < 2) return;
-  volatile LONG order = 0;
-  Runner runner;
-  runner.Prepare(LastProcessor(), 30, &order);
-  Thread thread(Runner::Run, &runner);
-  runner.AwaitReady();
+  ReadyRunner ready(LastProcessor(), 30);
   OnProcessor here(LastProcessor(), 30);
-  KeSetAffinityThread(KernelThread(thread), 1 | KAFFINITY{1} << LastProcessor());
+  KeSetAffinityThread(KernelThread(ready.thread), 1 | KAFFINITY{1} << LastProcessor());
   Holder holder;
   holder.processor = 0;
   Thread held(Holder::Run, &holder);
   while (holder.holds == 0) YieldProcessor();
-  KeSetEvent(&runner.go, 0, FALSE);
+  KeSetEvent(&ready.runner.go, 0, FALSE);
   const NTSTATUS status = ZwYieldExecution();
-  const LONG ran = order;
+  const LONG ran = ready.order;
   holder.stop = 1;
   NT_EXPECT_EQ(status, STATUS_NO_YIELD_PERFORMED);
   NT_EXPECT_EQ(ran, 0);
-  while (order == 0) YieldProcessor();  // there, as this thread does not give way
+  while (ready.order == 0) YieldProcessor();  // there, as this thread does not give way
 }
 
 NT_TEST(KeThread, StackSwapIsTold) {
