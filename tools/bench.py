@@ -224,15 +224,26 @@ class Bench:
                 self.row(f"guest, {cpus} processors: {name}", values[f"ns {name}"] / 1000, None, "us",
                          "on one processor" if cpus == 1 else "between two processors")
 
+    def fault_bench(self, *options):
+        """Runs the fault_bench driver: {what: number} of the lines that it prints."""
+        log = self.work / "console.log"
+        self.timed([self.program, "run", "--timeout", "300s", *options, "--console", log, self.guest / "fault_bench.sys"], runs=1)
+        text = log.read_text(errors="replace")
+        costs = {what: int(cost) for what, cost in re.findall(r"fault_bench: (.+?) = (\d+)", text)}
+        if not costs or "fault_bench: ERROR" in text:
+            raise RuntimeError("".join(re.findall(r"fault_bench: ERROR.*", text)) or "fault_bench printed no cost")
+        return costs
+
     def page_faults(self):
         """What a touch of a page that is not there costs, by where the page comes from."""
-        log = self.work / "console.log"
-        self.timed([self.program, "run", "--cpus", "2", "--timeout", "300s", "--console", log, self.guest / "fault_bench.sys"], runs=1)
-        costs = re.findall(r"fault_bench: (.+?) = (\d+)", log.read_text(errors="replace"))
-        if not costs:
-            raise RuntimeError("fault_bench printed no cost")
-        for what, cost in costs:
-            self.row(f"guest, 2 processors: page fault, {what}", int(cost) / 1000, None, "us")
+        for what, cost in self.fault_bench("--cpus", "2").items():
+            self.row(f"guest, 2 processors: page fault, {what}", cost / 1000, None, "us")
+
+    def exceptions(self):
+        """Guest instructions of raising and catching, beside a plain call."""
+        for what, cost in self.fault_bench("--cpus", "1", "--accel", "icount").items():
+            if what.startswith("instructions "):
+                self.row(f"guest: {what.removeprefix('instructions ')}", cost, None, "instructions")
 
     def native_locks(self):
         """The kernel's lock algorithms on the host, beside other libraries' locks."""
@@ -293,7 +304,7 @@ def main():
             bench.row("Wine: sc start of the same driver", wine, None, "s", "for comparison")
         for name, part in (("the spin-lock sample", lambda: bench.crash(floor, wine)), ("the corrected sample", bench.corrected),
                            ("dump writing", bench.dump_rate), ("guest instructions", bench.guest_instructions),
-                           ("guest contention", bench.guest_contention), ("page faults", bench.page_faults),
+                           ("guest contention", bench.guest_contention), ("page faults", bench.page_faults), ("exceptions", bench.exceptions),
                            ("native locks", bench.native_locks), ("pool", bench.pool)):
             try:
                 part()
