@@ -30,6 +30,38 @@ uint64_t ContextRecordOf(const Analysis& a) {
   }
 }
 
+uint64_t ExceptionRecordOf(const Analysis& a) {
+  switch (a.code) {
+    case 0x3D:
+      return a.parameters[0];
+    case 0x7E:
+    case 0x1000007E:
+    case 0x139:
+      return a.parameters[2];
+    case 0x1AA:
+      return a.parameters[3];
+    default:
+      return 0;
+  }
+}
+
+std::optional<FailedAccess> AccessOf(Context& context, const Analysis& a) {
+  constexpr uint32_t kAccessViolation = 0xC0000005;
+  std::array<uint64_t, 2> information{};
+  if (a.code == 0x1E && static_cast<uint32_t>(a.parameters[0]) == kAccessViolation) {
+    information = {a.parameters[2], a.parameters[3]};
+  } else {
+    const uint64_t address = ExceptionRecordOf(a);
+    if (address == 0) return std::nullopt;
+    const auto record = context.session.memory().Get<kdump::ExceptionRecord64>(address);
+    if (!record || record->ExceptionCode != kAccessViolation || record->NumberParameters < 2)
+      return std::nullopt;
+    information = {record->ExceptionInformation[0], record->ExceptionInformation[1]};
+  }
+  const std::string_view operation = information[0] == 8 ? "execute" : information[0] == 1 ? "write" : "read";
+  return FailedAccess{operation, information[1]};
+}
+
 std::string_view OperationOf(const Analysis& a) {
   switch (a.code) {
     case 0xA:
@@ -104,6 +136,16 @@ void FindFault(Context& context, Analysis& a) {
     break;
   }
   if (a.fault_frame == 0) a.fault_frame = start;
+  // The frames in front of an exception's context only dispatched it.
+  uint64_t raised_at = a.code == 0x1E || a.code == 0x8E ? a.parameters[1] : 0;
+  if (const uint64_t record = ContextRecordOf(a)) {
+    if (const auto registers = context.session.ContextRegisters(record)) raised_at = registers->rip;
+  }
+  for (size_t i = 0; raised_at != 0 && i < frames.size(); ++i) {
+    if (frames[i].ip != raised_at) continue;
+    a.fault_frame = i;
+    break;
+  }
   for (size_t i = a.fault_frame; i < frames.size(); ++i) {
     const debug::Module* module = OwnerOf(context.session.symbols(), frames[i].ip);
     if (module == nullptr || IsKernelModule(module)) continue;
@@ -254,6 +296,9 @@ base::Result<Analysis> Analyze(Context& context) {
   if (IsMemoryFault(a.code)) a.touched = FactsOf(context, a.parameters[0]);
   if (!a.driver_frame && a.driver_address == 0) a.driver_address = DriverOfPoolBlock(context, a);
   a.has_lock_trace = nt::HasLockTrace(context.kernel);
+  if (const auto verifier = context.session.symbols().AddressOf("nt!MmVerifierData")) {
+    a.is_verified = context.session.memory().Get<uint32_t>(*verifier).value_or(0) != 0;  // its Level
+  }
   for (const nt::LockTraceEntry& entry : a.locks) {
     if (!entry.spinning && entry.processor == a.processor && entry.thread == processor.current_thread)
       a.held.push_back(entry);

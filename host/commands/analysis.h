@@ -53,6 +53,7 @@ struct Analysis {
   std::vector<nt::LockTraceEntry> held;   // by the thread that crashed
   bool has_lock_trace = false;
   bool is_hang = false;
+  bool is_verified = false;  // Driver Verifier was on
 
   // The module to blame when it is not on the stack.
   const debug::Module* DriverOffStack(const debug::Symbols& symbols) const;
@@ -75,6 +76,14 @@ uint64_t DriverOfPoolBlock(Context& context, const Analysis& analysis);
 
 // Where a bug check's parameters name a context record: its address, else 0.
 uint64_t ContextRecordOf(const Analysis& analysis);
+// The same of an exception record.
+uint64_t ExceptionRecordOf(const Analysis& analysis);
+// What an access violation tried: "write of address 0x10"; "" where the parameters do not tell.
+struct FailedAccess {
+  std::string_view operation;
+  uint64_t address = 0;
+};
+std::optional<FailedAccess> AccessOf(Context& context, const Analysis& analysis);
 // The operation of a memory fault ("read", "write", "execute"), "" for other codes.
 std::string_view OperationOf(const Analysis& analysis);
 // The image at an address: loaded, or else the one that lay there last.

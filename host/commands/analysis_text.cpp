@@ -132,6 +132,15 @@ void AddException(Context& context, const Analysis& a, std::vector<std::string>&
   words.push_back(fmt::format("Exception {:08x}{} was raised at {} and caught by nobody.", status,
                               name.empty() ? "" : " (" + std::string(name) + ")",
                               context.session.symbols().Describe(a.parameters[1])));
+  const auto access = AccessOf(context, a);
+  if (!access) return;
+  if (access->address == UINT64_MAX) {
+    words.push_back("Its address is not known: it is not canonical, a damaged pointer.");
+  } else {
+    words.push_back(fmt::format(
+        "It was {} {} of address {:#x}{}.", access->operation == "execute" ? "an" : "a", access->operation,
+        access->address, access->address < 0x10000 ? ": a null pointer, or a field of one" : ""));
+  }
 }
 
 }  // namespace
@@ -281,6 +290,20 @@ std::vector<std::string> HangWords(Context& context, const Analysis& a) {
         a.parameters[0] == 0x4F4454
             ? "The machine was stopped from outside because it did not answer: this is a hang, not a crash."
             : "A hardware failure was reported by a non-maskable interrupt.");
+  }
+  if (a.code == 0x133) {
+    const bool one = a.parameters[0] == 0;
+    words.push_back(
+        fmt::format("Processor {} was {} for {} clock ticks, {} are allowed{}.", a.processor,
+                    one ? "in one DPC" : "at DISPATCH_LEVEL or above", a.parameters[1], a.parameters[2],
+                    a.fault_frame < a.stack.frames.size()
+                        ? ": it runs " + FrameName(context.session.symbols(), a.stack.frames[a.fault_frame])
+                        : ""));
+  }
+  if (a.code == 0x101 && !a.stack.frames.empty()) {
+    words.push_back(
+        fmt::format("Processor {} did not answer for {} clock ticks: it runs {} with interrupts off.",
+                    a.processor, a.parameters[0], FrameName(context.session.symbols(), a.stack.frames[0])));
   }
   if (a.code == 0xE2) words.push_back("The crash was asked for by hand; what the machine was doing then:");
   if (a.code == 0x1C8) words.push_back("The power button was held down; what the machine was doing then:");

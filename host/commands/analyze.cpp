@@ -63,6 +63,13 @@ void PrintWords(Context& context, const Analysis& a) {
   context.out.Blank();
 }
 
+// READ_ADDRESS, WRITE_ADDRESS, EXECUTE_ADDRESS.
+void PrintAccess(Context& context, std::string_view operation, uint64_t address, const std::string& place) {
+  std::string name;
+  for (char c : operation) name += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  Key(context, (name + "_ADDRESS").c_str(), Hex16(address) + place);
+}
+
 void PrintFacts(Context& context, const Analysis& a) {
   if (HasBugcheck(context)) {
     Key(context, "BUGCHECK_CODE", Hex(a.code));
@@ -73,12 +80,11 @@ void PrintFacts(Context& context, const Analysis& a) {
     context.out.Blank();
   }
   if (a.touched) {
-    std::string what = Hex16(a.touched->address);
-    if (a.touched->module != nullptr) what += " " + context.session.symbols().Describe(a.touched->address);
-    const std::string name = Lower(OperationOf(a)) + "_address";
-    std::string upper;
-    for (char c : name) upper += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    Key(context, upper.c_str(), what);
+    const bool in_image = a.touched->module != nullptr;
+    PrintAccess(context, OperationOf(a), a.touched->address,
+                in_image ? " " + context.session.symbols().Describe(a.touched->address) : "");
+  } else if (const auto access = AccessOf(context, a)) {
+    PrintAccess(context, access->operation, access->address, "");
   }
   if (a.irql) Key(context, "CURRENT_IRQL", Hex(*a.irql));
   if (!a.stack.frames.empty() && a.fault_frame < a.stack.frames.size()) {
@@ -88,6 +94,10 @@ void PrintFacts(Context& context, const Analysis& a) {
   Key(context, "PROCESS_NAME", a.process_name);
   if (a.thread) Key(context, "FAULTING_THREAD", Hex16(a.thread->address));
   Key(context, "FAULTING_PROCESSOR", std::to_string(a.processor));
+  if (const uint64_t record = ExceptionRecordOf(a))
+    Key(context, "EXCEPTION_RECORD", fmt::format("{0} -- (.exr 0x{0})", Hex16(record)));
+  if (const uint64_t record = ContextRecordOf(a))
+    Key(context, "CONTEXT", fmt::format("{0} -- (.cxr 0x{0})", Hex16(record)));
   if (a.trap_frame != 0) Key(context, "TRAP_FRAME", fmt::format("{0} -- (.trap 0x{0})", Hex16(a.trap_frame)));
 }
 

@@ -40,7 +40,8 @@ std::string Prefix(const Analysis& a) {
   if (a.code == 0x161) return "LIVE_SYSTEM_DUMP_";
   if (a.code == 0x1C8) return "MANUALLY_INITIATED_POWER_BUTTON_HOLD_";
   if (a.code == 0x101) return "CLOCK_WATCHDOG_TIMEOUT_";
-  if (const auto parameter = KindParameter(a.code)) return KindPrefix(a, *parameter);
+  const auto kind = a.code != 0xBE ? KindParameter(a.code) : std::nullopt;
+  if (kind) return KindPrefix(a, *kind);
   if (a.is_hang) return "HANG_";
   if (a.touched) return FaultPrefix(a);
   if (IsException(a.code)) {
@@ -53,7 +54,7 @@ std::string Prefix(const Analysis& a) {
 }  // namespace
 
 std::string FailureBucket(const Analysis& analysis, const std::string& culprit) {
-  return Prefix(analysis) + culprit;
+  return Prefix(analysis) + (analysis.is_verified ? "VRF_" : "") + culprit;
 }
 
 }  // namespace commands

@@ -42,8 +42,7 @@ base::Result<void> Run(Context& context, const Call& call) {
   const std::string_view status = NtStatusName(code), win32 = Win32ErrorName(code);
   const bool is_status = wants_status || win32.empty() || code > 0xFFFF;
   const std::string_view name = is_status && !status.empty() ? status : win32;
-  context.out.Line("Error code: ({}) {:#x} ({}) - {}", is_status ? "NTSTATUS" : "Win32", code,
-                   is_status ? fmt::format("{}", static_cast<int32_t>(code)) : fmt::format("{}", code),
+  context.out.Line("Error code: ({}) {:#x} ({}) - {}", is_status ? "NTSTATUS" : "Win32", code, code,
                    name.empty() ? "no name is known" : name);
   context.out.Fact("Name", std::string(name));
   return {};

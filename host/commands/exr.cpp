@@ -10,6 +10,23 @@ namespace commands {
 
 namespace {
 
+constexpr uint32_t kAccessViolation = 0xC0000005, kFastFail = 0xC0000409, kSecurityCheckFailure = 0x139;
+
+// What the parameters of the two commonest records mean.
+void PrintMeaning(Output& out, const kdump::ExceptionRecord64& record) {
+  const auto& information = record.ExceptionInformation;
+  if (record.ExceptionCode == kAccessViolation && record.NumberParameters >= 2) {
+    const char* tried = information[0] == 8   ? "execute non-executable"
+                        : information[0] == 1 ? "write to"
+                                              : "read from";
+    out.Line("Attempt to {} address {}", tried, Hex16(information[1]));
+  }
+  if (record.ExceptionCode == kFastFail && record.NumberParameters >= 1) {
+    const auto kind = KindOfBugcheck(kSecurityCheckFailure, {information[0], 0, 0, 0});
+    if (kind) out.Line("Subcode: {:#x} FAST_FAIL_{}", information[0], kind->bucket);
+  }
+}
+
 base::Result<void> Run(Context& context, const Call& call) {
   kdump::ExceptionRecord64 record = context.session.header().Exception;
   const bool from_header = call.arguments.empty() || call.arguments == "-1";
@@ -32,6 +49,7 @@ base::Result<void> Run(Context& context, const Call& call) {
   for (uint32_t i = 0; i < std::min(record.NumberParameters, 15u); ++i) {
     out.Line("   Parameter[{}]: {}", i, Hex16(record.ExceptionInformation[i]));
   }
+  PrintMeaning(out, record);
   return {};
 }
 

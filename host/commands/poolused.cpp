@@ -27,6 +27,8 @@ base::Result<void> Run(Context& context, const Call& call) {
     std::sort(tags.begin(), tags.end(), [&](const nt::TagUse& a, const nt::TagUse& b) {
       return paged ? a.paged_bytes > b.paged_bytes : a.nonpaged_bytes > b.nonpaged_bytes;
     });
+  } else {
+    std::ranges::sort(tags, {}, [](const nt::TagUse& use) { return nt::TagText(use.tag); });
   }
   Table table({{"Tag"},
                {"NonPaged Allocs", Align::kRight},
@@ -56,7 +58,7 @@ const Registration kRegistration({
     {"!poolused"},
     "!poolused [FLAGS [TAG]]",
     "pool by tag: allocations, frees, bytes in use",
-    "FLAGS: 2 sorts by nonpaged bytes, 4 by paged bytes. TAG: only tags that match (* and ?).",
+    "Sorted by tag; FLAGS: 2 sorts by nonpaged bytes, 4 by paged bytes. TAG: only tags that match (* and ?).",
     {"!poolused", "!poolused 2", "!poolused 0 Thr*"},
     [](Context& context, const Call& call) { return SayWhyNot(context, Run(context, call)); },
 });

@@ -16,6 +16,7 @@ import harness
 FOLDER = harness.SOURCE / "samples" / "bugchecks"
 COLUMNS = ["sample", "code", "p1", "p2", "p3", "p4", "module", "frames", "bucket", "cpus", "options"]
 PARAMETERS = ["p1", "p2", "p3", "p4"]
+EXCEPTIONS = [0x1E, 0x3B, 0x7E]  # parameter 2 is the instruction
 SLOW_HOST = ["--timeout", "300s"]  # a busy host must not turn a crash into a hang
 
 POOLS = {"nonpaged-pool": "NonPagedPool", "paged-pool": "PagedPool", "special-pool": "SpecialPool"}
@@ -182,7 +183,7 @@ class Sample(harness.SystemTest):
             self.assertTrue(any(fnmatch.fnmatchcase(name, pattern) for name in rest),
                             f"no frame {pattern} (in this order) among {names}\n{story}")
 
-    def check_dump(self, dump, story):
+    def check_dump(self, dump, parameters, story):
         facts = dump.ask("!analyze -v")["facts"]
         module = f"{self.row.driver}.sys" if self.row.module == "self" else self.row.module
         self.assertEqual(facts.get("IMAGE_NAME", "").lower(), module.lower(), f"the blamed image\n{story}")
@@ -190,6 +191,8 @@ class Sample(harness.SystemTest):
         pattern = re.sub(r"(?<![A-Za-z0-9])self(?=!)", self.row.driver, self.own(self.row.bucket))
         self.assertTrue(fnmatch.fnmatchcase(bucket, pattern), f"bucket {bucket}, expected {pattern}\n{story}")
         self.assertTrue(facts.get("IN_PLAIN_WORDS") or facts.get("BUGCHECK_TEXT"), f"no explanation\n{story}")
+        if self.row.code_value in EXCEPTIONS:  # the frames that dispatched it are not where it happened
+            self.assertIn(f"({parameters[1]:016x})", facts.get("FAULTING_IP", ""), story)
         self.check_stack([line[2] for line in dump.ask("!analyze -v")["tables"][-1]["rows"]], story)
 
     def check(self, cpus):
@@ -204,7 +207,7 @@ class Sample(harness.SystemTest):
         for index, name in enumerate(PARAMETERS):
             self.assertTrue(self.matches(dump, parameters, index),
                             f"{name} is {parameters[index]:#x}, expected {getattr(self.row, name)}\n{story}")
-        self.check_dump(dump, story)
+        self.check_dump(dump, parameters, story)
 
     def test_sample(self):
         for cpus in self.row.cpu_list:
