@@ -1,6 +1,7 @@
 // The unwinder against the processor: the sample image runs inside the test, one instruction at a time; a
 // record of the calls and returns that really happen is kept, and at every instruction the unwinder must find
-// exactly that chain of callers and the values that the callers' non-volatile registers really had.
+// exactly that chain of callers and the values that the callers' non-volatile registers really had. The
+// kernel's unwinder must agree with it at every step.
 #include "debug/unwind.h"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mapped_file.h"
+#include "debug/kernel_unwind.h"
 #include "debug/synthetic_dump.h"
 
 namespace debug {
@@ -35,6 +37,8 @@ struct Call {
 
 struct Recording {
   Unwinder* unwinder = nullptr;
+  testing::KernelUnwinder kernel;
+  size_t compared = 0;  // steps that both unwinders took
   uint64_t base = 0, end = 0;
   uint64_t stack_top = 0;
   std::vector<Call> calls;
@@ -76,6 +80,12 @@ std::string Compare(const Registers& registers) {
     if (!next) return where + next.error().message;
     if (!*next) return where + "the stack ends early";
     const Registers& r = **next;
+    if (auto wrong =
+            g_run->kernel.Compare(frame.registers, frame.is_call_return, frame.machine_frame != 0, r);
+        !wrong.empty()) {
+      return where + wrong;
+    }
+    ++g_run->compared;
     if (frame.machine_frame != 0) {
       // An interrupt, not a call: it is no entry of the record.
       ++i;
@@ -135,6 +145,7 @@ class UnwindTest : public ::testing::Test {
     ASSERT_TRUE(file) << file.error().message;
     auto image = pe::Image::Parse(file->bytes(), pe::Layout::kFile);
     ASSERT_TRUE(image);
+    functions_ = image->headers().directory(pe::Directory::kException);
     auto mapped = pe::MapImage(*image);
     ASSERT_TRUE(mapped);
     size_ = mapped->size();
@@ -171,6 +182,7 @@ class UnwindTest : public ::testing::Test {
 
   NoMemory none_;
   std::unique_ptr<VirtualMemory> virtual_;
+  pe::DataDirectory functions_;
   void* memory_ = nullptr;
   size_t size_ = 0;
   uint64_t base_ = 0;
@@ -185,6 +197,8 @@ TEST_F(UnwindTest, AgreesWithTheProcessorAtEveryInstruction) {
   run.unwinder = &unwinder;
   run.base = base_;
   run.end = base_ + size_;
+  run.kernel = {base_, reinterpret_cast<const rtl::RuntimeFunction*>(base_ + functions_.rva),
+                static_cast<uint32_t>(functions_.size / sizeof(rtl::RuntimeFunction))};
   g_run = &run;
   std::vector<std::byte> handler_stack(1 << 20);
   stack_t alternate{};
@@ -203,6 +217,7 @@ TEST_F(UnwindTest, AgreesWithTheProcessorAtEveryInstruction) {
 
   EXPECT_EQ(run.failure, "");
   EXPECT_GT(run.instructions, 500u);
+  EXPECT_GT(run.compared, run.instructions);
   EXPECT_GE(run.deepest, 5u);
   EXPECT_GT(run.machine_frames, 5u);
   // Stepping changed nothing: the second run starts from PrivateCounter's next value only.
