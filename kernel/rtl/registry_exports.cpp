@@ -327,10 +327,8 @@ NTSTATUS NTAPI RtlDeleteRegistryValue(ULONG RelativeTo, PCWSTR Path, PCWSTR Valu
   return status;
 }
 
-/// Reports a failed assertion of a checked driver and stops at a breakpoint: nobody is there to answer a prompt.
-/// IRQL: any.
-/// Differs from NT: none, as no debugger is attached.
-/// Source: WDK ntddk, macro ASSERT.
+/// Reports a failed assertion of a checked driver and stops at a breakpoint: nobody is there to answer a
+/// prompt. IRQL: any. Differs from NT: none, as no debugger is attached. Source: WDK ntddk, macro ASSERT.
 NT_EXPORT(RtlAssert, nt::AnyIrql(), Full, "RtlRegistry.AssertIsExported");
 VOID NTAPI RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PSTR Message) {
   DbgPrint("*** Assertion failed: %s%s\n***   Source File: %s, line %u\n", Message != nullptr ? Message : "",
