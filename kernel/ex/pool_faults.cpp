@@ -1,6 +1,7 @@
-// Pool allocations that fail on purpose, for the proof that the kernel itself survives without memory. Only
-// the kernel's own allocations, and only while armed: a driver's entry routine runs. Boot options:
-// fail-pool=1 - each way to each call site fails once, the first time it is taken (the call site and the
+// Allocations of pool (and, but for fail-pool=N, of pages) that fail on purpose, for the proof that the
+// kernel itself survives without memory. Only the kernel's own allocations, and only while armed: a driver's
+// entry routine runs. Boot options: fail-pool=1 - each way to each call site fails once, the first time it is
+// taken (the call site and the
 //   kernel's frames above it); whoever repeats what it does comes to every failure there is;
 // fail-pool=N - one allocation in N, at random, from fail-pool-seed;
 // watch-pool=1 - none fails, the call sites that are reached are counted.
@@ -88,16 +89,15 @@ void Report() {
 
 }  // namespace
 
-bool FailOnPurpose(const PoolRequest& request) {
-  if (ExpPoolFaultMode == kOff || ExpPoolFaultsArmed == 0) return false;
-  // Allocations of the kernel alone: what drivers do without memory is Driver Verifier's business.
-  if (!IsKernelCode(Va(request.caller))) return false;
+namespace {
+
+bool FailAt(ULONG64 caller) {
   bool is_new = false;
-  const ULONG site = g_sites.Add(Va(request.caller), &is_new);
+  const ULONG site = g_sites.Add(caller, &is_new);
   if (ExpPoolFaultMode == kWatch || site == kSites) return false;
   bool fail = false;
   if (ExpPoolFaultMode == kWays) {
-    g_ways.Add(WayTo(Va(request.caller)), &fail);
+    g_ways.Add(WayTo(caller), &fail);
   } else {
     fail = Random();
   }
@@ -107,9 +107,24 @@ bool FailOnPurpose(const PoolRequest& request) {
   return true;
 }
 
+}  // namespace
+
+bool FailOnPurpose(const PoolRequest& request) {
+  if (ExpPoolFaultMode == kOff || ExpPoolFaultsArmed == 0) return false;
+  // Allocations of the kernel alone: what drivers do without memory is Driver Verifier's business.
+  return IsKernelCode(Va(request.caller)) && FailAt(Va(request.caller));
+}
+
 }  // namespace ex
 
 extern "C" {
+
+BOOLEAN ExFailPageOnPurpose(PVOID Caller) {
+  using namespace ex;
+  // At random a page would be missing too often: whoever touches memory waits for it.
+  if (ExpPoolFaultsArmed == 0 || (ExpPoolFaultMode != kWays && ExpPoolFaultMode != kWatch)) return FALSE;
+  return FailAt(Va(Caller));
+}
 
 VOID ExSetPoolFaults(ULONG Mode, ULONG Seed, BOOLEAN Watch) {
   ExpPoolFaultSeed = Seed * 0x2545F4914F6CDD1Dull;

@@ -56,10 +56,18 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS MiSystemFault(Access access, ULONG64 va, c
   return STATUS_ACCESS_VIOLATION;
 }
 
+// As ResolveSpaceFault, which here may wait for a page.
+NTSTATUS ResolveOrWait(AddressSpace& space, ULONG64 va, Access access) {
+  NTSTATUS status = ResolveSpaceFault(space, va, access);
+  for (ULONG attempt = 0; status == STATUS_NO_MEMORY && WaitForPages(attempt); ++attempt)
+    status = ResolveSpaceFault(space, va, access);
+  return status;
+}
+
 // A view of MmMapViewInSystemSpace: what a driver does wrong with it stops the machine, as for any system
 // address.
 NTSTATUS SystemViewFault(Access access, ULONG64 va, const Walk& walk, PKTRAP_FRAME trap_frame) {
-  const NTSTATUS status = ResolveSpaceFault(SystemViews(), va, access);
+  const NTSTATUS status = ResolveOrWait(SystemViews(), va, access);
   if (status != STATUS_ACCESS_VIOLATION) return status;
   if (walk.valid) return CheckValidPage(access, va, walk.entry, trap_frame);
   KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, va, BugCheckAccess(access),
@@ -74,7 +82,7 @@ NTSTATUS UserFault(Access access, ULONG64 va, const Walk& walk, PKTRAP_FRAME tra
   }
   AddressSpace* space = CurrentSpace();
   if (space == nullptr) return STATUS_ACCESS_VIOLATION;
-  const NTSTATUS status = ResolveSpaceFault(*space, va, access);
+  const NTSTATUS status = ResolveOrWait(*space, va, access);
   // Drivers touch user memory without stac: the first touch of a valid page with SMAP's permission off gives
   // the thread that permission.
   if (NT_SUCCESS(status) && trap_frame != nullptr) trap_frame->EFlags |= kAlignmentCheck;

@@ -57,7 +57,8 @@ bool OpenPageFile() {
   PVOID file;
   const NTSTATUS status = CreatePageFile(&file);
   if (!NT_SUCCESS(status)) {
-    g_open_failed = status != STATUS_INSUFFICIENT_RESOURCES;  // that may be better the next time
+    // Memory may be there the next time.
+    g_open_failed = status != STATUS_INSUFFICIENT_RESOURCES && status != STATUS_NO_MEMORY;
     return false;
   }
   __atomic_store_n(&g_page_file, static_cast<PFILE_OBJECT>(file), __ATOMIC_RELEASE);

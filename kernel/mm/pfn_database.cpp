@@ -1,4 +1,5 @@
 // Physical pages: which are free (a bitmap over all PFNs) and a record for each page of RAM.
+#include "ex/ex.h"
 #include "mm/balance_set.h"
 #include "mm/mm_internal.h"
 
@@ -142,6 +143,7 @@ bool InitPfnDatabase(const boot::LoaderBlock* block) {
 }
 
 PFN_NUMBER AllocatePage(Zero zero) {
+  if (ExFailPageOnPurpose(__builtin_return_address(0))) return kNoPage;
   PFN_NUMBER pfn = kNoPage;
   for (int attempt = 0; attempt < 2; ++attempt) {
     {
@@ -159,6 +161,7 @@ PFN_NUMBER AllocatePage(Zero zero) {
 }
 
 PFN_NUMBER AllocatePageRun(ULONG64 pages, ULONG64 low, ULONG64 high, ULONG64 boundary) {
+  if (ExFailPageOnPurpose(__builtin_return_address(0))) return kNoPage;
   for (int attempt = 0; attempt < 2; ++attempt) {
     ULONG64 first = PageBitmap::kNone;
     {

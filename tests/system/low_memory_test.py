@@ -118,7 +118,7 @@ class LowMemory(unittest.TestCase):
         run = self.starve("fail-pool=1", 2)
         exist = call_sites()
         print(f"the kernel has {len(exist)} call sites; {len(run.failed & exist)} of them failed, and "
-              f"{len(run.failed - exist)} that are reached through pointers", flush=True)
+              f"{len(run.failed - exist)} that allocate pages or call through pointers", flush=True)
         self.assertEqual(run.failed, run.sites, run.story)  # whatever was reached has failed
         self.assertLessEqual(quiet.sites, run.failed)
         self.assertGreater(len(run.failed & exist), 55)

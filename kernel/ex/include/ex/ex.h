@@ -16,6 +16,8 @@ VOID ExSetPoolFaults(ULONG Mode, ULONG Seed, BOOLEAN Watch);
 VOID ExSetSpecialPoolTag(ULONG Tag);
 // Faults happen while somebody has armed them: the I/O manager, around a driver's entry routine.
 VOID ExArmPoolFaults(BOOLEAN Arm);
+// Whether an allocation of pages by this code is to fail, too.
+BOOLEAN ExFailPageOnPurpose(PVOID Caller);
 
 // Looks for damage in the pools when the machine has stopped and nobody else runs: takes no lock, touches
 // only what is resident, looks at a limited number of pages, first those of the addresses `About`. What it

@@ -21,6 +21,18 @@ VOID Queries(VOID)
     Note(ZwQuerySystemInformation(11, Buffer, sizeof(Buffer), NULL)); /* modules */
 }
 
+static NTSTATUS Lock(PMDL Mdl)
+{
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    __try {
+        MmProbeAndLockPages(Mdl, KernelMode, IoModifyAccess);
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        Status = GetExceptionCode();
+    }
+    return Status;
+}
+
 static VOID LockedPages(VOID)
 {
     PVOID Block = ExAllocatePoolWithTag(PagedPool, BYTES, TAG);
@@ -30,9 +42,10 @@ static VOID LockedPages(VOID)
         return;
     Mdl = IoAllocateMdl(Block, BYTES, FALSE, FALSE, NULL);
     if (NotePointer(Mdl)) {
-        MmProbeAndLockPages(Mdl, KernelMode, IoModifyAccess);
-        NotePointer(MmGetSystemAddressForMdlSafe(Mdl, NormalPagePriority | MdlMappingNoExecute));
-        MmUnlockPages(Mdl);
+        if (Note(Lock(Mdl))) {
+            NotePointer(MmGetSystemAddressForMdlSafe(Mdl, NormalPagePriority | MdlMappingNoExecute));
+            MmUnlockPages(Mdl);
+        }
         IoFreeMdl(Mdl);
     }
     ExFreePoolWithTag(Block, TAG);
@@ -117,7 +130,7 @@ VOID ProcessMemory(VOID)
 }
 
 /* Paged pool goes out to the file and comes back: a request that cannot be allocated leaves the page where it is. */
-VOID PagingOut(VOID)
+static VOID PageOutOnce(VOID)
 {
     volatile ULONG *Block = ExAllocatePoolWithTag(PagedPool, BYTES, TAG);
     ULONG Wrong = 0;
@@ -132,6 +145,13 @@ VOID PagingOut(VOID)
     if (Wrong != 0)
         DbgPrint("starve: %u words of paged pool are wrong\n", Wrong);
     ExFreePoolWithTag((PVOID)Block, TAG);
+}
+
+/* Nobody is told that a page could not be written: often enough for every failure there is. */
+VOID PagingOut(VOID)
+{
+    for (ULONG Round = 0; Round < 12; ++Round)
+        PageOutOnce();
 }
 
 VOID CopiedMemory(VOID)
