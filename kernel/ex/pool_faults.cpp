@@ -1,9 +1,12 @@
 // Allocations of pool (and, but for fail-pool=N, of pages) that fail on purpose, for the proof that the
 // kernel itself survives without memory. Only the kernel's own allocations, and only while armed: a driver's
-// entry routine runs. Boot options: fail-pool=1: each way to each call site fails once, the first time it is
-// taken (the call site and the kernel's
-//   frames above it). Whoever repeats what it does comes to every failure there is.
+// entry routine runs.
+//
+// fail-pool=1 (boot option): each way to each call site fails once, the first time it is taken: the call site
+// and the kernel's frames above it. Whoever repeats what it does comes to every failure there is.
+//
 // fail-pool=N: one allocation in N, at random, from fail-pool-seed.
+//
 // watch-pool=1: none fails, the call sites that are reached are counted.
 #include "ex/ex.h"
 #include "ex/pool_internal.h"
