@@ -34,6 +34,12 @@ typedef struct _ETHREAD {
   PVOID ServiceCaller;  // return address of the Zw service that runs: whose handle a new handle is
   PVOID StartContext;
   PUNICODE_STRING ThreadName;
+  // Whom the thread acts as: valid while ActiveImpersonationInfo, guarded by ThreadLock.
+  EX_PUSH_LOCK ThreadLock;
+  struct _TOKEN* ImpersonationToken;
+  SECURITY_IMPERSONATION_LEVEL ImpersonationLevel;
+  BOOLEAN CopyOnOpen;
+  BOOLEAN EffectiveOnly;
   KLOCK_ENTRY LockEntryArray[8];
 } ETHREAD;
 
@@ -67,6 +73,14 @@ typedef struct _EPROCESS {
   SIZE_T QuotaUsage[2];  // nonpaged, paged pool
   SIZE_T QuotaPeak[2];
   SIZE_T QuotaLimit[2];  // 0: none
+  ULONG SessionId;
+  PVOID DebugPort;
+  PFILE_OBJECT ImageFilePointer;    // 0: a process without a program
+  KEVENT TerminateEvent;            // its threads that run no program wait for it
+  PUNICODE_STRING CommandLine;      // 0: none; freed with the process
+  volatile LONG64 DiskCounters[5];  // bytes read, written; operations read, write, flush
+  volatile LONG Announced;          // the notification routines have heard of its creation
+  volatile LONG ExitNotified;       // ... and of its end
 } EPROCESS;
 
 typedef struct _KLDR_DATA_TABLE_ENTRY {
