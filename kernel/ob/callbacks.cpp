@@ -8,28 +8,13 @@
 
 #include "ktl/altitude.h"
 #include "mm/image.h"
+#include "nt/access_rights.h"
 #include "nt/export.h"
 
 namespace {
 
 constexpr ULONG kCallbackTag = 'bCbO';
 constexpr USHORT kMaximumOperations = 16;
-// Rights to processes and threads: the WDK's headers for drivers have a part of them only.
-#define PROCESS_CREATE_THREAD 0x0002
-#define PROCESS_VM_OPERATION 0x0008
-#define PROCESS_VM_READ 0x0010
-#define PROCESS_VM_WRITE 0x0020
-#ifndef PROCESS_DUP_HANDLE
-#define PROCESS_DUP_HANDLE 0x0040
-#endif
-#define PROCESS_TERMINATE 0x0001
-#define PROCESS_CREATE_PROCESS 0x0080
-#define PROCESS_SET_QUOTA 0x0100
-#define PROCESS_SET_INFORMATION 0x0200
-#define PROCESS_SUSPEND_RESUME 0x0800
-#define THREAD_SET_THREAD_TOKEN 0x0080
-#define THREAD_IMPERSONATE 0x0100
-#define THREAD_DIRECT_IMPERSONATION 0x0200
 constexpr ACCESS_MASK kProcessModifiable = PROCESS_CREATE_PROCESS | PROCESS_CREATE_THREAD |
                                            PROCESS_DUP_HANDLE | PROCESS_SET_QUOTA | PROCESS_SET_INFORMATION |
                                            PROCESS_SUSPEND_RESUME | PROCESS_TERMINATE | PROCESS_VM_OPERATION |

@@ -3,6 +3,7 @@
 // mode has none. A spin lock guards a table, so that no handle operation ever blocks.
 #include "callbacks.h"
 #include "ob_internal.h"
+#include "ob/security.h"
 #include "nt/export.h"
 
 extern "C" {
@@ -118,19 +119,29 @@ PVOID LookupHandle(HANDLE handle, KPROCESSOR_MODE mode, HANDLE_TABLE_ENTRY* resu
   return object;
 }
 
-NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted,
-                         KPROCESSOR_MODE mode) {
+namespace {
+
+NTSTATUS ReferenceEntry(HANDLE handle, POBJECT_TYPE type, KPROCESSOR_MODE mode, PVOID* object,
+                        HANDLE_TABLE_ENTRY* entry) {
   *object = nullptr;
-  HANDLE_TABLE_ENTRY entry;
-  PVOID body = LookupHandle(handle, mode, &entry);
+  PVOID body = LookupHandle(handle, mode, entry);
   if (body == nullptr) return STATUS_INVALID_HANDLE;
   if (type != nullptr && ObGetObjectType(body) != type) {
     ObfDereferenceObject(body);
     return STATUS_OBJECT_TYPE_MISMATCH;
   }
-  if (granted != nullptr) *granted = entry.GrantedAccessBits;
   *object = body;
   return STATUS_SUCCESS;
+}
+
+}  // namespace
+
+NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted,
+                         KPROCESSOR_MODE mode) {
+  HANDLE_TABLE_ENTRY entry;
+  const NTSTATUS status = ReferenceEntry(handle, type, mode, object, &entry);
+  if (NT_SUCCESS(status) && granted != nullptr) *granted = entry.GrantedAccessBits;
+  return status;
 }
 
 void EnumerateHandles(void (*visit)(HANDLE, PVOID, const HANDLE_TABLE_ENTRY&, PVOID), PVOID context) {
@@ -282,15 +293,16 @@ extern "C" NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK D
                                                     POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
                                                     PVOID* Object,
                                                     POBJECT_HANDLE_INFORMATION HandleInformation) {
-  ACCESS_MASK granted;
-  NTSTATUS status = ob::ReferenceHandle(Handle, ObjectType, Object, &granted, AccessMode);
+  HANDLE_TABLE_ENTRY entry;
+  NTSTATUS status = ob::ReferenceEntry(Handle, ObjectType, AccessMode, Object, &entry);
   if (!NT_SUCCESS(status)) return status;
+  const ACCESS_MASK granted = entry.GrantedAccessBits;
   if (AccessMode != KernelMode && (DesiredAccess & ~granted) != 0) {
     ObfDereferenceObject(*Object);
     *Object = nullptr;
     return STATUS_ACCESS_DENIED;
   }
-  if (HandleInformation != nullptr) *HandleInformation = {0, granted};
+  if (HandleInformation != nullptr) *HandleInformation = {entry.Attributes, granted};
   return STATUS_SUCCESS;
 }
 
@@ -306,16 +318,43 @@ extern "C" NTSTATUS NTAPI ObReferenceObjectByHandleWithTag(HANDLE Handle, ACCESS
   return ObReferenceObjectByHandle(Handle, DesiredAccess, ObjectType, AccessMode, Object, HandleInformation);
 }
 
-/// Opens a handle to an object that the caller refers to by pointer.
+namespace {
+
+NTSTATUS OpenByPointer(PVOID object, ULONG attributes, PACCESS_STATE state, ACCESS_MASK desired,
+                       POBJECT_TYPE type, KPROCESSOR_MODE mode, PVOID creator, PHANDLE handle) {
+  *handle = nullptr;
+  if (type != nullptr && ObGetObjectType(object) != type) return STATUS_OBJECT_TYPE_MISMATCH;
+  ACCESS_MASK granted;
+  const NTSTATUS status = ob::CheckAccess(object, desired, attributes, mode, state, &granted);
+  return NT_SUCCESS(status) ? ObpCreateHandle(object, granted, attributes, creator, handle) : status;
+}
+
+}  // namespace
+
+/// Opens a handle to an object that the caller refers to by pointer, if the subject may have the access.
 /// IRQL: <= APC_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: WDK ntifs/ObOpenObjectByPointer.
-NT_EXPORT(ObOpenObjectByPointer, nt::AtMost(APC_LEVEL), Partial, "KernelOb.*");
-extern "C" NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes, PACCESS_STATE,
-                                                ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
-                                                KPROCESSOR_MODE, PHANDLE Handle) {
-  if (ObjectType != nullptr && ObGetObjectType(Object) != ObjectType) return STATUS_OBJECT_TYPE_MISMATCH;
-  return ObpCreateHandle(Object, DesiredAccess, HandleAttributes, __builtin_return_address(0), Handle);
+NT_EXPORT(ObOpenObjectByPointer, nt::AtMost(APC_LEVEL), Full, "KernelOb.* ObSecurity.*");
+extern "C" NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes,
+                                                PACCESS_STATE PassedAccessState, ACCESS_MASK DesiredAccess,
+                                                POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                                PHANDLE Handle) {
+  return OpenByPointer(Object, HandleAttributes, PassedAccessState, DesiredAccess, ObjectType, AccessMode,
+                       __builtin_return_address(0), Handle);
+}
+
+/// ObOpenObjectByPointer; the tag is for reference tracing, which is not kept.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: the tag is ignored.
+/// Source: WDK ntifs/ObOpenObjectByPointerWithTag.
+NT_EXPORT(ObOpenObjectByPointerWithTag, nt::AtMost(APC_LEVEL), Partial, "ObSecurity.*");
+extern "C" NTSTATUS NTAPI ObOpenObjectByPointerWithTag(PVOID Object, ULONG HandleAttributes,
+                                                       PACCESS_STATE PassedAccessState,
+                                                       ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
+                                                       KPROCESSOR_MODE AccessMode, ULONG, PHANDLE Handle) {
+  return OpenByPointer(Object, HandleAttributes, PassedAccessState, DesiredAccess, ObjectType, AccessMode,
+                       __builtin_return_address(0), Handle);
 }
 
 /// Whether a handle value is a kernel handle's (OBJ_KERNEL_HANDLE).

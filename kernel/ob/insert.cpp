@@ -1,5 +1,6 @@
 // Objects into the name space and into handles.
 #include "ob_internal.h"
+#include "ob/security.h"
 #include "nt/export.h"
 
 namespace {
@@ -73,11 +74,11 @@ extern "C" NTSTATUS NTAPI ObInsertObject(PVOID Object, PACCESS_STATE, ACCESS_MAS
 
 /// Opens a handle to an object by name.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: not documented; the DDK's ntifs of older days.
-NT_EXPORT(ObOpenObjectByName, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ObOpenObjectByName, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE ObjectType,
-                                             KPROCESSOR_MODE AccessMode, PACCESS_STATE,
+                                             KPROCESSOR_MODE AccessMode, PACCESS_STATE AccessState,
                                              ACCESS_MASK DesiredAccess, PVOID ParseContext, PHANDLE Handle) {
   *Handle = nullptr;
   if (ObjectAttributes == nullptr || ObjectAttributes->Length != sizeof(OBJECT_ATTRIBUTES))
@@ -88,8 +89,12 @@ extern "C" NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES ObjectAttributes
   NTSTATUS status = ObpLookupObjectName(ObjectAttributes->RootDirectory, name, ObjectAttributes->Attributes,
                                         ObjectType, AccessMode, ParseContext, nullptr, &object);
   if (!NT_SUCCESS(status)) return status;
-  NTSTATUS opened = ObpCreateHandle(object, DesiredAccess, ObjectAttributes->Attributes,
-                                    __builtin_return_address(0), Handle);
+  ACCESS_MASK granted;
+  NTSTATUS opened =
+      ob::CheckAccess(object, DesiredAccess, ObjectAttributes->Attributes, AccessMode, AccessState, &granted);
+  if (NT_SUCCESS(opened))
+    opened =
+        ObpCreateHandle(object, granted, ObjectAttributes->Attributes, __builtin_return_address(0), Handle);
   ObfDereferenceObject(object);
   return NT_SUCCESS(opened) ? status : opened;
 }

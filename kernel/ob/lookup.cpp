@@ -1,5 +1,6 @@
 // Names to objects: directories, symbolic links (reparse), parse procedures.
 #include "ob_internal.h"
+#include "ob/security.h"
 
 #include "nt/export.h"
 
@@ -200,16 +201,28 @@ extern "C" NTSTATUS NTAPI ObpLookupObjectName(HANDLE RootDirectory, PUNICODE_STR
   return STATUS_OBJECT_NAME_NOT_FOUND;
 }
 
-/// Finds a named object and references it.
+/// Finds a named object and references it, if the caller may have the access.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: not documented; ntifs of the mingw-w64 DDK.
-NT_EXPORT(ObReferenceObjectByName, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
-extern "C" NTSTATUS NTAPI ObReferenceObjectByName(PUNICODE_STRING ObjectName, ULONG Attributes, PACCESS_STATE,
-                                                  ACCESS_MASK, POBJECT_TYPE ObjectType,
-                                                  KPROCESSOR_MODE AccessMode, PVOID ParseContext,
-                                                  PVOID* Object) {
+NT_EXPORT(ObReferenceObjectByName, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.* ObSecurity.*");
+extern "C" NTSTATUS NTAPI ObReferenceObjectByName(PUNICODE_STRING ObjectName, ULONG Attributes,
+                                                  PACCESS_STATE AccessState, ACCESS_MASK DesiredAccess,
+                                                  POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                                  PVOID ParseContext, PVOID* Object) {
   *Object = nullptr;
-  return ObpLookupObjectName(nullptr, ObjectName, Attributes, ObjectType, AccessMode, ParseContext, nullptr,
-                             Object);
+  if (ObjectName == nullptr || ObjectName->Length == 0) return STATUS_OBJECT_NAME_INVALID;
+  PVOID found;
+  NTSTATUS status = ObpLookupObjectName(nullptr, ObjectName, Attributes, ObjectType, AccessMode, ParseContext,
+                                        nullptr, &found);
+  if (!NT_SUCCESS(status)) return status;
+  ACCESS_MASK granted;
+  const NTSTATUS allowed =
+      ob::CheckAccess(found, DesiredAccess, Attributes, AccessMode, AccessState, &granted);
+  if (!NT_SUCCESS(allowed)) {
+    ObfDereferenceObject(found);
+    return allowed;
+  }
+  *Object = found;
+  return status;
 }

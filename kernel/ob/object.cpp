@@ -1,5 +1,6 @@
 // Objects: creation, references, deletion.
 #include "ob_internal.h"
+#include "ob/security.h"
 #include "nt/export.h"
 #include "ex/ex.h"
 
@@ -51,6 +52,15 @@ void CountObject(POBJECT_TYPE type) {
   if (count > type->HighWaterNumberOfObjects) type->HighWaterNumberOfObjects = count;
 }
 
+// An object that was not handed out yet: its type's delete procedure must not see it.
+void Discard(POBJECT_HEADER header, PWCH name, SIZE_T prefix) {
+  POBJECT_TYPE type = ObTypeIndexTable[header->TypeIndex];
+  InterlockedDecrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfObjects));
+  ExFreePoolWithTag(header->ObjectCreateInfo, kObjectTag);
+  if (name != nullptr) ExFreePoolWithTag(name, kNameTag);
+  ExFreePoolWithTag(reinterpret_cast<UCHAR*>(header) - prefix, type->Key);
+}
+
 }  // namespace
 
 extern "C" VOID ObpRemoveObjectRoutine(POBJECT_HEADER Header) {
@@ -60,6 +70,7 @@ extern "C" VOID ObpRemoveObjectRoutine(POBJECT_HEADER Header) {
     ExFreePoolWithTag(Header->ObjectCreateInfo, kObjectTag);
   }
   InterlockedDecrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfObjects));
+  if (Header->SecurityDescriptor != nullptr) ExFreePoolWithTag(Header->SecurityDescriptor, 0);
   POBJECT_HEADER_NAME_INFO name = ObjectNameInfo(Header);
   const ULONG tag = type->Key;
   if (name == nullptr) {
@@ -72,7 +83,7 @@ extern "C" VOID ObpRemoveObjectRoutine(POBJECT_HEADER Header) {
 
 /// Creates an object of a type, with one reference, not yet in the name space (ObInsertObject does that).
 /// IRQL: <= DISPATCH_LEVEL (nonpaged pool only); on Windows PASSIVE_LEVEL.
-/// Differs from NT: quota charges and the caller's security descriptor are ignored.
+/// Differs from NT: quota charges are ignored.
 /// Source: WDK ntifs (undocumented), Windows Internals 7 part 2, chapter 8.
 NT_EXPORT(ObCreateObject, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE, POBJECT_TYPE ObjectType,
@@ -113,7 +124,10 @@ extern "C" NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE, POBJECT_TYPE ObjectTyp
   header->ObjectCreateInfo = info;
   CountObject(ObjectType);
   *Object = &header->Body;
-  return STATUS_SUCCESS;
+  if (ObjectAttributes == nullptr || ObjectAttributes->SecurityDescriptor == nullptr) return STATUS_SUCCESS;
+  status = ob::AssignSecurity(*Object, ObjectAttributes->SecurityDescriptor);
+  if (!NT_SUCCESS(status)) Discard(header, name.Buffer, prefix);
+  return status;
 }
 
 /// Adds a reference to an object that the caller already may use. Returns the new count.

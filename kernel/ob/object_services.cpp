@@ -1,6 +1,7 @@
 // Zw services on handles, directories, names.
 #include "ob_internal.h"
 #include "ke/service_call.h"
+#include "nt/access_rights.h"
 #include "nt/export.h"
 
 /// Closes a handle.
@@ -34,9 +35,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateDirectoryObject(PHANDLE Dire
 
 /// Creates an object directory.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwCreateDirectoryObject.
-NT_EXPORT(ZwCreateDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ZwCreateDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwCreateDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAccess,
                                                   POBJECT_ATTRIBUTES ObjectAttributes) {
   return ke::CallService(NtCreateDirectoryObject, DirectoryHandle, DesiredAccess, ObjectAttributes);
@@ -45,15 +46,15 @@ extern "C" NTSTATUS NTAPI ZwCreateDirectoryObject(PHANDLE DirectoryHandle, ACCES
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenDirectoryObject(PHANDLE DirectoryHandle,
                                                                   ACCESS_MASK DesiredAccess,
                                                                   POBJECT_ATTRIBUTES ObjectAttributes) {
-  return ObOpenObjectByName(ObjectAttributes, ObpDirectoryObjectType, KernelMode, nullptr, DesiredAccess,
-                            nullptr, DirectoryHandle);
+  return ObOpenObjectByName(ObjectAttributes, ObpDirectoryObjectType, KeGetCurrentThread()->PreviousMode,
+                            nullptr, DesiredAccess, nullptr, DirectoryHandle);
 }
 
 /// Opens an object directory.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: WDK wdm (not documented), exported.
-NT_EXPORT(ZwOpenDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ZwOpenDirectoryObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwOpenDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAccess,
                                                 POBJECT_ATTRIBUTES ObjectAttributes) {
   return ke::CallService(NtOpenDirectoryObject, DirectoryHandle, DesiredAccess, ObjectAttributes);
@@ -217,29 +218,75 @@ extern "C" NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable
   return ke::CallService(NtWaitForSingleObject, Handle, Alertable, Timeout);
 }
 
+namespace {
+
+constexpr ULONG kCloseSource = 1, kSameAccess = 2, kSameAttributes = 4;  // DUPLICATE_...
+
+// Being in another process for a moment: its handles are the current ones.
+class Visit {
+ public:
+  explicit Visit(PVOID process) : away_(process != IoGetCurrentProcess()) {
+    if (away_) KeStackAttachProcess(static_cast<PKPROCESS>(process), &state_);
+  }
+  ~Visit() {
+    if (away_) KeUnstackDetachProcess(&state_);
+  }
+  Visit(const Visit&) = delete;
+  Visit& operator=(const Visit&) = delete;
+
+ private:
+  bool away_;
+  KAPC_STATE state_;
+};
+
+NTSTATUS TakeSource(PVOID process, HANDLE source, bool close, PVOID* object,
+                    OBJECT_HANDLE_INFORMATION* information) {
+  const KPROCESSOR_MODE mode = KeGetCurrentThread()->PreviousMode;
+  Visit visit(process);
+  const NTSTATUS status = ObReferenceObjectByHandle(source, 0, nullptr, mode, object, information);
+  if (NT_SUCCESS(status) && close) ObCloseHandle(source, mode);
+  return status;
+}
+
+}  // namespace
+
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
                                                               HANDLE TargetProcessHandle,
                                                               PHANDLE TargetHandle, ACCESS_MASK DesiredAccess,
                                                               ULONG HandleAttributes, ULONG Options) {
-  PVOID object;
-  ACCESS_MASK granted;
-  NTSTATUS status = ob::ReferenceHandle(SourceHandle, nullptr, &object, &granted);
+  if (TargetHandle != nullptr) *TargetHandle = nullptr;
+  const KPROCESSOR_MODE mode = KeGetCurrentThread()->PreviousMode;
+  PVOID from, object, to = nullptr;
+  NTSTATUS status =
+      ObReferenceObjectByHandle(SourceProcessHandle, PROCESS_DUP_HANDLE, PsProcessType, mode, &from, nullptr);
   if (!NT_SUCCESS(status)) return status;
-  if (TargetHandle != nullptr) {
-    const ACCESS_MASK access = (Options & 2 /* DUPLICATE_SAME_ACCESS */) ? granted : DesiredAccess;
-    status = ob::CreateHandle(OB_OPERATION_HANDLE_DUPLICATE, object, access, HandleAttributes,
-                              __builtin_return_address(0), TargetHandle);
+  if (TargetProcessHandle != nullptr)
+    status =
+        ObReferenceObjectByHandle(TargetProcessHandle, PROCESS_DUP_HANDLE, PsProcessType, mode, &to, nullptr);
+  OBJECT_HANDLE_INFORMATION information = {};
+  if (NT_SUCCESS(status))
+    status = TakeSource(from, SourceHandle, (Options & kCloseSource) != 0, &object, &information);
+  if (NT_SUCCESS(status)) {
+    HANDLE made = nullptr;
+    if (to != nullptr && TargetHandle != nullptr) {
+      Visit visit(to);
+      const ACCESS_MASK access = (Options & kSameAccess) ? information.GrantedAccess : DesiredAccess;
+      const ULONG attributes = (Options & kSameAttributes) ? information.HandleAttributes : HandleAttributes;
+      status = ob::CreateHandle(OB_OPERATION_HANDLE_DUPLICATE, object, access, attributes,
+                                __builtin_return_address(0), &made);
+    }
+    if (TargetHandle != nullptr) *TargetHandle = made;
+    ObfDereferenceObject(object);
   }
-  if (Options & 1 /* DUPLICATE_CLOSE_SOURCE */) ObCloseHandle(SourceHandle, KernelMode);
-  ObfDereferenceObject(object);
+  if (to != nullptr) ObfDereferenceObject(to);
+  ObfDereferenceObject(from);
   return status;
 }
 
-/// A second handle to the object of a handle of this process (there is only one process).
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: both process handles must be the System process's.
-/// Source: WDK ntifs/ZwDuplicateObject.
-NT_EXPORT(ZwDuplicateObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+/// A handle of one process to the object of a handle of another (or the same); DUPLICATE_CLOSE_SOURCE closes
+/// that one, whatever comes of it. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
+/// ntifs/ZwDuplicateObject.
+NT_EXPORT(ZwDuplicateObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.* ObSecurity.*");
 extern "C" NTSTATUS NTAPI ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
                                             HANDLE TargetProcessHandle, PHANDLE TargetHandle,
                                             ACCESS_MASK DesiredAccess, ULONG HandleAttributes,

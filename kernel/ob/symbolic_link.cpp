@@ -61,9 +61,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateSymbolicLinkObject(PHANDLE L
 
 /// NtCreateSymbolicLinkObject with previous mode kernel.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: not documented; Windows Internals 7 part 2.
-NT_EXPORT(ZwCreateSymbolicLinkObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ZwCreateSymbolicLinkObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwCreateSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess,
                                                      POBJECT_ATTRIBUTES ObjectAttributes,
                                                      PUNICODE_STRING LinkTarget) {
@@ -79,9 +79,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE Lin
 
 /// Opens a symbolic link object (the link, not what it leads to).
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwOpenSymbolicLinkObject.
-NT_EXPORT(ZwOpenSymbolicLinkObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ZwOpenSymbolicLinkObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwOpenSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess,
                                                    POBJECT_ATTRIBUTES ObjectAttributes) {
   return ke::CallService(NtOpenSymbolicLinkObject, LinkHandle, DesiredAccess, ObjectAttributes);

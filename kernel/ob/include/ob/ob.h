@@ -53,6 +53,17 @@ NTSTATUS CreateType(const TypeDescription& description, POBJECT_TYPE* type);
 // user mode there are no kernel handles.
 NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS_MASK* granted,
                          KPROCESSOR_MODE mode = KernelMode);
+// A reference to an object that somebody else's list leads to and that may be on its way out: false if its
+// last reference is gone. The list's lock keeps the memory.
+inline bool ReferenceIfAlive(PVOID object) {
+  volatile LONG_PTR* count = &ObjectToHeader(object)->PointerCount;
+  for (LONG_PTR seen = *count; seen > 0;) {
+    const LONG_PTR now = InterlockedCompareExchange64(count, seen + 1, seen);
+    if (now == seen) return true;
+    seen = now;
+  }
+  return false;
+}
 // The dispatcher object to wait for on behalf of `object`; 0 if the type cannot be waited for.
 PVOID DispatcherObject(PVOID object);
 
