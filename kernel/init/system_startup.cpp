@@ -146,6 +146,9 @@ NTSTATUS BootDriverFiles(const LoaderBlock*) {
 NTSTATUS ControlRings(const LoaderBlock*) {
   return kd::StartControlServer();
 }
+NTSTATUS ProcessControl(const LoaderBlock*) {
+  return ps::InitProcessControl();
+}
 NTSTATUS ControlThread(const LoaderBlock*) {
   return ps::CreateSystemThread(KdpControlThread, nullptr, nullptr);
 }
@@ -162,6 +165,7 @@ constexpr init::Task kPhase1[] = {
     {"settings", init::ApplyKernelSettings, "the registry as it was saved on C:"},
     {"balance set manager", BalanceSetManager, "settings"},
     {"boot files", BootDriverFiles, "the boot drivers are loaded: their files' memory is free"},
+    {"process control", ProcessControl, "control rings"},
     {"control thread", ControlThread, "every handler is registered"},
 };
 

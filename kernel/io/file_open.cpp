@@ -3,6 +3,7 @@
 #include "io_internal.h"
 #include "ke/service_call.h"
 #include "nt/export.h"
+#include "ob/security.h"
 #include "user_mode.h"
 
 namespace {
@@ -141,6 +142,12 @@ extern "C" NTSTATUS NTAPI IopParseDevice(PVOID ParseObject, PVOID, PACCESS_STATE
   auto* device = static_cast<PDEVICE_OBJECT>(ParseObject);
   packet->ParseCheck = TRUE;
   NTSTATUS status = packet->RelatedFileObject != nullptr ? STATUS_SUCCESS : CheckDevice(device);
+  // Names below a device are its driver's affair, unless the driver leaves them to the device's descriptor.
+  const bool guarded = RemainingName->Length == 0 || (device->Characteristics & FILE_DEVICE_SECURE_OPEN) != 0;
+  if (NT_SUCCESS(status) && packet->RelatedFileObject == nullptr && guarded) {
+    ACCESS_MASK granted;
+    status = ob::CheckAccess(device, packet->DesiredAccess, Attributes, AccessMode, nullptr, &granted);
+  }
   PFILE_OBJECT file = nullptr;
   if (NT_SUCCESS(status)) status = CreateFileObject(device, packet, Attributes, RemainingName, &file);
   if (!NT_SUCCESS(status)) return packet->FinalStatus = status;

@@ -111,6 +111,15 @@ VOID KeStartThread(PKTHREAD thread) {
   KiAssertFailed("a terminated thread came back", "thread.cpp", __LINE__);
 }
 
+VOID KeSignalProcess(PKPROCESS process) {
+  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+  KiAcquireObjectLock(&process->Header);
+  process->Header.SignalState = 1;
+  KiSignalObject(&process->Header, 0);
+  KiReleaseObjectLock(&process->Header);
+  KeLowerIrql(irql);
+}
+
 VOID KeSetThreadReaper(PKTHREAD_REAPER reaper) {
   thread_reaper = reaper;
 }

@@ -46,8 +46,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle,
     status = PsLookupProcessByProcessId(ClientId->UniqueProcess, &process);
     if (!NT_SUCCESS(status)) return status;
   }
+  // Who may debug may open any process.
+  KPROCESSOR_MODE mode = KeGetCurrentThread()->PreviousMode;
+  if (mode != KernelMode && SeSinglePrivilegeCheck(SeExports->SeDebugPrivilege, mode)) mode = KernelMode;
   status = ObOpenObjectByPointer(process, ObjectAttributes->Attributes, nullptr, DesiredAccess, PsProcessType,
-                                 KernelMode, ProcessHandle);
+                                 mode, ProcessHandle);
   ObfDereferenceObject(process);
   return status;
 }
@@ -71,7 +74,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenThread(PHANDLE ThreadHandle, A
   status = LookupThread(*ClientId, &thread);
   if (!NT_SUCCESS(status)) return status;
   status = ObOpenObjectByPointer(thread, ObjectAttributes->Attributes, nullptr, DesiredAccess, PsThreadType,
-                                 KernelMode, ThreadHandle);
+                                 KeGetCurrentThread()->PreviousMode, ThreadHandle);
   ObfDereferenceObject(thread);
   return status;
 }

@@ -9,6 +9,7 @@ LIST_ENTRY PsActiveProcessHead;
 PEPROCESS PsInitialSystemProcess;
 PEPROCESS PsIdleProcess;
 POBJECT_TYPE PsProcessType;
+extern ERESOURCE PsLoadedModuleResource;
 }
 
 /// The System process's EPROCESS.
@@ -25,10 +26,9 @@ NT_EXPORT_DATA(PsProcessType, Full, "KernelPs.*");
 namespace ps {
 
 KSPIN_LOCK g_list_lock;
+OBJECT_NAME_INFORMATION g_no_name;
 
 namespace {
-
-OBJECT_NAME_INFORMATION g_empty_name;
 
 void SetImageName(PEPROCESS process, const char* name) {
   for (ULONG i = 0; i < sizeof(process->ImageFileName) - 1 && name[i] != 0; ++i) {
@@ -43,7 +43,7 @@ void AdoptIdleProcess() {
   SetImageName(idle, "Idle");
   idle->UniqueProcessId = nullptr;
   idle->ObjectTable = ObpKernelHandleTable;
-  idle->SeAuditProcessCreationInfo.ImageFileName = &g_empty_name;
+  idle->SeAuditProcessCreationInfo.ImageFileName = &g_no_name;
   KeQuerySystemTime(&idle->CreateTime);
 }
 
@@ -55,16 +55,22 @@ NTSTATUS CreateSystemProcess() {
   auto* process = static_cast<PEPROCESS>(object);
   KeInitializeProcess(&process->Pcb, 8, ~KAFFINITY{0}, __readcr3());
   InitializeListHead(&process->ThreadListHead);
+  KeInitializeEvent(&process->TerminateEvent, NotificationEvent, FALSE);
+  process->Announced = 1;
   process->UniqueProcessId = reinterpret_cast<HANDLE>(ULONG_PTR{4});
   process->ObjectTable = ObpKernelHandleTable;
   ObpKernelHandleTable->QuotaProcess = process;
   process->ExitStatus = STATUS_PENDING;
-  process->SeAuditProcessCreationInfo.ImageFileName = &g_empty_name;
+  process->SeAuditProcessCreationInfo.ImageFileName = &g_no_name;
   process->PriorityClass = 2;
   SetImageName(process, "System");
   KeQuerySystemTime(&process->CreateTime);
   InsertTailList(&PsActiveProcessHead, &process->ActiveProcessLinks);
   PsInitialSystemProcess = process;
+  status = SetToken(process, se::Account::kSystem, 0);
+  if (!NT_SUCCESS(status)) return status;
+  PsIdleProcess->Token = process->Token;
+  ObfReferenceObject(process->Token);
   return ObInsertObject(object, nullptr, 0, 0, nullptr, nullptr);
 }
 
@@ -92,6 +98,7 @@ extern "C" NTSTATUS PsInitSystem() {
   PsThreadType->TypeInfo.SupportsObjectCallbacks = 1;
   ps::AdoptIdleProcess();
   KeSetThreadReaper(ps::ReapThread);
+  ExInitializeResourceLite(&PsLoadedModuleResource);
   return ps::CreateSystemProcess();
 }
 
@@ -169,8 +176,7 @@ extern "C" NTSTATUS NTAPI PsLookupProcessByProcessId(HANDLE ProcessId, PEPROCESS
   ob::SpinGuard guard(&ps::g_list_lock);
   for (LIST_ENTRY* link = PsActiveProcessHead.Flink; link != &PsActiveProcessHead; link = link->Flink) {
     PEPROCESS process = CONTAINING_RECORD(link, EPROCESS, ActiveProcessLinks);
-    if (process->UniqueProcessId != ProcessId) continue;
-    ObfReferenceObject(process);
+    if (process->UniqueProcessId != ProcessId || !ob::ReferenceIfAlive(process)) continue;
     *Process = process;
     return STATUS_SUCCESS;
   }

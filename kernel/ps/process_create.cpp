@@ -1,44 +1,63 @@
-// Processes without a program: an address space, handles to it, its end.
+// Processes: creation, announcement, end. What a program is made of stands in program.cpp.
 #include "ps_internal.h"
 
 #include "ke/ke.h"
-#include "mm/mm.h"
 #include "ke/service_call.h"
+#include "mm/mm.h"
 #include "nt/export.h"
 
+namespace ps {
 namespace {
 
-OBJECT_NAME_INFORMATION g_no_name;
-
 // The process's own part; what fails later is undone by ps::DeleteProcess.
-NTSTATUS Prepare(PEPROCESS process) {
+NTSTATUS Prepare(PEPROCESS process, PEPROCESS parent) {
   InitializeListHead(&process->ThreadListHead);
-  InitializeListHead(&process->ActiveProcessLinks);
+  KeInitializeEvent(&process->TerminateEvent, NotificationEvent, FALSE);
   const ULONG64 table = MmCreateProcessAddressSpace();
   if (table == 0) return STATUS_INSUFFICIENT_RESOURCES;
   KeInitializeProcess(&process->Pcb, 8, ~KAFFINITY{0}, table);
-  const NTSTATUS status = MmInitializeProcessAddressSpace(process);
+  NTSTATUS status = MmInitializeProcessAddressSpace(process);
+  if (NT_SUCCESS(status)) status = InheritToken(process, parent);
   if (!NT_SUCCESS(status)) return status;
-  process->UniqueProcessId = ps::NewClientId();
-  process->InheritedFromUniqueProcessId = PsGetCurrentProcessId();
+  process->UniqueProcessId = NewClientId();
+  process->InheritedFromUniqueProcessId = parent->UniqueProcessId;
   process->ObjectTable = ob::CreateHandleTable(process);
   if (process->ObjectTable == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   process->ExitStatus = STATUS_PENDING;
   process->SeAuditProcessCreationInfo.ImageFileName = &g_no_name;
   process->PriorityClass = 2;
+  process->SessionId = parent->SessionId;
   RtlCopyMemory(process->ImageFileName, "Process", 8);
   KeQuerySystemTime(&process->CreateTime);
   return STATUS_SUCCESS;
 }
 
 void LinkProcess(PEPROCESS process) {
-  ob::SpinGuard guard(&ps::g_list_lock);
+  ob::SpinGuard guard(&g_list_lock);
   InsertTailList(&PsActiveProcessHead, &process->ActiveProcessLinks);
+}
+
+void Free(PVOID block) {
+  if (block != nullptr) ExFreePoolWithTag(block, 0);
 }
 
 }  // namespace
 
-namespace ps {
+NTSTATUS CreateProcessObject(POBJECT_ATTRIBUTES attributes, PEPROCESS parent, PEPROCESS* result) {
+  PVOID object;
+  NTSTATUS status = ObCreateObject(KernelMode, PsProcessType, attributes, KernelMode, nullptr,
+                                   sizeof(EPROCESS), 0, 0, &object);
+  if (!NT_SUCCESS(status)) return status;
+  auto* process = static_cast<PEPROCESS>(object);
+  status = Prepare(process, parent);
+  if (!NT_SUCCESS(status)) {
+    ObfDereferenceObject(process);
+    return status;
+  }
+  LinkProcess(process);
+  *result = process;
+  return STATUS_SUCCESS;
+}
 
 VOID NTAPI DeleteProcess(PVOID object) {
   auto* process = static_cast<PEPROCESS>(object);
@@ -47,13 +66,43 @@ VOID NTAPI DeleteProcess(PVOID object) {
     RemoveEntryList(&process->ActiveProcessLinks);
   }
   if (process->ObjectTable != nullptr) ob::DeleteHandleTable(process->ObjectTable);
+  if (process->ImageFilePointer != nullptr) ObfDereferenceObject(process->ImageFilePointer);
+  if (process->Token != nullptr) ObfDereferenceObject(process->Token);
+  if (process->SeAuditProcessCreationInfo.ImageFileName != &g_no_name)
+    Free(process->SeAuditProcessCreationInfo.ImageFileName);
+  Free(process->CommandLine);
   if (process->Pcb.DirectoryTableBase != 0) MmDeleteProcessAddressSpace(process);
+}
+
+NTSTATUS Announce(PEPROCESS process) {
+  if (InterlockedCompareExchange(&process->Announced, 1, 0) != 0) return STATUS_SUCCESS;
+  PS_CREATE_NOTIFY_INFO information = {};
+  information.Size = sizeof(information);
+  information.FileOpenNameAvailable = process->ImageFilePointer != nullptr;
+  information.ParentProcessId = process->InheritedFromUniqueProcessId;
+  information.CreatingThreadId = reinterpret_cast<PETHREAD>(KeGetCurrentThread())->Cid;
+  information.FileObject = process->ImageFilePointer;
+  information.ImageFileName = &process->SeAuditProcessCreationInfo.ImageFileName->Name;
+  information.CommandLine = process->CommandLine;
+  NotifyProcess(process, &information);
+  return information.CreationStatus;
+}
+
+void ExitProcess(PEPROCESS process, NTSTATUS status) {
+  if (process == PsInitialSystemProcess || InterlockedExchange(&process->ExitNotified, 1) != 0) return;
+  InterlockedCompareExchange(reinterpret_cast<volatile LONG*>(&process->ExitStatus), status, STATUS_PENDING);
+  KeQuerySystemTime(&process->ExitTime);
+  NotifyProcess(process, nullptr);
+  ob::CloseAllHandles(process->ObjectTable);
+  MmCleanProcessAddressSpace(process);
+  process->Peb = nullptr;
+  KeSignalProcess(&process->Pcb);
 }
 
 }  // namespace ps
 
 /// Creates a process with an empty address space and no thread; threads come by PsCreateSystemThread with its
-/// handle.
+/// handle. It ends with the last of them.
 /// Returns: STATUS_INSUFFICIENT_RESOURCES.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: no handles are inherited.
@@ -61,43 +110,40 @@ VOID NTAPI DeleteProcess(PVOID object) {
 NT_EXPORT(PsCreateSystemProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess.*");
 extern "C" NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE ProcessHandle, ULONG DesiredAccess,
                                                 POBJECT_ATTRIBUTES ObjectAttributes) {
-  PVOID object;
-  NTSTATUS status = ObCreateObject(KernelMode, PsProcessType, ObjectAttributes, KernelMode, nullptr,
-                                   sizeof(EPROCESS), 0, 0, &object);
+  PEPROCESS process;
+  const NTSTATUS status = ps::CreateProcessObject(ObjectAttributes, PsInitialSystemProcess, &process);
   if (!NT_SUCCESS(status)) return status;
-  auto* process = static_cast<PEPROCESS>(object);
-  status = Prepare(process);
-  if (!NT_SUCCESS(status)) {
-    ObfDereferenceObject(process);
-    return status;
-  }
-  LinkProcess(process);
+  process->InheritedFromUniqueProcessId = PsGetCurrentProcessId();
   return ObInsertObject(process, nullptr, DesiredAccess, 0, nullptr, ProcessHandle);
 }
 
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtTerminateProcess(HANDLE ProcessHandle, NTSTATUS ExitStatus) {
   PVOID object;
-  NTSTATUS status = ob::ReferenceHandle(ProcessHandle, PsProcessType, &object, nullptr);
+  NTSTATUS status = ObReferenceObjectByHandle(ProcessHandle, PROCESS_TERMINATE, PsProcessType,
+                                              KeGetCurrentThread()->PreviousMode, &object, nullptr);
   if (!NT_SUCCESS(status)) return status;
   auto* process = static_cast<PEPROCESS>(object);
-  if (process->ActiveThreads != 0 || process == PsInitialSystemProcess) {
-    status = STATUS_NOT_SUPPORTED;
+  if (process == PsInitialSystemProcess) {
+    status = STATUS_ACCESS_DENIED;
   } else if (InterlockedCompareExchange(reinterpret_cast<volatile LONG*>(&process->ExitStatus), ExitStatus,
                                         STATUS_PENDING) != STATUS_PENDING) {
     status = STATUS_PROCESS_IS_TERMINATING;
   } else {
-    KeQuerySystemTime(&process->ExitTime);
-    MmCleanProcessAddressSpace(process);
+    KeSetEvent(&process->TerminateEvent, 0, FALSE);
+    if (process->ActiveThreads == 0) ps::ExitProcess(process, ExitStatus);
   }
   ObfDereferenceObject(process);
   return status;
 }
 
-/// Ends a process that has no threads left: its memory goes at once. Pages that a driver has left locked in
-/// it are bug check 0x76, with TrackLockedPages 0xCB. Returns: STATUS_PROCESS_IS_TERMINATING for one that has
-/// ended, STATUS_NOT_SUPPORTED for one with threads. IRQL: PASSIVE_LEVEL. Differs from NT: threads are not
-/// ended. Source: WDK ntddk/ZwTerminateProcess.
-NT_EXPORT(ZwTerminateProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess.*");
+/// Ends a process: its threads end, with the last of them the notification routines are told, its handles are
+/// closed and its memory goes; who waits for the process goes on. System threads that a driver has in it go
+/// on until they end by themselves. Pages that a driver has left locked in it are bug check 0x76, with
+/// TrackLockedPages 0xCB. Returns: STATUS_PROCESS_IS_TERMINATING for one that has been told before.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/ZwTerminateProcess.
+NT_EXPORT(ZwTerminateProcess, nt::Exactly(PASSIVE_LEVEL), Full, "PsProcess.* PsProgram.*");
 extern "C" NTSTATUS NTAPI ZwTerminateProcess(HANDLE ProcessHandle, NTSTATUS ExitStatus) {
   return ke::CallService(NtTerminateProcess, ProcessHandle, ExitStatus);
 }

@@ -1,21 +1,51 @@
 // Private to ps.
 #pragma once
 
+#include "nt/access_rights.h"
 #include "ob/ob.h"
 #include "ps/ps.h"
+#include "se/token.h"
 
-extern "C" VOID NTAPI PspThreadDelete(PVOID Object);
+extern "C" {
+VOID NTAPI PspThreadDelete(PVOID Object);
+// The first routine of a thread of a process without a program: waits for the process's end.
+VOID NTAPI PspUserThreadStartup(PVOID context);
+extern LIST_ENTRY PsActiveProcessHead;
+}
 
 namespace ps {
 
 // Guards PsActiveProcessHead and every process's thread list. Never held over a call out of ps.
 extern KSPIN_LOCK g_list_lock;
+extern OBJECT_NAME_INFORMATION g_no_name;
 
 NTSTATUS InitThreadType();
 HANDLE NewClientId();
-void NotifyThread(PETHREAD thread, BOOLEAN create);
 VOID NTAPI DeleteProcess(PVOID object);
 // Called in nt!KiReaperThread: hands the thread to PspReaper.
 VOID ReapThread(PKTHREAD thread);
+
+// The notification routines. A process: `information` 0 at its end. PASSIVE_LEVEL.
+void NotifyProcess(PEPROCESS process, PPS_CREATE_NOTIFY_INFO information);
+void NotifyThread(PETHREAD thread, BOOLEAN create);
+void NotifyNewThread(PETHREAD thread);  // in the new thread
+void NotifyImage(PUNICODE_STRING full_name, HANDLE process, PVOID base, SIZE_T size, PFILE_OBJECT file);
+
+// Threads of a process without a program: made, announced and started, or dropped unstarted.
+NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread);
+void StartThread(PETHREAD thread);
+void DropThread(PEPROCESS process, PETHREAD thread);
+
+// A new process with an address space and a token, in the list, announced to nobody. Nothing of the program.
+NTSTATUS CreateProcessObject(POBJECT_ATTRIBUTES attributes, PEPROCESS parent, PEPROCESS* process);
+// Tells the routines of a new process, once; a failure is the status with which one of them forbids it.
+NTSTATUS Announce(PEPROCESS process);
+// The last thread has gone (or there was none): tells the routines, closes its handles, gives its memory
+// back. Once. PASSIVE_LEVEL.
+void ExitProcess(PEPROCESS process, NTSTATUS status);
+
+// A process's token: of an account, or a copy of another process's.
+NTSTATUS SetToken(PEPROCESS process, se::Account account, ULONG session);
+NTSTATUS InheritToken(PEPROCESS process, PEPROCESS parent);
 
 }  // namespace ps

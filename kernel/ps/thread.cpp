@@ -89,6 +89,7 @@ extern "C" VOID NTAPI PspThreadDelete(PVOID Object) {
   auto* thread = static_cast<PETHREAD>(Object);
   KeAbCleanupThread(&thread->Tcb);
   if (thread->ThreadName != nullptr) ExFreePoolWithTag(thread->ThreadName, 0);
+  if (thread->ActiveImpersonationInfo) ObfDereferenceObject(thread->ImpersonationToken);
   if (thread->Tcb.Process != nullptr) ObfDereferenceObject(thread->Tcb.Process);
 }
 
@@ -146,11 +147,13 @@ void LinkThread(PEPROCESS process, PETHREAD thread) {
   thread->ThreadInserted = 1;
 }
 
-void UnlinkThread(PEPROCESS process, PETHREAD thread) {
+// Returns how many threads are left.
+ULONG UnlinkThread(PEPROCESS process, PETHREAD thread) {
   ob::SpinGuard guard(&g_list_lock);
   RemoveEntryList(&thread->ThreadListEntry);
   process->ActiveThreads = process->ActiveThreads - 1;
   thread->ThreadInserted = 0;
+  return process->ActiveThreads;
 }
 
 // A thread that never ran: what KeInitThread and the allocation did is undone.
@@ -159,9 +162,10 @@ void DiscardThread(PETHREAD thread) {
   DropStack(&thread->Tcb);
 }
 
-NTSTATUS CreateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, ACCESS_MASK access,
-                      PKSTART_ROUTINE start, PVOID context, PVOID creator, PHANDLE handle, PCLIENT_ID cid,
-                      PETHREAD* referenced) {
+// A thread object with its handle, in its process's list, not started.
+NTSTATUS PrepareThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, ACCESS_MASK access,
+                       PKSTART_ROUTINE start, PVOID context, PVOID creator, PHANDLE handle,
+                       PETHREAD* result) {
   PETHREAD thread;
   NTSTATUS status = AllocateThread(process, attributes, start, context, &thread);
   if (!NT_SUCCESS(status)) return status;
@@ -174,12 +178,30 @@ NTSTATUS CreateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, ACCESS_M
     DiscardThread(thread);
     return status;
   }
+  LinkThread(process, thread);
+  *result = thread;
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS CreateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, ACCESS_MASK access,
+                      PKSTART_ROUTINE start, PVOID context, PVOID creator, PHANDLE handle, PCLIENT_ID cid,
+                      PETHREAD* referenced) {
+  PETHREAD thread;
+  const NTSTATUS status =
+      PrepareThread(process, attributes, access, start, context, creator, handle, &thread);
+  if (!NT_SUCCESS(status)) return status;
+  const NTSTATUS announced = Announce(process);
+  if (!NT_SUCCESS(announced)) {
+    if (handle != nullptr) ObCloseHandle(*handle, KernelMode);
+    DropThread(process, thread);
+    ExitProcess(process, announced);
+    return announced;
+  }
   if (cid != nullptr) *cid = thread->Cid;
   if (referenced != nullptr) {
     ObfReferenceObject(thread);
     *referenced = thread;
   }
-  LinkThread(process, thread);
   NotifyThread(thread, TRUE);
   KeStartThread(&thread->Tcb);
   return STATUS_SUCCESS;
@@ -189,6 +211,25 @@ NTSTATUS CreateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, ACCESS_M
 
 NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thread) {
   return CreateThread(PsInitialSystemProcess, nullptr, 0, start, context, nullptr, nullptr, nullptr, thread);
+}
+
+NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread) {
+  const NTSTATUS status =
+      PrepareThread(process, nullptr, 0, PspUserThreadStartup, process, nullptr, nullptr, thread);
+  if (!NT_SUCCESS(status)) return status;
+  (*thread)->SystemThread = 0;
+  (*thread)->Tcb.PreviousMode = UserMode;
+  return STATUS_SUCCESS;
+}
+
+void StartThread(PETHREAD thread) {
+  NotifyThread(thread, TRUE);
+  KeStartThread(&thread->Tcb);
+}
+
+void DropThread(PEPROCESS process, PETHREAD thread) {
+  UnlinkThread(process, thread);
+  DiscardThread(thread);
 }
 
 namespace {
@@ -207,7 +248,7 @@ void VisitList(LIST_ENTRY* head, Object* (*object_of)(LIST_ENTRY*), bool (*visit
     ob::SpinGuard guard(&g_list_lock);
     for (LIST_ENTRY* link = head->Flink; link != head && count < kMaximumVisited; link = link->Flink) {
       objects[count] = object_of(link);
-      ObfReferenceObject(objects[count++]);
+      if (ob::ReferenceIfAlive(objects[count])) ++count;
     }
   }
   bool going = true;
@@ -284,7 +325,8 @@ extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
   thread->ExitStatus = ExitStatus;
   KeQuerySystemTime(&thread->ExitTime);
   thread->Terminated = 1;
-  ps::UnlinkThread(reinterpret_cast<PEPROCESS>(thread->Tcb.Process), thread);
+  auto* process = reinterpret_cast<PEPROCESS>(thread->Tcb.Process);
+  if (ps::UnlinkThread(process, thread) == 0) ps::ExitProcess(process, ExitStatus);
   KeTerminateThread(0);
 }
 
@@ -403,32 +445,22 @@ extern "C" NTSTATUS NTAPI PsGetThreadExitStatus(PETHREAD Thread) {
   return Thread->ExitStatus;
 }
 
-namespace {
-
-struct ThreadSearch {
-  HANDLE id;
-  PETHREAD found;
-};
-
-}  // namespace
-
 /// The thread with an id, referenced.
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/PsLookupThreadByThreadId.
 NT_EXPORT(PsLookupThreadByThreadId, nt::AtMost(APC_LEVEL), Full, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsLookupThreadByThreadId(HANDLE ThreadId, PETHREAD* Thread) {
-  ThreadSearch search = {ThreadId, nullptr};
-  ps::EnumerateThreads(
-      PsInitialSystemProcess,
-      [](PETHREAD thread, PVOID context) {
-        auto* wanted = static_cast<ThreadSearch*>(context);
-        if (thread->Cid.UniqueThread != wanted->id) return true;
-        ObfReferenceObject(thread);
-        wanted->found = thread;
-        return false;
-      },
-      &search);
-  *Thread = search.found;
-  return search.found != nullptr ? STATUS_SUCCESS : STATUS_INVALID_CID;
+  *Thread = nullptr;
+  ob::SpinGuard guard(&ps::g_list_lock);
+  for (LIST_ENTRY* at = PsActiveProcessHead.Flink; at != &PsActiveProcessHead; at = at->Flink) {
+    PLIST_ENTRY head = &CONTAINING_RECORD(at, EPROCESS, ActiveProcessLinks)->ThreadListHead;
+    for (LIST_ENTRY* link = head->Flink; link != head; link = link->Flink) {
+      PETHREAD thread = CONTAINING_RECORD(link, ETHREAD, ThreadListEntry);
+      if (thread->Cid.UniqueThread != ThreadId || !ob::ReferenceIfAlive(thread)) continue;
+      *Thread = thread;
+      return STATUS_SUCCESS;
+    }
+  }
+  return STATUS_INVALID_CID;
 }

@@ -19,6 +19,8 @@ extern boot::LoaderBlock* KeLoaderBlock;
 
 // ---- Processes and threads ----
 // Prepares the Pcb of a process (zeroed by the caller).
+// The process has ended: who waits for it goes on. <= DISPATCH_LEVEL.
+VOID KeSignalProcess(PKPROCESS process);
 VOID KeInitializeProcess(PKPROCESS process, KPRIORITY base_priority, KAFFINITY affinity,
                          ULONG64 directory_table_base);
 

@@ -32,6 +32,9 @@ void EnumerateProcesses(bool (*visit)(PEPROCESS process, PVOID context), PVOID c
 // Creates and starts a thread of the System process; `thread` (may be 0) gets a reference.
 NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thread);
 
+// Phase 1: the host's requests that concern processes.
+NTSTATUS InitProcessControl();
+
 // Calls the registered load-image routines. PASSIVE_LEVEL.
 void NotifyImageLoad(PUNICODE_STRING full_name, PVOID base, SIZE_T size);
 
