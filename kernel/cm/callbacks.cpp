@@ -308,6 +308,35 @@ extern "C" NTSTATUS NTAPI CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER, PVOID Objec
   return STATUS_SUCCESS;
 }
 
+/// The same without a reference: the name stays valid while the key object does.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/CmCallbackGetKeyObjectID.
+NT_EXPORT(CmCallbackGetKeyObjectID, nt::AtMost(APC_LEVEL), Full, "CmCallbacks.*");
+extern "C" NTSTATUS NTAPI CmCallbackGetKeyObjectID(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PTR ObjectID,
+                                                   PCUNICODE_STRING* ObjectName) {
+  if (ObjectName == nullptr) return CmCallbackGetKeyObjectIDEx(Cookie, Object, ObjectID, nullptr, 0);
+  PCUNICODE_STRING name = nullptr;
+  const NTSTATUS status = CmCallbackGetKeyObjectIDEx(Cookie, Object, ObjectID, &name, 0);
+  if (!NT_SUCCESS(status)) return status;
+  auto* body = static_cast<PCM_KEY_BODY>(Object);
+  auto* own = static_cast<PCUNICODE_STRING>(
+      InterlockedCompareExchangePointer(&body->Name, const_cast<PUNICODE_STRING>(name), nullptr));
+  if (own != nullptr) CmCallbackReleaseKeyObjectIDEx(name);
+  *ObjectName = own != nullptr ? own : name;
+  return STATUS_SUCCESS;
+}
+
+/// The version of the interface of registry callbacks: 1.0.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/CmGetCallbackVersion.
+NT_EXPORT(CmGetCallbackVersion, nt::AtMost(APC_LEVEL), Full, "CmCallbacks.*");
+extern "C" VOID NTAPI CmGetCallbackVersion(PULONG Major, PULONG Minor) {
+  if (Major != nullptr) *Major = 1;
+  if (Minor != nullptr) *Minor = 0;
+}
+
 /// Frees a name that CmCallbackGetKeyObjectIDEx returned.
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.

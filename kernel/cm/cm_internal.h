@@ -10,6 +10,7 @@ extern "C" {
 typedef struct _CM_KEY_BODY {
   ULONG Type;
   cm::Key* KeyControlBlock;
+  PVOID Name;                  // UNICODE_STRING that CmCallbackGetKeyObjectID gave out; 0: none
   LIST_ENTRY ContextListHead;  // what callbacks attached to this object: cm/callbacks.cpp
 } CM_KEY_BODY, *PCM_KEY_BODY;
 inline constexpr ULONG kKeyBodyType = 0x6b793032;  // "ky02"
@@ -41,11 +42,29 @@ struct KeyParseContext {
   bool create;
   bool is_volatile;
   ULONG disposition;
+  bool is_link = false;    // the new key is a link
+  bool open_link = false;  // the last component is meant itself, link or not
+  Text class_name = {};
+  PSECURITY_DESCRIPTOR security = nullptr;
 };
 inline constexpr ULONG kParseMagic = 'yeKC';
 
 bool InSystemHive(const Key* key);
-void MarkChanged(Key* key);
+// A key changed in the way that `filter` (REG_NOTIFY_CHANGE_...) says: its time, the hive's need to be
+// written, who watches it. Registry locked exclusively.
+void MarkChanged(Key* key, ULONG filter);
+// Completes the requests to watch `key`, or a key above it with its subtree (notify.cpp). Registry locked.
+void TellWatchers(Key* key, ULONG filter);
+// ... all that were made through a key object whose last handle is closed.
+void DropWatchers(PCM_KEY_BODY body);
+NTSTATUS InitTransactions();
+// The security method of the type Key (ob/security.h).
+NTSTATUS KeySecurity(PVOID object, bool set, PSECURITY_INFORMATION information,
+                     PSECURITY_DESCRIPTOR descriptor, PULONG length);
+// Of a key that is being created with an explicit descriptor (0: none). Registry locked.
+NTSTATUS AssignKeySecurity(Key* key, PSECURITY_DESCRIPTOR given);
+// Whether the caller may open a key: kernel mode may, unless the attributes force the check.
+NTSTATUS CheckKeyAccess(PVOID object, ACCESS_MASK desired, ULONG attributes, ACCESS_MASK* granted);
 NTSTATUS NewKeyObject(Key* key, PVOID* object);
 inline Text TextOf(PCUNICODE_STRING string) {
   return {reinterpret_cast<const char16_t*>(string->Buffer),

@@ -6,6 +6,7 @@ namespace {
 
 constexpr char kMagic[8] = {'B', 'C', 'H', 'I', 'V', 'E', '1', '\n'};
 constexpr size_t kHeaderSize = 40;
+constexpr uint32_t kVersion = 2;
 constexpr uint32_t kMaxDepth = 64;
 
 void Copy(void* to, const void* from, size_t bytes) {
@@ -69,6 +70,10 @@ class Writer {
 void WriteKey(Writer& writer, const Key* key) {
   writer.Name(key->Name());
   writer.Number(key->last_write);
+  writer.Number(uint32_t{key->is_link});
+  writer.Name(key->Class());
+  writer.Number(key->security_length);
+  writer.Bytes(key->security, key->security_length);
   uint32_t values = 0, subkeys = 0;
   for (Value* value = key->first_value; value != nullptr; value = value->next) ++values;
   for (Key* child = key->first_child; child != nullptr; child = child->next) subkeys += !child->is_volatile;
@@ -149,9 +154,29 @@ HiveStatus ReadValue(Reader& reader, Key* key) {
   return status;
 }
 
-HiveStatus ReadKeyBody(Reader& reader, Key* key, uint32_t depth);
+// Where the payload stands and in which version it is.
+struct Payload {
+  Reader reader;
+  uint32_t version;
+};
 
-HiveStatus ReadChild(Reader& reader, Key* parent, uint32_t depth) {
+HiveStatus ReadKeyBody(Payload& payload, Key* key, uint32_t depth);
+
+HiveStatus ReadProperties(Reader& reader, Key* key) {
+  key->is_link = reader.Number<uint32_t>() != 0;
+  uint16_t length = 0;
+  char16_t* name = ReadName(reader, &length);
+  if (name == nullptr) return HiveStatus::kCorrupt;
+  HiveStatus status = SetClass(key, {name, length});
+  HiveFree(name);
+  const uint32_t bytes = reader.Number<uint32_t>();
+  const uint8_t* descriptor = reader.Bytes(bytes);
+  if (descriptor == nullptr) return HiveStatus::kCorrupt;
+  return status == HiveStatus::kOk ? SetSecurity(key, descriptor, bytes) : status;
+}
+
+HiveStatus ReadChild(Payload& payload, Key* parent, uint32_t depth) {
+  Reader& reader = payload.reader;
   uint16_t length = 0;
   char16_t* name = ReadName(reader, &length);
   if (name == nullptr) return HiveStatus::kCorrupt;
@@ -159,12 +184,17 @@ HiveStatus ReadChild(Reader& reader, Key* parent, uint32_t depth) {
   if (key == nullptr && length != 0) key = CreateKey(parent, {name, length}, false);
   HiveFree(name);
   if (key == nullptr) return length == 0 ? HiveStatus::kCorrupt : HiveStatus::kNoMemory;
-  return ReadKeyBody(reader, key, depth);
+  return ReadKeyBody(payload, key, depth);
 }
 
-HiveStatus ReadKeyBody(Reader& reader, Key* key, uint32_t depth) {
+HiveStatus ReadKeyBody(Payload& payload, Key* key, uint32_t depth) {
+  Reader& reader = payload.reader;
   if (depth > kMaxDepth) return HiveStatus::kTooDeep;
   key->last_write = reader.Number<uint64_t>();
+  if (payload.version >= 2) {
+    const HiveStatus status = ReadProperties(reader, key);
+    if (status != HiveStatus::kOk) return status;
+  }
   const uint32_t values = reader.Number<uint32_t>();
   const uint32_t subkeys = reader.Number<uint32_t>();
   for (uint32_t i = 0; i < values; ++i) {
@@ -172,7 +202,7 @@ HiveStatus ReadKeyBody(Reader& reader, Key* key, uint32_t depth) {
     if (status != HiveStatus::kOk) return status;
   }
   for (uint32_t i = 0; i < subkeys; ++i) {
-    HiveStatus status = reader.failed() ? HiveStatus::kCorrupt : ReadChild(reader, key, depth + 1);
+    HiveStatus status = reader.failed() ? HiveStatus::kCorrupt : ReadChild(payload, key, depth + 1);
     if (status != HiveStatus::kOk) return status;
   }
   return reader.failed() ? HiveStatus::kCorrupt : HiveStatus::kOk;
@@ -181,6 +211,11 @@ HiveStatus ReadKeyBody(Reader& reader, Key* key, uint32_t depth) {
 // Moves what `from` holds into `to`; equal keys are merged, values of `from` win.
 HiveStatus Merge(Key* from, Key* to) {
   to->last_write = from->last_write;
+  to->is_link = from->is_link;
+  HiveStatus taken = SetClass(to, from->Class());
+  if (taken == HiveStatus::kOk && from->security_length != 0)
+    taken = SetSecurity(to, from->security, from->security_length);
+  if (taken != HiveStatus::kOk) return taken;
   for (Value* value = from->first_value; value != nullptr; value = value->next) {
     HiveStatus status = SetValue(to, value->Name(), value->type, value->data, value->data_length);
     if (status != HiveStatus::kOk) return status;
@@ -303,6 +338,28 @@ bool DeleteValue(Key* key, Text name) {
   return false;
 }
 
+HiveStatus SetClass(Key* key, Text name) {
+  char16_t* copy = nullptr;
+  if (name.length != 0 && (copy = DuplicateName(name)) == nullptr) return HiveStatus::kNoMemory;
+  if (key->class_name != nullptr) HiveFree(key->class_name);
+  key->class_name = copy;
+  key->class_length = name.length;
+  return HiveStatus::kOk;
+}
+
+HiveStatus SetSecurity(Key* key, const void* descriptor, uint32_t length) {
+  uint8_t* copy = nullptr;
+  if (length != 0) {
+    copy = static_cast<uint8_t*>(HiveAllocate(length));
+    if (copy == nullptr) return HiveStatus::kNoMemory;
+    Copy(copy, descriptor, length);
+  }
+  if (key->security != nullptr) HiveFree(key->security);
+  key->security = copy;
+  key->security_length = length;
+  return HiveStatus::kOk;
+}
+
 void RemoveKey(Key* key) {
   if (key->parent != nullptr) {
     Key** link = &key->parent->first_child;
@@ -320,6 +377,8 @@ void DestroyKey(Key* key) {
     key->first_value = value->next;
     FreeValue(value);
   }
+  if (key->class_name != nullptr) HiveFree(key->class_name);
+  if (key->security != nullptr) HiveFree(key->security);
   HiveFree(key->name);
   HiveFree(key);
 }
@@ -337,6 +396,7 @@ KeyCounts CountsOf(const Key* key) {
   for (Key* child = key->first_child; child != nullptr; child = child->next) {
     ++counts.subkeys;
     if (child->name_length * 2u > counts.longest_name) counts.longest_name = child->name_length * 2u;
+    if (child->class_length * 2u > counts.longest_class) counts.longest_class = child->class_length * 2u;
   }
   for (Value* value = key->first_value; value != nullptr; value = value->next) {
     ++counts.values;
@@ -356,7 +416,7 @@ size_t WriteHive(const Key* root, uint8_t* buffer, size_t capacity) {
   WriteKey(payload, root);
   Writer header(buffer, kHeaderSize);
   header.Bytes(kMagic, sizeof(kMagic));
-  header.Number(uint32_t{1});
+  header.Number(kVersion);
   header.Number(uint32_t{0});
   header.Number(static_cast<uint64_t>(payload.size()));
   header.Number(Fnv(buffer + kHeaderSize, payload.size()));
@@ -369,20 +429,22 @@ HiveStatus ReadHive(const uint8_t* data, size_t size, Key* root) {
   for (size_t i = 0; i < sizeof(kMagic); ++i) {
     if (data[i] != static_cast<uint8_t>(kMagic[i])) return HiveStatus::kCorrupt;
   }
-  const uint64_t payload = HeaderNumber(data + 16);
-  if (HeaderNumber(data + 8) != 1 || HeaderNumber(data + 32) != Fnv(data, 32) ||
-      payload != size - kHeaderSize ||
+  const uint64_t payload_size = HeaderNumber(data + 16);
+  const uint64_t version = HeaderNumber(data + 8);
+  if (version < 1 || version > kVersion || HeaderNumber(data + 32) != Fnv(data, 32) ||
+      payload_size != size - kHeaderSize ||
       HeaderNumber(data + 24) != Fnv(data + kHeaderSize, size - kHeaderSize)) {
     return HiveStatus::kCorrupt;
   }
-  Reader reader(data + kHeaderSize, size - kHeaderSize);
+  Payload payload = {Reader(data + kHeaderSize, size - kHeaderSize), static_cast<uint32_t>(version)};
+  Reader& reader = payload.reader;
   uint16_t length = 0;
   char16_t* name = ReadName(reader, &length);
   if (name == nullptr) return HiveStatus::kCorrupt;
   Key* tree = CreateKey(nullptr, {name, length}, false);
   HiveFree(name);
   if (tree == nullptr) return HiveStatus::kNoMemory;
-  HiveStatus status = ReadKeyBody(reader, tree, 0);
+  HiveStatus status = ReadKeyBody(payload, tree, 0);
   if (status == HiveStatus::kOk && reader.left() != 0) status = HiveStatus::kCorrupt;
   if (status == HiveStatus::kOk) status = Merge(tree, root);
   DestroyTree(tree);

@@ -60,11 +60,12 @@ bool InSystemHive(const Key* key) {
   return false;
 }
 
-void MarkChanged(Key* key) {
+void MarkChanged(Key* key, ULONG filter) {
   LARGE_INTEGER now;
   KeQuerySystemTime(&now);
   key->last_write = static_cast<uint64_t>(now.QuadPart);
   if (InSystemHive(key)) g_dirty = true;
+  TellWatchers(key, filter);
 }
 
 NTSTATUS StatusOf(HiveStatus status) {
@@ -96,6 +97,7 @@ void CopyPath(const Key* key, WCHAR* name, ULONG length) {
 static void InitializeBody(PCM_KEY_BODY body, Key* key) {
   body->Type = kKeyBodyType;
   body->KeyControlBlock = key;
+  body->Name = nullptr;
   InitializeListHead(&body->ContextListHead);
   ++key->references;
 }
@@ -114,6 +116,7 @@ namespace {
 VOID NTAPI CloseKeyObject(PEPROCESS, PVOID object, ULONG_PTR, ULONG_PTR system_handles) {
   if (system_handles != 1) return;
   auto* key = static_cast<PCM_KEY_BODY>(object);
+  DropWatchers(key);
   REG_KEY_HANDLE_CLOSE_INFORMATION information = {};
   information.Object = object;
   (void)Notified(kCloseKeyHandle, &information, &information.CallContext, key, [] { return STATUS_SUCCESS; });
@@ -121,6 +124,7 @@ VOID NTAPI CloseKeyObject(PEPROCESS, PVOID object, ULONG_PTR, ULONG_PTR system_h
 
 VOID NTAPI DeleteKeyObject(PVOID object) {
   CleanUpContexts(static_cast<PCM_KEY_BODY>(object));
+  CmCallbackReleaseKeyObjectIDEx(static_cast<PUNICODE_STRING>(static_cast<PCM_KEY_BODY>(object)->Name));
   RegistryLock lock(RegistryLock::Access::kExclusive);
   Key* key = static_cast<PCM_KEY_BODY>(object)->KeyControlBlock;
   if (key != nullptr && --key->references == 0 && key->deleted) DestroyKey(key);
@@ -151,13 +155,42 @@ NTSTATUS CreateLast(Key* parent, Text name, KeyParseContext* context, Key** key)
   if (parent->is_volatile && !context->is_volatile && parent != g_root) return STATUS_CHILD_MUST_BE_VOLATILE;
   *key = CreateKey(parent, name, context->is_volatile);
   if (*key == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  MarkChanged(*key);
-  MarkChanged(parent);
+  NTSTATUS status = StatusOf(SetClass(*key, context->class_name));
+  if (NT_SUCCESS(status)) status = AssignKeySecurity(*key, context->security);
+  if (!NT_SUCCESS(status)) {
+    RemoveKey(*key);
+    return status;
+  }
+  (*key)->is_link = context->is_link;
+  MarkChanged(*key, 0);
+  MarkChanged(parent, REG_NOTIFY_CHANGE_NAME);
   context->disposition = REG_CREATED_NEW_KEY;
   return STATUS_SUCCESS;
 }
 
-NTSTATUS Walk(Key* start, Text name, KeyParseContext* context, Key** found) {
+constexpr char16_t kLinkValue[] = u"SymbolicLinkValue";
+constexpr uint32_t kRegLink = 6;
+constexpr ULONG kMaximumLinks = 32;
+
+NTSTATUS Walk(Key* start, Text name, KeyParseContext* context, ULONG links, Key** found);
+
+// The key that a link means.
+NTSTATUS FollowLink(Key* link, ULONG links, Key** found) {
+  constexpr char16_t kRegistry[] = u"\\REGISTRY";
+  constexpr uint16_t kPrefix = sizeof(kRegistry) / sizeof(char16_t) - 1;
+  const Value* value = FindValue(link, {kLinkValue, sizeof(kLinkValue) / sizeof(char16_t) - 1});
+  if (links == kMaximumLinks || value == nullptr || value->type != kRegLink)
+    return STATUS_OBJECT_NAME_NOT_FOUND;
+  const Text target = {reinterpret_cast<const char16_t*>(value->data),
+                       static_cast<uint16_t>(value->data_length / sizeof(char16_t))};
+  if (target.length <= kPrefix || CompareNames({target.data, kPrefix}, {kRegistry, kPrefix}) != 0 ||
+      target.data[kPrefix] != u'\\')
+    return STATUS_OBJECT_NAME_NOT_FOUND;
+  return Walk(g_root, {target.data + kPrefix, static_cast<uint16_t>(target.length - kPrefix)}, nullptr,
+              links + 1, found);
+}
+
+NTSTATUS Walk(Key* start, Text name, KeyParseContext* context, ULONG links, Key** found) {
   Key* key = start;
   for (;;) {
     const Text component = TakeComponent(&name);
@@ -170,6 +203,11 @@ NTSTATUS Walk(Key* start, Text name, KeyParseContext* context, Key** found) {
       return CreateLast(key, component, context, found);
     }
     key = child;
+    const bool itself = context != nullptr && context->open_link && OnlySeparators(name);
+    if (key->is_link && !itself) {
+      const NTSTATUS status = FollowLink(key, links, &key);
+      if (!NT_SUCCESS(status)) return status;
+    }
   }
   *found = key;
   return STATUS_SUCCESS;
@@ -184,7 +222,7 @@ NTSTATUS NTAPI ParseKey(PVOID ParseObject, PVOID, PACCESS_STATE, KPROCESSOR_MODE
   Key* start = static_cast<PCM_KEY_BODY>(ParseObject)->KeyControlBlock;
   if (start->deleted) return STATUS_KEY_DELETED;
   Key* key;
-  NTSTATUS status = Walk(start, TextOf(RemainingName), context, &key);
+  NTSTATUS status = Walk(start, TextOf(RemainingName), context, 0, &key);
   return NT_SUCCESS(status) ? NewKeyObject(key, Object) : status;
 }
 
@@ -242,6 +280,9 @@ extern "C" NTSTATUS CmInitSystem() {
                                     false,
                                     0};
   NTSTATUS status = ob::CreateType(type, &CmKeyObjectType);
+  if (!NT_SUCCESS(status)) return status;
+  CmKeyObjectType->TypeInfo.SecurityProcedure = reinterpret_cast<PVOID>(cm::KeySecurity);
+  status = cm::InitTransactions();
   if (!NT_SUCCESS(status)) return status;
   if (!cm::MakeFrame()) return STATUS_INSUFFICIENT_RESOURCES;
   return cm::CreateRootObject();

@@ -1,14 +1,9 @@
 // Zw services on keys and values.
 #include "callbacks.h"
 #include "cm_internal.h"
+#include "registry_query.h"
 #include "ke/service_call.h"
 #include "nt/export.h"
-
-// ntddk's, which the mingw-w64 headers lack.
-typedef struct _KEY_NAME_INFORMATION {
-  ULONG NameLength;
-  WCHAR Name[1];
-} KEY_NAME_INFORMATION;
 
 namespace cm {
 namespace {
@@ -36,123 +31,6 @@ NTSTATUS WithKey(HANDLE handle, ACCESS_MASK wanted, RegistryLock::Access access,
   return status;
 }
 
-// Fills a caller's buffer with what fits; remembers what all of it would take.
-class Output {
- public:
-  Output(PVOID buffer, ULONG length) : buffer_(static_cast<UCHAR*>(buffer)), length_(length) {}
-  // Copies what fits of `bytes` to `offset`.
-  void Put(ULONG offset, const void* data, ULONG bytes) {
-    if (offset < length_)
-      RtlCopyMemory(buffer_ + offset, data, bytes < length_ - offset ? bytes : length_ - offset);
-    if (offset + bytes > needed_) needed_ = offset + bytes;
-  }
-  template <typename T>
-  void PutNumber(ULONG offset, T value) {
-    Put(offset, &value, sizeof(value));
-  }
-  // `fixed`: the part without which the answer is STATUS_BUFFER_TOO_SMALL; with it but not all,
-  // STATUS_BUFFER_OVERFLOW.
-  NTSTATUS Finish(ULONG fixed, PULONG result_length) const {
-    *result_length = needed_ > fixed ? needed_ : fixed;
-    if (length_ < fixed) return STATUS_BUFFER_TOO_SMALL;
-    return length_ < needed_ ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
-  }
-
- private:
-  UCHAR* buffer_;
-  ULONG length_;
-  ULONG needed_ = 0;
-};
-
-NTSTATUS QueryKeyName(const Key* key, Output* output, PULONG result_length) {
-  const ULONG length = PathLength(key);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_NAME_INFORMATION, NameLength), length);
-  ULONG end = FIELD_OFFSET(KEY_NAME_INFORMATION, Name) + length;
-  for (const Key* part = key; part != nullptr; part = part->parent) {
-    end -= part->name_length * sizeof(WCHAR);
-    output->Put(end, part->name, part->name_length * sizeof(WCHAR));
-    end -= sizeof(WCHAR);
-    output->PutNumber<WCHAR>(end, L'\\');
-  }
-  return output->Finish(FIELD_OFFSET(KEY_NAME_INFORMATION, Name), result_length);
-}
-
-NTSTATUS QueryFull(const Key* key, Output* output, PULONG result_length) {
-  const KeyCounts counts = CountsOf(key);
-  output->PutNumber<ULONG64>(FIELD_OFFSET(KEY_FULL_INFORMATION, LastWriteTime), key->last_write);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, TitleIndex), 0);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, ClassOffset), 0xFFFFFFFF);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, ClassLength), 0);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, SubKeys), counts.subkeys);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxNameLen), counts.longest_name);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxClassLen), 0);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, Values), counts.values);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxValueNameLen), counts.longest_value_name);
-  output->PutNumber<ULONG>(FIELD_OFFSET(KEY_FULL_INFORMATION, MaxValueDataLen), counts.longest_value_data);
-  return output->Finish(FIELD_OFFSET(KEY_FULL_INFORMATION, Class), result_length);
-}
-
-NTSTATUS QueryKey(const Key* key, KEY_INFORMATION_CLASS information_class, PVOID buffer, ULONG length,
-                  PULONG result_length) {
-  Output output(buffer, length);
-  const ULONG name_bytes = key->name_length * sizeof(WCHAR);
-  switch (information_class) {
-    case KeyBasicInformation:
-      output.PutNumber<ULONG64>(FIELD_OFFSET(KEY_BASIC_INFORMATION, LastWriteTime), key->last_write);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_BASIC_INFORMATION, TitleIndex), 0);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_BASIC_INFORMATION, NameLength), name_bytes);
-      output.Put(FIELD_OFFSET(KEY_BASIC_INFORMATION, Name), key->name, name_bytes);
-      return output.Finish(FIELD_OFFSET(KEY_BASIC_INFORMATION, Name), result_length);
-    case KeyNodeInformation:
-      output.PutNumber<ULONG64>(FIELD_OFFSET(KEY_NODE_INFORMATION, LastWriteTime), key->last_write);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, TitleIndex), 0);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, ClassOffset), 0xFFFFFFFF);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, ClassLength), 0);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_NODE_INFORMATION, NameLength), name_bytes);
-      output.Put(FIELD_OFFSET(KEY_NODE_INFORMATION, Name), key->name, name_bytes);
-      return output.Finish(FIELD_OFFSET(KEY_NODE_INFORMATION, Name), result_length);
-    case KeyFullInformation:
-      return QueryFull(key, &output, result_length);
-    case KeyNameInformation:
-      return QueryKeyName(key, &output, result_length);
-    default:
-      return STATUS_INVALID_PARAMETER;
-  }
-}
-
-NTSTATUS QueryValue(const Value* value, KEY_VALUE_INFORMATION_CLASS information_class, PVOID buffer,
-                    ULONG length, PULONG result_length) {
-  Output output(buffer, length);
-  const ULONG name_bytes = value->name_length * sizeof(WCHAR);
-  switch (information_class) {
-    case KeyValueBasicInformation:
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, TitleIndex), 0);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, Type), value->type);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, NameLength), name_bytes);
-      output.Put(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, Name), value->name, name_bytes);
-      return output.Finish(FIELD_OFFSET(KEY_VALUE_BASIC_INFORMATION, Name), result_length);
-    case KeyValueFullInformation: {
-      const ULONG data = (FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Name) + name_bytes + 7) & ~7u;
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, TitleIndex), 0);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Type), value->type);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, DataOffset), data);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, DataLength), value->data_length);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, NameLength), name_bytes);
-      output.Put(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Name), value->name, name_bytes);
-      output.Put(data, value->data, value->data_length);
-      return output.Finish(FIELD_OFFSET(KEY_VALUE_FULL_INFORMATION, Name), result_length);
-    }
-    case KeyValuePartialInformation:
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, TitleIndex), 0);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, Type), value->type);
-      output.PutNumber<ULONG>(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, DataLength), value->data_length);
-      output.Put(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, Data), value->data, value->data_length);
-      return output.Finish(FIELD_OFFSET(KEY_VALUE_PARTIAL_INFORMATION, Data), result_length);
-    default:
-      return STATUS_INVALID_PARAMETER;
-  }
-}
-
 struct KeyRequest {
   ACCESS_MASK access;
   POBJECT_ATTRIBUTES attributes;
@@ -170,6 +48,8 @@ NTSTATUS LookupKey(const KeyRequest& request, PUNICODE_STRING name, KeyParseCont
 NTSTATUS OpenOrCreate(PHANDLE handle, const KeyRequest& request, KeyParseContext* context) {
   *handle = nullptr;
   const OBJECT_ATTRIBUTES* attributes = request.attributes;
+  context->open_link = (request.options & REG_OPTION_OPEN_LINK) != 0 ||
+                       (attributes != nullptr && (attributes->Attributes & OBJ_OPENLINK) != 0);
   if (attributes == nullptr || attributes->Length != sizeof(OBJECT_ATTRIBUTES))
     return STATUS_INVALID_PARAMETER;
   UNICODE_STRING empty = {};
@@ -207,8 +87,9 @@ NTSTATUS OpenOrCreate(PHANDLE handle, const KeyRequest& request, KeyParseContext
       status = object != nullptr ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
     }
   }
-  if (NT_SUCCESS(status))
-    status = ObpCreateHandle(object, request.access, attributes->Attributes, nullptr, handle);
+  ACCESS_MASK granted = request.access;
+  if (NT_SUCCESS(status)) status = CheckKeyAccess(object, request.access, attributes->Attributes, &granted);
+  if (NT_SUCCESS(status)) status = ObpCreateHandle(object, granted, attributes->Attributes, nullptr, handle);
   if (object != nullptr) ObfDereferenceObject(object);
   if (root != nullptr) ObfDereferenceObject(root);
   return status;
@@ -223,9 +104,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateKey(PHANDLE KeyHandle, ACCES
                                                         POBJECT_ATTRIBUTES ObjectAttributes, ULONG,
                                                         PUNICODE_STRING Class, ULONG CreateOptions,
                                                         PULONG Disposition) {
-  if (CreateOptions & REG_OPTION_CREATE_LINK) return STATUS_NOT_SUPPORTED;
   cm::KeyParseContext context = {cm::kParseMagic, true, (CreateOptions & REG_OPTION_VOLATILE) != 0,
                                  REG_OPENED_EXISTING_KEY};
+  context.is_link = (CreateOptions & REG_OPTION_CREATE_LINK) != 0;
+  if (Class != nullptr) context.class_name = cm::TextOf(Class);
+  if (ObjectAttributes != nullptr) context.security = ObjectAttributes->SecurityDescriptor;
   NTSTATUS status =
       cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, Class, CreateOptions}, &context);
   if (NT_SUCCESS(status) && Disposition != nullptr) *Disposition = context.disposition;
@@ -234,9 +117,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateKey(PHANDLE KeyHandle, ACCES
 
 /// Opens a registry key, creating it if it is not there (its parent must be).
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the class string is not kept; link keys are not supported.
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwCreateKey.
-NT_EXPORT(ZwCreateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+NT_EXPORT(ZwCreateKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
                                       POBJECT_ATTRIBUTES ObjectAttributes, ULONG TitleIndex,
                                       PUNICODE_STRING Class, ULONG CreateOptions, PULONG Disposition) {
@@ -252,9 +135,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenKey(PHANDLE KeyHandle, ACCESS_
 
 /// Opens a registry key.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwOpenKey.
-NT_EXPORT(ZwOpenKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+NT_EXPORT(ZwOpenKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
                                     POBJECT_ATTRIBUTES ObjectAttributes) {
   return ke::CallService(NtOpenKey, KeyHandle, DesiredAccess, ObjectAttributes);
@@ -267,11 +150,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenKeyEx(PHANDLE KeyHandle, ACCES
   return cm::OpenOrCreate(KeyHandle, {DesiredAccess, ObjectAttributes, nullptr, OpenOptions}, &context);
 }
 
-/// Opens a registry key; the options (backup, link) change nothing here.
+/// Opens a registry key; REG_OPTION_OPEN_LINK: a link key itself.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the options are ignored.
-/// Source: WDK wdm/ZwOpenKeyEx.
-NT_EXPORT(ZwOpenKeyEx, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+/// Differs from NT: REG_OPTION_BACKUP_RESTORE changes nothing for callers from kernel mode, which may do
+/// everything. Source: WDK wdm/ZwOpenKeyEx.
+NT_EXPORT(ZwOpenKeyEx, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwOpenKeyEx(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
                                       POBJECT_ATTRIBUTES ObjectAttributes, ULONG OpenOptions) {
   return ke::CallService(NtOpenKeyEx, KeyHandle, DesiredAccess, ObjectAttributes, OpenOptions);
@@ -288,7 +171,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtSetValueKey(HANDLE KeyHandle, PUNI
                      information, [&](cm::Key* key) {
                        NTSTATUS status =
                            cm::StatusOf(cm::SetValue(key, cm::TextOf(ValueName), Type, Data, DataSize));
-                       if (NT_SUCCESS(status)) cm::MarkChanged(key);
+                       if (NT_SUCCESS(status)) cm::MarkChanged(key, REG_NOTIFY_CHANGE_LAST_SET);
                        return status;
                      });
 }
@@ -319,9 +202,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQueryValueKey(HANDLE KeyHandle, PU
 
 /// A value of a key.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the aligned classes (Align64) are not supported.
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwQueryValueKey.
-NT_EXPORT(ZwQueryValueKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+NT_EXPORT(ZwQueryValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
                                           KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
                                           ULONG Length, PULONG ResultLength) {
@@ -345,9 +228,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtEnumerateValueKey(HANDLE KeyHandle
 
 /// The value at an index of a key, in the order in which they were set.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the aligned classes (Align64) are not supported.
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwEnumerateValueKey.
-NT_EXPORT(ZwEnumerateValueKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+NT_EXPORT(ZwEnumerateValueKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwEnumerateValueKey(HANDLE KeyHandle, ULONG Index,
                                               KEY_VALUE_INFORMATION_CLASS InformationClass, PVOID Information,
                                               ULONG Length, PULONG ResultLength) {
@@ -368,9 +251,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQueryKey(HANDLE KeyHandle,
 
 /// Facts of a key: times, number and lengths of what is in it, its name.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: classes KeyBasic, KeyNode, KeyFull and KeyName only.
+/// Differs from NT: none; the classes that the documentation reserves answer STATUS_INVALID_PARAMETER.
 /// Source: WDK wdm/ZwQueryKey.
-NT_EXPORT(ZwQueryKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+NT_EXPORT(ZwQueryKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS InformationClass,
                                      PVOID Information, ULONG Length, PULONG ResultLength) {
   return ke::CallService(NtQueryKey, KeyHandle, InformationClass, Information, Length, ResultLength);
@@ -392,9 +275,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtEnumerateKey(HANDLE KeyHandle, ULO
 
 /// The subkey at an index of a key, in alphabetical order.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: classes KeyBasic, KeyNode and KeyFull only.
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwEnumerateKey.
-NT_EXPORT(ZwEnumerateKey, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelCm.*");
+NT_EXPORT(ZwEnumerateKey, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwEnumerateKey(HANDLE KeyHandle, ULONG Index,
                                          KEY_INFORMATION_CLASS InformationClass, PVOID Information,
                                          ULONG Length, PULONG ResultLength) {
@@ -409,8 +292,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDeleteKey(HANDLE KeyHandle) {
                          return STATUS_CANNOT_DELETE;
                        cm::Key* parent = key->parent;
                        if (cm::InSystemHive(key)) cm::g_dirty = true;
+                       cm::TellWatchers(key, REG_NOTIFY_CHANGE_NAME);
                        cm::RemoveKey(key);
-                       if (parent != nullptr) cm::MarkChanged(parent);
+                       if (parent != nullptr) cm::MarkChanged(parent, REG_NOTIFY_CHANGE_NAME);
                        return STATUS_SUCCESS;
                      });
 }
@@ -429,7 +313,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDeleteValueKey(HANDLE KeyHandle, P
   return cm::WithKey(KeyHandle, KEY_SET_VALUE, RegistryLock::Access::kExclusive, cm::kDeleteValueKey,
                      information, [&](cm::Key* key) {
                        if (!cm::DeleteValue(key, cm::TextOf(ValueName))) return STATUS_OBJECT_NAME_NOT_FOUND;
-                       cm::MarkChanged(key);
+                       cm::MarkChanged(key, REG_NOTIFY_CHANGE_LAST_SET);
                        return STATUS_SUCCESS;
                      });
 }

@@ -110,4 +110,64 @@ TEST(Hive, ADeletedKeyStaysForWhoHasItOpen) {
   DestroyKey(key);
 }
 
+TEST(Hive, ClassDescriptorAndLinkAreKept) {
+  Tree tree;
+  Key* key = CreateKey(tree.root, T(u"Link"), false);
+  key->is_link = true;
+  ASSERT_EQ(SetClass(key, T(u"Class")), HiveStatus::kOk);
+  const uint8_t descriptor[] = {1, 0, 4, 0x80};
+  ASSERT_EQ(SetSecurity(key, descriptor, sizeof descriptor), HiveStatus::kOk);
+  const auto bytes = Bytes(tree.root);
+  Tree read;
+  ASSERT_EQ(ReadHive(bytes.data(), bytes.size(), read.root), HiveStatus::kOk);
+  Key* again = FindChild(read.root, T(u"link"));
+  ASSERT_NE(again, nullptr);
+  EXPECT_TRUE(again->is_link);
+  EXPECT_EQ(CompareNames(again->Class(), T(u"class")), 0);
+  ASSERT_EQ(again->security_length, sizeof descriptor);
+  EXPECT_EQ(again->security[3], 0x80);
+  EXPECT_EQ(CountsOf(read.root).longest_class, 10u);
+  ASSERT_EQ(SetClass(again, {}), HiveStatus::kOk);
+  EXPECT_EQ(again->class_name, nullptr);
+}
+
+namespace {
+
+void Put(std::vector<uint8_t>& bytes, uint64_t value, size_t size) {
+  for (size_t i = 0; i < size; ++i) bytes.push_back(static_cast<uint8_t>(value >> (8 * i)));
+}
+
+uint64_t Fnv(const uint8_t* data, size_t size) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (size_t i = 0; i < size; ++i) hash = (hash ^ data[i]) * 0x100000001b3;
+  return hash;
+}
+
+}  // namespace
+
+TEST(Hive, VersionOneIsRead) {
+  std::vector<uint8_t> payload;
+  const auto key = [&](char16_t name, uint32_t subkeys) {
+    Put(payload, 2, 2);
+    Put(payload, name, 2);
+    Put(payload, 7, 8);  // last write
+    Put(payload, 0, 4);  // values
+    Put(payload, subkeys, 4);
+  };
+  key(u'S', 1);
+  key(u'A', 0);
+  std::vector<uint8_t> file = {'B', 'C', 'H', 'I', 'V', 'E', '1', '\n'};
+  Put(file, 1, 8);
+  Put(file, payload.size(), 8);
+  Put(file, Fnv(payload.data(), payload.size()), 8);
+  Put(file, Fnv(file.data(), file.size()), 8);
+  file.insert(file.end(), payload.begin(), payload.end());
+  Tree read;
+  ASSERT_EQ(ReadHive(file.data(), file.size(), read.root), HiveStatus::kOk);
+  Key* child = FindChild(read.root, T(u"a"));
+  ASSERT_NE(child, nullptr);
+  EXPECT_EQ(child->last_write, 7u);
+  EXPECT_FALSE(child->is_link);
+}
+
 }  // namespace cm
