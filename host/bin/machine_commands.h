@@ -17,6 +17,7 @@ int DirCommand(run::MachineClient& client, const std::string& path);
 int TypeCommand(run::MachineClient& client, const std::string& path);
 int VerifierCommand(run::MachineClient& client, const Arguments& arguments);
 int DevicesCommand(run::MachineClient& client, const std::string& directory);
+int ProcCommand(run::MachineClient& client, const Arguments& arguments);
 int CrashCommand(run::MachineClient& client);
 
 // Says what a reply other than kAnswered means; kClean for kAnswered.

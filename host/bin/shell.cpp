@@ -23,6 +23,7 @@ constexpr char kHelp[] =
     "driverquery            the images that are loaded\n"
     "dir [PATH]             a folder of C:\n"
     "type FILE              a file of C:\n"
+    "proc start|stop|thread|list ...      programs that drivers see (proc alone: how)\n"
     "objdir [DIRECTORY]     the object manager's names, e.g. objdir \\Device\n"
     "verifier FLAGS [DRIVER.sys ...]   Driver Verifier for drivers that are started from now on\n"
     "crash                  stops the machine with bug check 0xE2 (the dump goes to "
@@ -103,6 +104,7 @@ int Execute(run::MachineClient& client, const std::string& drive_c, const Argume
   if (is("dir")) return DirCommand(client, FullPath(first));
   if (is("type") && !rest.empty()) return TypeCommand(client, FullPath(first));
   if (is("objdir")) return DevicesCommand(client, first.empty() ? "\\" : first);
+  if (is("proc")) return ProcCommand(client, rest);
   if (is("verifier")) return VerifierCommand(client, rest);
   if (is("crash")) return CrashCommand(client);
   if (is("help") || is("?")) {
