@@ -22,6 +22,24 @@ constexpr UCHAR VectorOf(ULONG gsi) {
 }
 static_assert(VectorOf(kLines - 1) <= hal::kLastDeviceVector);
 
+// Messages have the vectors between those of the lines.
+constexpr ULONG kMessages = kLines;
+struct Message {
+  bool taken;
+  Connection connection;
+};
+Message messages[kMessages];
+constexpr UCHAR VectorOfMessage(ULONG index) {
+  return static_cast<UCHAR>(VectorOf(index) + 1);
+}
+// The message of a vector; 0: it is none.
+Message* MessageOf(ULONG vector) {
+  const ULONG offset = vector - hal::kFirstDeviceVector;
+  return vector >= hal::kFirstDeviceVector && offset % 4 == 1 && offset / 4 < kMessages
+             ? &messages[offset / 4]
+             : nullptr;
+}
+
 }  // namespace
 
 extern "C" {
@@ -48,6 +66,9 @@ VOID KiHandleDeviceInterrupt(PKTRAP_FRAME trap) {
       PKDEVICE_ROUTINE routine = __atomic_load_n(&connection.routine, __ATOMIC_ACQUIRE);
       if (routine != nullptr) routine(connection.context);
     }
+  } else if (Message* message = MessageOf(vector); message != nullptr) {
+    PKDEVICE_ROUTINE routine = __atomic_load_n(&message->connection.routine, __ATOMIC_ACQUIRE);
+    if (routine != nullptr) routine(message->connection.context);
   }
   hal::EndOfInterrupt();  // after the routines: a level line is low again by then
 }
@@ -91,6 +112,54 @@ VOID KeDisconnectLine(ULONG gsi, PKDEVICE_ROUTINE routine, PVOID context) {
     line.vector = 0;
   }
   KeReleaseSpinLock(&lines_lock, old_irql);
+}
+
+UCHAR KeVectorOfLine(ULONG gsi) {
+  return gsi < kLines ? VectorOf(gsi) : 0;
+}
+
+LONG KeLineOfVector(ULONG vector) {
+  const ULONG offset = vector - hal::kFirstDeviceVector;
+  const bool line = vector >= hal::kFirstDeviceVector && offset % 4 == 0 && offset / 4 < kLines;
+  return line ? static_cast<LONG>(offset / 4) : -1;
+}
+
+NTSTATUS KeAllocateMessageVector(UCHAR* vector) {
+  KIRQL old_irql;
+  NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
+  KeAcquireSpinLock(&lines_lock, &old_irql);
+  for (ULONG i = 0; i < kMessages && status != STATUS_SUCCESS; ++i) {
+    if (messages[i].taken) continue;
+    messages[i].taken = true;
+    *vector = VectorOfMessage(i);
+    status = STATUS_SUCCESS;
+  }
+  KeReleaseSpinLock(&lines_lock, old_irql);
+  return status;
+}
+
+VOID KeFreeMessageVector(UCHAR vector) {
+  KeDisconnectMessage(vector);
+  if (Message* message = MessageOf(vector); message != nullptr) message->taken = false;
+}
+
+NTSTATUS KeConnectMessage(UCHAR vector, PKDEVICE_ROUTINE routine, PVOID context) {
+  Message* message = MessageOf(vector);
+  if (message == nullptr || !message->taken || message->connection.routine != nullptr)
+    return STATUS_INVALID_PARAMETER;
+  message->connection.context = context;
+  __atomic_store_n(&message->connection.routine, routine, __ATOMIC_RELEASE);
+  return STATUS_SUCCESS;
+}
+
+VOID KeDisconnectMessage(UCHAR vector) {
+  if (Message* message = MessageOf(vector); message != nullptr)
+    __atomic_store_n(&message->connection.routine, nullptr, __ATOMIC_RELEASE);
+}
+
+VOID KeDescribeMessage(UCHAR vector, PULONG64 address, PULONG data) {
+  *address = 0xFEE00000 | (static_cast<ULONG64>(KiProcessorBlock[0]->ApicId) << 12);
+  *data = vector;  // fixed delivery, edge
 }
 
 }  // extern "C"

@@ -146,6 +146,30 @@ enum class Request : uint32_t {
   kProcessStop = 18,    // u64 id, u32 exit status; the reply comes when it has ended
   kProcessThread = 19,  // u64 id -> u64 id of one more thread in it
   kProcessList = 20,    // -> per process: u64 id, u64 parent, u32 session, u32 threads, u32 exit status, name
+  kDevnodeAdd = 27,     // hardware id, service ("": by the hardware id alone), u32 flags (kDevnodeKeep)
+                        // -> instance path, u32 problem (0: none), u32 state
+  kDevnodeMap = 28,     // hardware id, service: what an INF would say
+  kDevnodeChange = 29,  // instance path, u32 DevnodeOperation
+  kDevnodeQuery =
+      30,       // -> per node, parents first: instance path, service, u32 depth, u32 state, u32 problem
+  kPower = 31,  // u32 PowerOperation, u32 value -> u32 system power state (1 working, 2.. sleeping)
+};
+
+inline constexpr uint32_t kDevnodeKeep = 1;  // the device comes back at the machine's next start
+
+enum class DevnodeOperation : uint32_t {
+  kRemove = 1,
+  kSurpriseRemove = 2,
+  kStopAndRestart = 3,
+  kRescan = 4,
+  kEject = 5,
+};
+
+enum class PowerOperation : uint32_t {
+  kQuery = 0,
+  kSleep = 1,  // value: 1 to 4 for S1 to S4
+  kWake = 2,
+  kSource = 3,  // value: 0 mains, 1 battery
 };
 
 enum class Event : uint32_t {

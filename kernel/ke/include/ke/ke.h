@@ -93,5 +93,17 @@ VOID KiContextToFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME exception, PCONTEXT 
 typedef BOOLEAN (*PKDEVICE_ROUTINE)(PVOID context);
 NTSTATUS KeConnectLine(ULONG gsi, BOOLEAN level, PKDEVICE_ROUTINE routine, PVOID context, PKIRQL irql);
 VOID KeDisconnectLine(ULONG gsi, PKDEVICE_ROUTINE routine, PVOID context);
+// The vector that a line has when it is connected; 0: there is no such line. And the other way round, -1:
+// none.
+UCHAR KeVectorOfLine(ULONG gsi);
+LONG KeLineOfVector(ULONG vector);
+// Vectors for message-signalled interrupts, which are delivered to processor 0. PASSIVE_LEVEL.
+NTSTATUS KeAllocateMessageVector(UCHAR* vector);
+VOID KeFreeMessageVector(UCHAR vector);
+// Calls the routine at the IRQL vector >> 4 when a message with a vector of KeAllocateMessageVector comes.
+NTSTATUS KeConnectMessage(UCHAR vector, PKDEVICE_ROUTINE routine, PVOID context);
+VOID KeDisconnectMessage(UCHAR vector);
+// What a device has to write where, to interrupt with the vector.
+VOID KeDescribeMessage(UCHAR vector, PULONG64 address, PULONG data);
 
 }  // extern "C"
