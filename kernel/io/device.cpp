@@ -1,6 +1,7 @@
 // Device objects: creation, deletion, stacks, symbolic links to them.
 #include "io_internal.h"
 #include "nt/export.h"
+#include "pnp_internal.h"
 
 namespace {
 
@@ -132,6 +133,7 @@ extern "C" NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG Devi
 
 extern "C" VOID NTAPI IopDeleteDevice(PVOID Object) {
   auto* device = static_cast<PDEVICE_OBJECT>(Object);
+  PnpDeletePdo(device);
   if (device->Vpb != nullptr) ExFreePoolWithTag(device->Vpb, ' bpV');
   if (device->DriverObject != nullptr) ObfDereferenceObject(device->DriverObject);
 }
@@ -150,6 +152,25 @@ extern "C" VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject) {
            (IopDeviceExtension(DeviceObject)->ExtensionFlags & DOE_DELETE_PENDING);
   }
   if (last) IopCompleteUnloadOrDelete(DeviceObject);
+  if (PnpRemovalsPending != 0) PnpDeviceClosed();
+}
+
+extern "C" BOOLEAN IopStackHasOpenFiles(PDEVICE_OBJECT Base) {
+  ob::SpinGuard guard(&g_device_lock);
+  for (PDEVICE_OBJECT device = Base; device != nullptr; device = device->AttachedDevice) {
+    if (device->ReferenceCount != 0) return TRUE;
+  }
+  return FALSE;
+}
+
+extern "C" ULONG IopReferenceStackDrivers(PDEVICE_OBJECT Base, PDRIVER_OBJECT* Drivers, ULONG Room) {
+  ob::SpinGuard guard(&g_device_lock);
+  ULONG count = 0;
+  for (PDEVICE_OBJECT device = Base; device != nullptr && count < Room; device = device->AttachedDevice) {
+    ObfReferenceObject(device->DriverObject);
+    Drivers[count++] = device->DriverObject;
+  }
+  return count;
 }
 
 /// Deletes a device object: at once, or when the last open file of it is closed. Its name goes at that time

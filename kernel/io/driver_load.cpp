@@ -167,6 +167,8 @@ NTSTATUS StartImage(const ServiceDescription& service, PKLDR_DATA_TABLE_ENTRY im
   status = driver->DriverInit(driver, &registry_path);
   if (!boot_driver) ExArmPoolFaults(FALSE);
   CheckIrqlAfterEntry(driver);
+  if (driver->DriverExtension->AddDevice != nullptr) driver->Flags &= ~static_cast<ULONG>(DRVO_LEGACY_DRIVER);
+  KeSetEvent(&IopDriverExtensionOf(driver)->EntryDone, 0, FALSE);
   if (NT_SUCCESS(status)) {
     IopReadyDeviceObjects(driver);
     MmFreeDriverInitialization(image);

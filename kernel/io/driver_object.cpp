@@ -26,6 +26,7 @@ void InitializeDriver(PDRIVER_OBJECT driver, const UNICODE_STRING& name, ULONG e
   driver->DriverExtension->DriverObject = driver;
   InitializeListHead(&IopDriverExtensionOf(driver)->ReinitializeList);
   driver->DriverName = name;
+  KeInitializeEvent(&IopDriverExtensionOf(driver)->EntryDone, NotificationEvent, FALSE);
   for (auto& routine : driver->MajorFunction) routine = IopInvalidDeviceRequest;
 }
 

@@ -5,6 +5,7 @@
 #include "ex/ex.h"
 #include "mm/mm.h"
 #include "nt/export.h"
+#include "po_internal.h"
 
 extern "C" {
 POBJECT_TYPE IoFileObjectType;
@@ -120,6 +121,7 @@ NTSTATUS LoadBootDrivers(const boot::LoaderBlock* block) {
 extern "C" NTSTATUS IoInitSystem(const boot::LoaderBlock* Block) {
   NTSTATUS status = io::CreateTypes();
   if (NT_SUCCESS(status)) status = ob::CreateLink(L"\\SystemRoot", L"\\??\\C:\\Windows");
+  if (NT_SUCCESS(status)) status = pnp::InitializeRoot();
   if (NT_SUCCESS(status)) status = io::LoadBootDrivers(Block);
   if (!NT_SUCCESS(status)) return status;
   ExpLoadImageFile = io::LoadImageFile;
@@ -128,6 +130,8 @@ extern "C" NTSTATUS IoInitSystem(const boot::LoaderBlock* Block) {
   status = CmLoadSystemHive();
   if (!NT_SUCCESS(status))
     DbgPrint("cm: \\SystemRoot\\System32\\config\\SYSTEM: %08x: starting with an empty registry\n", status);
+  pnp::InitializeControl();
+  pnp::AddRootDevicesLater();
   status = io::InitClientServer();
   return NT_SUCCESS(status) ? io::InitServiceControl() : status;
 }

@@ -43,6 +43,7 @@ struct IopDriverExtension {
   UNICODE_STRING RegistryPath;  // service key
   LIST_ENTRY ReinitializeList;  // of io::Reinitialization, in the order of registration
   BOOLEAN boot_driver;
+  KEVENT EntryDone;  // DriverEntry has returned
 };
 FORCEINLINE IopDriverExtension* IopDriverExtensionOf(PDRIVER_OBJECT driver) {
   return reinterpret_cast<IopDriverExtension*>(driver->DriverExtension);
@@ -119,6 +120,10 @@ VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject);
 VOID IopDeleteDeviceTimer(PDEVICE_OBJECT DeviceObject);
 VOID IopCompleteUnloadOrDelete(PDEVICE_OBJECT DeviceObject);
 VOID IopReadyDeviceObjects(PDRIVER_OBJECT Driver);
+// Whether a file is open on any device of the stack on `Base`.
+BOOLEAN IopStackHasOpenFiles(PDEVICE_OBJECT Base);
+// The drivers of the stack on `Base`, from below, each referenced; gives their number.
+ULONG IopReferenceStackDrivers(PDEVICE_OBJECT Base, PDRIVER_OBJECT* Drivers, ULONG Room);
 }
 
 namespace io {

@@ -6,6 +6,7 @@
 #include "kd/control.h"
 #include "kd/kd.h"
 #include "ke/bugcheck.h"
+#include "pnp_internal.h"
 #include "ps/ps.h"
 
 namespace io {
@@ -134,7 +135,13 @@ NTSTATUS HandleStop(RequestReader& request, ReplyWriter& reply) {
   if (!NT_SUCCESS(status)) return status;
   auto* findings = static_cast<Findings*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Findings), kFileTag));
   if (findings == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  status = UnloadDriver(&key.value, findings);
+  findings->length = 0;
+  // A plug and play driver is in use for as long as it has devices.
+  if (PDRIVER_OBJECT driver = ReferenceDriverOfServiceOrNull(&name.value); driver != nullptr) {
+    if (driver->DriverExtension->AddDevice != nullptr) status = pnp::RemoveDevicesOf(driver);
+    ObfDereferenceObject(driver);
+  }
+  if (NT_SUCCESS(status)) status = UnloadDriver(&key.value, findings);
   reply.String(findings->text, findings->length);
   ExFreePoolWithTag(findings, kFileTag);
   return status;

@@ -2,6 +2,7 @@
 #include "cm/cm.h"
 #include "io_internal.h"
 #include "nt/export.h"
+#include "po_internal.h"
 
 namespace {
 
@@ -61,6 +62,7 @@ extern "C" VOID IoShutdownSystem() {
   CmFlushHives();
   NotifyAll(&g_first);
   CmFlushHives();
+  po::ShutDownDevices();
   NotifyAll(&g_last);
 }
 

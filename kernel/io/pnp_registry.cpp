@@ -1,0 +1,152 @@
+// Plug and play's part of the registry: Enum (a key a device), CriticalDeviceDatabase (a service by hardware
+// identifier: what an INF would say).
+#include "pnp_internal.h"
+
+namespace pnp {
+namespace {
+
+constexpr wchar_t kEnum[] = L"\\Registry\\Machine\\System\\CurrentControlSet\\Enum\\";
+constexpr wchar_t kDatabase[] =
+    L"\\Registry\\Machine\\System\\CurrentControlSet\\Control\\CriticalDeviceDatabase\\";
+
+OBJECT_ATTRIBUTES Attributes(HANDLE root, PUNICODE_STRING path) {
+  OBJECT_ATTRIBUTES attributes;
+  InitializeObjectAttributes(&attributes, path, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, root, nullptr);
+  return attributes;
+}
+
+// The database's key of an identifier: a backslash cannot be in a key's name.
+void DatabaseKey(PCUNICODE_STRING id, Name* name) {
+  name->Append(kDatabase);
+  const USHORT first = name->length() / sizeof(WCHAR);
+  name->Append(id);
+  name->Replace(L'\\', L'#', first);
+}
+
+NTSTATUS CopyValue(HANDLE from, Key& to, const wchar_t* name) {
+  Value value;
+  if (!NT_SUCCESS(value.Read(from, name))) return STATUS_SUCCESS;
+  return to.Set(name, value.type(), value.data(), value.size());
+}
+
+// Fills the device's key from the first identifier that the database knows.
+bool ConfigureFrom(PCWSTR ids, Key& key) {
+  for (PCWSTR id = ids; id != nullptr && *id != 0;) {
+    const UNICODE_STRING text = ob::String(id);
+    Name path;
+    DatabaseKey(&text, &path);
+    Key entry;
+    Value service;
+    if (NT_SUCCESS(path.Status()) && NT_SUCCESS(entry.Open(nullptr, path.Get(), KEY_READ)) &&
+        NT_SUCCESS(service.Read(entry.get(), L"Service"))) {
+      const wchar_t* const values[] = {L"Service", L"ClassGUID", L"UpperFilters", L"LowerFilters"};
+      for (const wchar_t* value : values) CopyValue(entry.get(), key, value);
+      return true;
+    }
+    id += text.Length / sizeof(WCHAR) + 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+NTSTATUS Key::Open(HANDLE root, PUNICODE_STRING path, ACCESS_MASK access) {
+  Close();
+  OBJECT_ATTRIBUTES attributes = Attributes(root, path);
+  return ZwOpenKey(&handle_, access, &attributes);
+}
+
+NTSTATUS Key::Create(HANDLE root, PUNICODE_STRING path, ACCESS_MASK access, bool persistent) {
+  Close();
+  const ULONG options = persistent ? REG_OPTION_NON_VOLATILE : REG_OPTION_VOLATILE;
+  OBJECT_ATTRIBUTES attributes = Attributes(root, path);
+  NTSTATUS status = ZwCreateKey(&handle_, access, &attributes, 0, nullptr, options, nullptr);
+  if (status != STATUS_OBJECT_NAME_NOT_FOUND) return status;
+  UNICODE_STRING part = *path;
+  for (USHORT at = 1; at <= path->Length / sizeof(WCHAR); ++at) {
+    if (at != path->Length / sizeof(WCHAR) && path->Buffer[at] != L'\\') continue;
+    Close();
+    part.Length = static_cast<USHORT>(at * sizeof(WCHAR));
+    attributes = Attributes(root, &part);
+    status = ZwCreateKey(&handle_, access, &attributes, 0, nullptr, options, nullptr);
+  }
+  return status;
+}
+
+NTSTATUS Key::Set(const wchar_t* name, ULONG type, const void* data, ULONG size) {
+  UNICODE_STRING value = ob::String(name);
+  return ZwSetValueKey(handle_, &value, 0, type, const_cast<void*>(data), size);
+}
+
+NTSTATUS Key::SetText(const wchar_t* name, PCWSTR text) {
+  const UNICODE_STRING string = ob::String(text);
+  return Set(name, REG_SZ, text, string.Length + sizeof(WCHAR));
+}
+
+NTSTATUS Key::SetText(const wchar_t* name, PCUNICODE_STRING text) {
+  Name copy;  // terminated
+  copy.Append(text);
+  NTSTATUS status = copy.Status();
+  return NT_SUCCESS(status) ? Set(name, REG_SZ, copy.Get()->Buffer, copy.length() + sizeof(WCHAR)) : status;
+}
+
+NTSTATUS Value::Read(HANDLE key, const wchar_t* name) {
+  UNICODE_STRING value = ob::String(name);
+  ULONG size = 0;
+  NTSTATUS status = ZwQueryValueKey(key, &value, KeyValuePartialInformation, nullptr, 0, &size);
+  if (status != STATUS_BUFFER_TOO_SMALL && status != STATUS_BUFFER_OVERFLOW) return status;
+  const ULONG room = size + 2 * sizeof(WCHAR);  // texts end here at the latest
+  auto* information =
+      static_cast<PKEY_VALUE_PARTIAL_INFORMATION>(ExAllocatePoolWithTag(NonPagedPoolNx, room, kNameTag));
+  if (information == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  RtlZeroMemory(information, room);
+  status = ZwQueryValueKey(key, &value, KeyValuePartialInformation, information, size, &size);
+  if (NT_SUCCESS(status)) {
+    information_ = information;
+  } else {
+    ExFreePoolWithTag(information, kNameTag);
+  }
+  return status;
+}
+
+NTSTATUS OpenInstanceKey(PDEVICE_NODE node, ACCESS_MASK access, bool create, HANDLE* handle) {
+  Name path;
+  path.Append(kEnum).Append(&node->InstancePath);
+  NTSTATUS status = path.Status();
+  if (!NT_SUCCESS(status)) return status;
+  Key key;
+  status = create ? key.Create(nullptr, path.Get(), access, node->Persistent != FALSE)
+                  : key.Open(nullptr, path.Get(), access);
+  *handle = key.Take();
+  return status;
+}
+
+NTSTATUS ConfigureNode(PDEVICE_NODE node, PCWSTR hardware_ids, PCWSTR compatible_ids) {
+  Key key;
+  NTSTATUS status = OpenInstanceKey(node, KEY_ALL_ACCESS, true, key.put());
+  if (!NT_SUCCESS(status)) return status;
+  Value known;
+  if (!NT_SUCCESS(known.Read(key.get(), L"Service"))) {
+    if (!ConfigureFrom(hardware_ids, key)) ConfigureFrom(compatible_ids, key);
+  }
+  Value service;
+  service.Read(key.get(), L"Service");
+  if (service.Text() == nullptr || *service.Text() == 0) return STATUS_SUCCESS;
+  Name name;
+  name.Append(service.Text());
+  if (!NT_SUCCESS(name.Status())) return name.Status();
+  if (node->ServiceName.Buffer != nullptr) ExFreePoolWithTag(node->ServiceName.Buffer, kNameTag);
+  node->ServiceName = name.Take();
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS MapHardwareId(PCUNICODE_STRING hardware_id, PCUNICODE_STRING service, bool persistent) {
+  Name path;
+  DatabaseKey(hardware_id, &path);
+  if (!NT_SUCCESS(path.Status())) return path.Status();
+  Key key;
+  NTSTATUS status = key.Create(nullptr, path.Get(), KEY_ALL_ACCESS, persistent);
+  return NT_SUCCESS(status) ? key.SetText(L"Service", service) : status;
+}
+
+}  // namespace pnp
