@@ -35,12 +35,9 @@ void nt_test::Fail(const char* file, int line, const char* expression, unsigned 
   DbgPrint("[test] %s:%d: %s: 0x%I64x, expected 0x%I64x\n", file, line, expression, actual, expected);
 }
 
-static void Unload(PDRIVER_OBJECT) {}
-
-extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
+// Runs all cases; false when one failed or there was none.
+static bool RunAll() {
   ULONG passed = 0, failed = 0;
-  driver->DriverUnload = Unload;
-  nt_test::driver = driver;
   // volatile: to the compiler the two markers are unrelated objects.
   const nt_test::Case* const* volatile first = &nt_cases_begin;
   const nt_test::Case* const* volatile last = &nt_cases_end;
@@ -48,5 +45,44 @@ extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
     if (*at != nullptr) RunCase(**at, &passed, &failed);
   }
   DbgPrint("[test] done: %u passed, %u failed, %d checks\n", passed, failed, nt_test::checks);
-  return failed == 0 && passed != 0 ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
+  return failed == 0 && passed != 0;
+}
+
+#ifdef NT_TEST_IN_THREAD
+// What needs a driver whose DriverEntry is over: the cases run in a thread, and unloading waits for it.
+void NtTestEntry(PDRIVER_OBJECT driver);
+static PVOID thread;
+
+static VOID NTAPI RunInThread(PVOID) {
+  RunAll();
+  PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+static void Unload(PDRIVER_OBJECT) {
+  KeWaitForSingleObject(thread, Executive, KernelMode, FALSE, nullptr);
+  ObDereferenceObject(thread);
+}
+
+static NTSTATUS RunCases(PDRIVER_OBJECT driver) {
+  NtTestEntry(driver);
+  HANDLE handle;
+  NTSTATUS status =
+      PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, nullptr, nullptr, nullptr, RunInThread, nullptr);
+  if (!NT_SUCCESS(status)) return status;
+  status = ObReferenceObjectByHandle(handle, SYNCHRONIZE, nullptr, KernelMode, &thread, nullptr);
+  ZwClose(handle);
+  return status;
+}
+#else
+static void Unload(PDRIVER_OBJECT) {}
+
+static NTSTATUS RunCases(PDRIVER_OBJECT) {
+  return RunAll() ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
+}
+#endif
+
+extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
+  driver->DriverUnload = Unload;
+  nt_test::driver = driver;
+  return RunCases(driver);
 }

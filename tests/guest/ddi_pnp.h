@@ -1,0 +1,8 @@
+// Documented routines of plug and play and power that mingw-w64's headers lack. Source: the WDK page of each.
+#pragma once
+
+#include "ddi.h"
+
+extern "C" {
+NTSTATUS NTAPI IoReportRootDevice(PDRIVER_OBJECT DriverObject);
+}
