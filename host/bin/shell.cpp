@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "bin/device_commands.h"
 #include "bin/machine_commands.h"
 #include "bin/options.h"
 #include "run/paths.h"
@@ -26,6 +27,12 @@ constexpr char kHelp[] =
     "proc start|stop|thread|list ...      programs that drivers see (proc alone: how)\n"
     "objdir [DIRECTORY]     the object manager's names, e.g. objdir \\Device\n"
     "verifier FLAGS [DRIVER.sys ...]   Driver Verifier for drivers that are started from now on\n"
+    "devnode [list]         the tree of devices\n"
+    "devnode add HARDWARE-ID [SERVICE]     a device that no bus finds; devnode map HARDWARE-ID SERVICE: what "
+    "an "
+    "INF says\n"
+    "devnode remove|surprise-remove|restart|rescan|eject INSTANCE\n"
+    "power [sleep [1-4] | wake | source ac|dc]\n"
     "crash                  stops the machine with bug check 0xE2 (the dump goes to "
     "C:\\Windows\\MEMORY.DMP)\n"
     "help, exit\n";
@@ -106,6 +113,8 @@ int Execute(run::MachineClient& client, const std::string& drive_c, const Argume
   if (is("objdir")) return DevicesCommand(client, first.empty() ? "\\" : first);
   if (is("proc")) return ProcCommand(client, rest);
   if (is("verifier")) return VerifierCommand(client, rest);
+  if (is("devnode")) return DevnodeCommand(client, rest);
+  if (is("power")) return PowerCommand(client, rest);
   if (is("crash")) return CrashCommand(client);
   if (is("help") || is("?")) {
     fmt::print("{}", kHelp);

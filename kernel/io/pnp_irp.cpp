@@ -1,4 +1,5 @@
 // Plug and play's requests to device stacks.
+#include "nt/export.h"
 #include "pnp_internal.h"
 
 namespace pnp {
@@ -120,3 +121,20 @@ NTSTATUS QueryRelations(PDEVICE_OBJECT device, DEVICE_RELATION_TYPE type, PDEVIC
 }
 
 }  // namespace pnp
+
+/// Hands a plug and play request to the next driver and waits until the drivers below are done with it; the
+/// caller has it back then. FALSE: there is no stack location left for them.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoForwardIrpSynchronously.
+NT_EXPORT(IoForwardIrpSynchronously, nt::AtMost(APC_LEVEL), Full, "PnpBus.*");
+extern "C" BOOLEAN NTAPI IoForwardIrpSynchronously(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
+  if (Irp->CurrentLocation <= 1) return FALSE;
+  KEVENT done;
+  KeInitializeEvent(&done, NotificationEvent, FALSE);
+  IoCopyCurrentIrpStackLocationToNext(Irp);
+  IoSetCompletionRoutine(Irp, pnp::SignalAndKeep, &done, TRUE, TRUE, TRUE);
+  if (IofCallDriver(DeviceObject, Irp) == STATUS_PENDING)
+    KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, nullptr);
+  return TRUE;
+}

@@ -27,19 +27,8 @@ NTSTATUS PassDown(PDEVICE_OBJECT device, PIRP irp) {
   return IoCallDriver(Of(device)->lower, irp);
 }
 
-NTSTATUS NTAPI Signal(PDEVICE_OBJECT, PIRP, PVOID context) {
-  KeSetEvent(static_cast<PKEVENT>(context), 0, FALSE);
-  return STATUS_MORE_PROCESSING_REQUIRED;
-}
-
 NTSTATUS PassDownAndWait(PDEVICE_OBJECT device, PIRP irp) {
-  KEVENT event;
-  KeInitializeEvent(&event, NotificationEvent, FALSE);
-  IoCopyCurrentIrpStackLocationToNext(irp);
-  IoSetCompletionRoutine(irp, Signal, &event, TRUE, TRUE, TRUE);
-  if (IoCallDriver(Of(device)->lower, irp) == STATUS_PENDING)
-    KeWaitForSingleObject(&event, Executive, KernelMode, FALSE, nullptr);
-  return irp->IoStatus.Status;
+  return IoForwardIrpSynchronously(Of(device)->lower, irp) ? irp->IoStatus.Status : STATUS_UNSUCCESSFUL;
 }
 
 PWCH Copy(const wchar_t* text, ULONG characters) {

@@ -260,3 +260,72 @@ NT_TEST(PnpProperty, DataIsStoredByFormatAndNumber) {
   NT_EXPECT_EQ(IoGetDevicePropertyData(children[2].pdo, &key, 0, 0, sizeof(read), &read, &length, &type),
                STATUS_OBJECT_NAME_NOT_FOUND);
 }
+
+namespace {
+
+struct Interrupts {
+  volatile LONG count;
+  volatile ULONG message;
+  volatile KIRQL irql;
+};
+
+BOOLEAN NTAPI OnMessage(PKINTERRUPT, PVOID context, ULONG message) {
+  auto* interrupts = static_cast<Interrupts*>(context);
+  interrupts->message = message;
+  interrupts->irql = KeGetCurrentIrql();
+  InterlockedIncrement(&interrupts->count);
+  return TRUE;
+}
+
+BOOLEAN NTAPI OnLine(PKINTERRUPT, PVOID) {
+  return FALSE;
+}
+
+}  // namespace
+
+NT_TEST(PnpInterrupt, MessagesOfADevice) {
+  PluggedChild child(0);
+  Interrupts interrupts = {};
+  PIO_INTERRUPT_MESSAGE_INFO table = nullptr;
+  IO_CONNECT_INTERRUPT_PARAMETERS connect = {};
+  connect.Version = CONNECT_MESSAGE_BASED;
+  connect.MessageBased.PhysicalDeviceObject = children[0].pdo;
+  connect.MessageBased.ConnectionContext.InterruptMessageTable = &table;
+  connect.MessageBased.MessageServiceRoutine = OnMessage;
+  connect.MessageBased.ServiceContext = &interrupts;
+  NT_ASSERT_SUCCESS(IoConnectInterruptEx(&connect));
+  NT_EXPECT_EQ(connect.Version, static_cast<ULONG>(CONNECT_MESSAGE_BASED));
+  NT_ASSERT_TRUE(table != nullptr);
+  NT_EXPECT_EQ(table->MessageCount, 1u);
+  NT_EXPECT_EQ(table->MessageInfo[0].Vector, child->interrupt_vector);
+  NT_EXPECT_EQ(table->MessageInfo[0].Irql, child->interrupt_vector >> 4);
+  NT_EXPECT_EQ(table->UnifiedIrql, table->MessageInfo[0].Irql);
+  // The machine's message window is reached by a processor's write too.
+  volatile auto* window = static_cast<volatile ULONG*>(
+      MmMapIoSpace(table->MessageInfo[0].MessageAddress, sizeof(ULONG), MmNonCached));
+  NT_ASSERT_TRUE(window != nullptr);
+  *window = table->MessageInfo[0].MessageData;
+  WaitFor([&] { return interrupts.count != 0; });
+  MmUnmapIoSpace(const_cast<ULONG*>(window), sizeof(ULONG));
+  NT_EXPECT_EQ(interrupts.count, 1);
+  NT_EXPECT_EQ(interrupts.message, 0u);
+  NT_EXPECT_EQ(interrupts.irql, table->MessageInfo[0].Irql);
+  IO_DISCONNECT_INTERRUPT_PARAMETERS disconnect = {};
+  disconnect.Version = connect.Version;
+  disconnect.ConnectionContext.InterruptMessageTable = table;
+  IoDisconnectInterruptEx(&disconnect);
+}
+
+NT_TEST(PnpInterrupt, DeviceWithoutALine) {
+  PluggedChild child(0);
+  PKINTERRUPT interrupt;
+  IO_CONNECT_INTERRUPT_PARAMETERS connect = {};
+  connect.Version = CONNECT_LINE_BASED;
+  connect.LineBased.PhysicalDeviceObject = children[0].pdo;
+  connect.LineBased.InterruptObject = &interrupt;
+  connect.LineBased.ServiceRoutine = OnLine;
+  NT_EXPECT_EQ(IoConnectInterruptEx(&connect), STATUS_NOT_FOUND);
+  connect.Version = 77;
+  NT_EXPECT_EQ(IoConnectInterruptEx(&connect), STATUS_NOT_SUPPORTED);
+  NT_EXPECT_EQ(connect.Version, static_cast<ULONG>(CONNECT_FULLY_SPECIFIED));
+}

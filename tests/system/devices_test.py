@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Devices made from outside: a bus with children, a filter over them, sleep and wake; a device for one run."""
+import subprocess
+import unittest
+
+import harness
+from harness import GUEST
+
+
+class Devices(harness.SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.sandbox.run, "down")
+        self.console = self.sandbox.root / "state/bugcheck/machines/default/console.log"
+
+    def shell(self, *commands, expect=0):
+        result = subprocess.run([str(harness.PROGRAM), "shell"], input="\n".join(commands) + "\n",
+                                env=self.sandbox.environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, expect, result.stdout + result.stderr)
+        return result.stdout
+
+    def up(self, *drivers):
+        self.bugcheck("up", "--cpus", "2", expect=0)
+        for driver in drivers:
+            self.bugcheck("sc", "create", driver, "type=", "kernel", "binPath=", GUEST / f"{driver}.sys", expect=0)
+
+    def test_bus_with_filtered_children(self):
+        self.up("toybus", "filter")
+        text = self.shell(r"devnode map TOYBUS\Widget filter", r"devnode add ROOT\Toybus toybus", "devnode")
+        self.assertRegex(text, r"ROOT\\TOYBUS\\0000 \(toybus\): started\n")
+        self.assertEqual(len(self.children(text)), 2, text)
+        self.assertEqual(text.count("(filter): started"), 2)
+        self.assertIn("RUNNING", self.bugcheck("sc", "query", "filter", expect=0).stdout)
+
+        child = self.children(text)[0]
+        text = self.shell(f"devnode restart {child}", f"devnode eject {child}", "devnode")
+        self.assertEqual(len(self.children(text)), 1, text)
+        console = self.console.read_text()
+        for minor in (0x0, 0x5, 0x4, 0x1, 0x2):  # start, query stop, stop, query remove, remove
+            self.assertIn(f"filter: plug and play request 0x{minor:x}\n", console)
+
+        text = self.shell(r"devnode remove ROOT\TOYBUS\0000", "devnode")
+        self.assertNotIn("TOYBUS", text)
+        for service in ("toybus", "filter"):  # both were unloaded with their last device
+            self.assertIn("STOPPED", self.bugcheck("sc", "query", service, expect=0).stdout)
+
+    def test_surprise_removal_of_a_bus_takes_its_children(self):
+        self.up("toybus")
+        self.shell(r"devnode add ROOT\Toybus toybus")
+        text = self.shell(r"devnode surprise-remove ROOT\TOYBUS\0000", "devnode")
+        self.assertNotIn("TOYBUS", text)
+
+    def test_kept_device_comes_back(self):
+        self.up("toybus")
+        self.shell(r"devnode add ROOT\Toybus toybus")
+        self.bugcheck("down", expect=0)
+        self.bugcheck("up", "--cpus", "2", expect=0)
+        self.assertIn(r"ROOT\TOYBUS\0000 (toybus): started", self.shell("devnode"))
+
+    def test_sleep_and_wake(self):
+        self.up("toybus")
+        self.assertIn("asleep (S3)", self.shell(r"devnode add ROOT\Toybus toybus", "power sleep", "power"))
+        self.shell("power sleep", expect=1)  # it sleeps
+        self.assertIn("working (S0)", self.shell("power wake"))
+        lines = [line for line in self.console.read_text().splitlines() if line.startswith("toybus: child")]
+        self.assertEqual(lines, ["toybus: child 0: S3", "toybus: child 1: S3", "toybus: child 0: S0",
+                                 "toybus: child 1: S0"])
+
+    def test_device_without_a_driver_has_problem_28(self):
+        self.up()
+        self.assertIn("problem 28", self.shell(r"devnode add ROOT\Nobody", expect=1))
+
+    @staticmethod
+    def children(text):
+        return [line.split()[0] for line in text.splitlines() if line.strip().startswith("TOYBUS\\WIDGET\\")]
+
+
+if __name__ == "__main__":
+    harness.main()
