@@ -6,7 +6,7 @@
 namespace bugcheck::detail {
 namespace {
 
-constexpr Milliseconds kControlTimeout{10'000};
+constexpr Milliseconds kControlTimeout{60'000};
 constexpr uint32_t kIoTimeoutCode = 0xC00000B5;
 
 bool IsTransfer(boot::ClientRequest kind) {

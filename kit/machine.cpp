@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using detail::AsError;
 
-constexpr Milliseconds kControlTimeout{20'000};
+constexpr Milliseconds kControlTimeout{60'000};
 constexpr char kDriverFolder[] = "C:\\Windows\\System32\\drivers\\";
 constexpr uint32_t kCollision = 0xC0000035;
 constexpr uint64_t kMib = 1 << 20;
@@ -138,7 +138,13 @@ Result<void> Machine::WriteFile(const std::string& path, ByteView data) {
   return {};
 }
 
-Result<Bytes> Machine::ReadFile(const std::string& path) const {
+Result<Bytes> Machine::ReadFile(const std::string& path) {
+  // hostfs writes behind: a read by the guest comes after all that was written to the file. Whether it can be
+  // read is told below.
+  if (core_->running()) {
+    const auto first_byte = run::FieldWriter().String(path).U64(0).U32(1).payload();
+    (void)core_->Call(boot::Request::kReadFile, first_byte, kControlTimeout, "read " + path);
+  }
   const std::string host = run::HostPath(core_->drive_c, path);
   std::ifstream file(host, std::ios::binary);
   if (host.empty() || !file) return Error{"cannot read " + path};

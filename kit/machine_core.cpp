@@ -9,8 +9,10 @@
 namespace bugcheck::detail {
 namespace {
 
-// How long a wait looks at the rings before it sleeps until the doorbell; how often it then sees to the rest.
-constexpr auto kLook = std::chrono::microseconds(200);
+// How long a wait looks at the rings before it sleeps until the doorbell, and how often it sees to the rest
+// meanwhile. Longer than a doorbell takes in both directions: a client that was asleep once is then found
+// awake the next time.
+constexpr auto kLook = std::chrono::microseconds(1000);
 constexpr auto kPumpInterval = std::chrono::milliseconds(1);
 constexpr int kSleepMs = 20;
 

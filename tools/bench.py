@@ -278,6 +278,15 @@ class Bench:
                     self.row(f"pool, {size} bytes, {processors} processors against 1", rates[size, processors] / rates[size, 1], 0.9,
                              "x", "of all pairs together", higher_is_better=True)
 
+    def kit(self):
+        """A test through libbugcheck from boot to unload, and what one control code costs it."""
+        output = subprocess.run([self.build / "bin/kit_bench", self.guest / "ioctl_server.sys"], env=self.environment,
+                                capture_output=True, text=True, check=True).stdout
+        values = json.loads(output)
+        self.row("kit: boot, load, 1000 control codes, unload", values["test_seconds"], 1.0, "s", "2 processors")
+        self.row("kit: round trip of a control code", values["round_trip_us"], 150, "us", "host to driver and back, median")
+        self.row("kit: one of 200 control codes on their way together", values["batched_us"], 20, "us")
+
     def print_table(self):
         print(f"\n| what | reached | goal | ok? | note |\n|---|---|---|---|---|")
         for row in self.rows:
@@ -305,7 +314,8 @@ def main():
         for name, part in (("the spin-lock sample", lambda: bench.crash(floor, wine)), ("the corrected sample", bench.corrected),
                            ("dump writing", bench.dump_rate), ("guest instructions", bench.guest_instructions),
                            ("guest contention", bench.guest_contention), ("page faults", bench.page_faults), ("exceptions", bench.exceptions),
-                           ("native locks", bench.native_locks), ("pool", bench.pool)):
+                           ("native locks", bench.native_locks), ("pool", bench.pool),
+                           ("the kit", bench.kit)):
             try:
                 part()
             except (RuntimeError, OSError, KeyError, ValueError, subprocess.SubprocessError) as error:

@@ -26,6 +26,7 @@ constexpr Subcommand kSubcommands[] = {
     {"shell", ShellMain, "shell", "a prompt on it: sc, driverquery, dir, type, ..."},
     {"debug", DebugMain, "debug [-c 'CMD; CMD'] [-y SYMPATH] FILE.dmp|--live",
      "the debugger, on a dump or on the running machine"},
+    {"test", TestMain, "test [--junit FILE] DIR", "builds and runs a project's tests of drivers"},
     {"exports", ExportsMain, "exports [--json]", "what the kernel exports, and how faithfully"},
     {"symbols", SymbolsMain, "symbols --isf FILE.pdb", "symbols and types as ISF JSON, for other tools"},
 };

@@ -28,6 +28,7 @@ int ShellMain(const Arguments& arguments);
 int DebugMain(const Arguments& arguments);
 int ExportsMain(const Arguments& arguments);
 int SymbolsMain(const Arguments& arguments);
+int TestMain(const Arguments& arguments);
 
 // "bugcheck: MESSAGE" on stderr; kInternalError.
 int ReportError(const std::string& message);

@@ -70,7 +70,7 @@ NTSTATUS NTAPI OpenService(OpenCall* call) {
   return NT_SUCCESS(copied) ? status : copied;
 }
 
-NTSTATUS Open(Client* client, PayloadReader& request, PayloadWriter& reply) {
+NTSTATUS Open(Client* client, const boot::Message&, PayloadReader& request, PayloadWriter& reply) {
   boot::ClientOpen open;
   if (!Take(request, &open)) return STATUS_INVALID_PARAMETER;
   const SIZE_T bytes = sizeof(OpenLayout) + request.Remaining();
@@ -103,7 +103,7 @@ NTSTATUS NTAPI CloseService(HANDLE handle) {
   return NtClose(handle);
 }
 
-NTSTATUS Close(Client*, PayloadReader& request, PayloadWriter&) {
+NTSTATUS Close(Client*, const boot::Message&, PayloadReader& request, PayloadWriter&) {
   const ULONG64 handle = request.U64();
   return request.Failed() ? STATUS_INVALID_PARAMETER : ke::CallService(CloseService, AsHandle(handle));
 }
@@ -196,7 +196,6 @@ NTSTATUS Keep(Client* client, const boot::Message& message, const ClientTransfer
   return STATUS_PENDING;
 }
 
-// STATUS_PENDING: the reply comes later.
 NTSTATUS Transfer(Client* client, const boot::Message& message, PayloadReader& request,
                   PayloadWriter& reply) {
   ClientTransfer transfer;
@@ -224,7 +223,7 @@ NTSTATUS Transfer(Client* client, const boot::Message& message, PayloadReader& r
   return status;
 }
 
-NTSTATUS Cancel(Client* client, PayloadReader& request, PayloadWriter& reply) {
+NTSTATUS Cancel(Client* client, const boot::Message&, PayloadReader& request, PayloadWriter& reply) {
   const ULONG64 handle = request.U64();
   const ULONG id = request.U32();
   if (request.Failed()) return STATUS_INVALID_PARAMETER;
@@ -245,7 +244,7 @@ NTSTATUS Cancel(Client* client, PayloadReader& request, PayloadWriter& reply) {
 
 // ---- Memory ----
 
-NTSTATUS Allocate(Client*, PayloadReader& request, PayloadWriter& reply) {
+NTSTATUS Allocate(Client*, const boot::Message&, PayloadReader& request, PayloadWriter& reply) {
   SIZE_T bytes = request.U64();
   const ULONG protection = request.U32();
   if (request.Failed()) return STATUS_INVALID_PARAMETER;
@@ -256,14 +255,14 @@ NTSTATUS Allocate(Client*, PayloadReader& request, PayloadWriter& reply) {
   return status;
 }
 
-NTSTATUS Free(Client*, PayloadReader& request, PayloadWriter&) {
+NTSTATUS Free(Client*, const boot::Message&, PayloadReader& request, PayloadWriter&) {
   PVOID base = AsAddress(request.U64());
   SIZE_T bytes = 0;
   if (request.Failed()) return STATUS_INVALID_PARAMETER;
   return ZwFreeVirtualMemory(ZwCurrentProcess(), &base, &bytes, MEM_RELEASE);
 }
 
-NTSTATUS Protect(Client*, PayloadReader& request, PayloadWriter&) {
+NTSTATUS Protect(Client*, const boot::Message&, PayloadReader& request, PayloadWriter&) {
   PVOID base = AsAddress(request.U64());
   SIZE_T bytes = request.U64();
   ULONG old = 0;
@@ -272,7 +271,7 @@ NTSTATUS Protect(Client*, PayloadReader& request, PayloadWriter&) {
   return ZwProtectVirtualMemory(ZwCurrentProcess(), &base, &bytes, protection, &old);
 }
 
-NTSTATUS Peek(Client* client, PayloadReader& request, PayloadWriter& reply) {
+NTSTATUS Peek(Client* client, const boot::Message&, PayloadReader& request, PayloadWriter& reply) {
   PVOID address = AsAddress(request.U64());
   const ULONG bytes = request.U32();
   if (request.Failed() || bytes > boot::kMaxPayload) return STATUS_INVALID_PARAMETER;
@@ -282,52 +281,28 @@ NTSTATUS Peek(Client* client, PayloadReader& request, PayloadWriter& reply) {
   return status;
 }
 
-NTSTATUS Poke(Client*, PayloadReader& request, PayloadWriter&) {
+NTSTATUS Poke(Client*, const boot::Message&, PayloadReader& request, PayloadWriter&) {
   PVOID address = AsAddress(request.U64());
   if (request.Failed()) return STATUS_INVALID_PARAMETER;
   UserScope user;
   return CopyToCaller(address, request.Data(), request.Remaining());
 }
 
+// In the order of boot::ClientRequest. STATUS_PENDING: the reply comes later.
+using Handler = NTSTATUS (*)(Client*, const boot::Message&, PayloadReader&, PayloadWriter&);
+constexpr Handler kHandlers[] = {nullptr, Open,     Close, Transfer, Transfer, Transfer,
+                                 Cancel,  Allocate, Free,  Peek,     Poke,     Protect};
+static_assert(RTL_NUMBER_OF(kHandlers) == static_cast<ULONG>(ClientRequest::kProtect) + 1);
+
 }  // namespace
 
 void PerformClientRequest(Client* client, const boot::Message& message) {
   PayloadReader request(client->request, message.size);
   PayloadWriter reply(client->reply, boot::kMaxPayload);
-  NTSTATUS status = STATUS_NOT_IMPLEMENTED;
-  switch (static_cast<ClientRequest>(message.kind)) {
-    case ClientRequest::kOpen:
-      status = Open(client, request, reply);
-      break;
-    case ClientRequest::kClose:
-      status = Close(client, request, reply);
-      break;
-    case ClientRequest::kRead:
-    case ClientRequest::kWrite:
-    case ClientRequest::kControl:
-      status = Transfer(client, message, request, reply);
-      if (status == STATUS_PENDING) return;
-      break;
-    case ClientRequest::kCancel:
-      status = Cancel(client, request, reply);
-      break;
-    case ClientRequest::kAllocate:
-      status = Allocate(client, request, reply);
-      break;
-    case ClientRequest::kFree:
-      status = Free(client, request, reply);
-      break;
-    case ClientRequest::kPeek:
-      status = Peek(client, request, reply);
-      break;
-    case ClientRequest::kPoke:
-      status = Poke(client, request, reply);
-      break;
-    case ClientRequest::kProtect:
-      status = Protect(client, request, reply);
-      break;
-  }
-  SendClientReply(client, message.kind, message.id, status, reply.Size());
+  const Handler handler = message.kind < RTL_NUMBER_OF(kHandlers) ? kHandlers[message.kind] : nullptr;
+  const NTSTATUS status =
+      handler != nullptr ? handler(client, message, request, reply) : STATUS_NOT_IMPLEMENTED;
+  if (status != STATUS_PENDING) SendClientReply(client, message.kind, message.id, status, reply.Size());
 }
 
 void ReplyToCompleted(Client* client) {

@@ -3,7 +3,7 @@
  * oldest waiting read or keeps its message for the next one. Waiting reads end by a message, by cancellation, or when
  * their handle is closed.
  */
-#include <ntifs.h>
+#include "../named_device.h"
 
 #define CANCEL_QUEUE_TAG 'QnaC'
 #define MAXIMUM_MESSAGES 256
@@ -215,8 +215,7 @@ static void Unload(PDRIVER_OBJECT Driver)
 
     while ((Message = TakeMessage(Queue)) != NULL)
         ExFreePoolWithTag(Message, CANCEL_QUEUE_TAG);
-    IoDeleteSymbolicLink(&LinkName);
-    IoDeleteDevice(Driver->DeviceObject);
+    DeleteNamedDevice(Driver->DeviceObject, &LinkName);
 }
 
 NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
@@ -232,19 +231,16 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
     Driver->MajorFunction[IRP_MJ_CLEANUP] = Cleanup;
     Driver->MajorFunction[IRP_MJ_READ] = Read;
     Driver->MajorFunction[IRP_MJ_WRITE] = Write;
-    Status = IoCreateDevice(Driver, sizeof(QUEUE_EXTENSION), &DeviceName, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN,
-                            FALSE, &Device);
+    Status = CreateNamedDevice(Driver, sizeof(QUEUE_EXTENSION), &DeviceName, &LinkName, &Device);
     if (!NT_SUCCESS(Status))
         return Status;
-    Queue = Device->DeviceExtension;
+    Queue = Device->DeviceExtension; /* nobody opens the device while it initializes */
     KeInitializeSpinLock(&Queue->Lock);
     InitializeListHead(&Queue->Reads);
     InitializeListHead(&Queue->Messages);
     Status = IoCsqInitialize(&Queue->Csq, CsqInsert, CsqRemove, CsqPeek, CsqAcquire, CsqRelease, CsqCompleteCanceled);
-    if (NT_SUCCESS(Status))
-        Status = IoCreateSymbolicLink(&LinkName, &DeviceName);
     if (!NT_SUCCESS(Status)) {
-        IoDeleteDevice(Device);
+        DeleteNamedDevice(Device, &LinkName);
         return Status;
     }
     Device->Flags |= DO_BUFFERED_IO;

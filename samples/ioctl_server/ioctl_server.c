@@ -2,8 +2,7 @@
  * Device control with all four ways of passing buffers, each handled as it must be: lengths are checked, METHOD_NEITHER
  * addresses are probed and touched under __try only, and what comes from the caller is never trusted twice.
  */
-#include <ntifs.h>
-
+#include "../named_device.h"
 #include "ioctl_server.h"
 
 typedef struct _SERVER_EXTENSION {
@@ -172,14 +171,12 @@ static NTSTATUS CreateOrClose(PDEVICE_OBJECT Device, PIRP Irp)
 
 static void Unload(PDRIVER_OBJECT Driver)
 {
-    IoDeleteSymbolicLink(&LinkName);
-    IoDeleteDevice(Driver->DeviceObject);
+    DeleteNamedDevice(Driver->DeviceObject, &LinkName);
 }
 
 NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
 {
     PDEVICE_OBJECT Device;
-    NTSTATUS Status;
 
     UNREFERENCED_PARAMETER(RegistryPath);
     Driver->DriverUnload = Unload;
@@ -187,12 +184,5 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
     Driver->MajorFunction[IRP_MJ_CLEANUP] = CreateOrClose;
     Driver->MajorFunction[IRP_MJ_CLOSE] = CreateOrClose;
     Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Control;
-    Status = IoCreateDevice(Driver, sizeof(SERVER_EXTENSION), &DeviceName, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN,
-                            FALSE, &Device);
-    if (!NT_SUCCESS(Status))
-        return Status;
-    Status = IoCreateSymbolicLink(&LinkName, &DeviceName);
-    if (!NT_SUCCESS(Status))
-        IoDeleteDevice(Device);
-    return Status;
+    return CreateNamedDevice(Driver, sizeof(SERVER_EXTENSION), &DeviceName, &LinkName, &Device);
 }

@@ -18,6 +18,11 @@ class Samples(harness.SystemTest):
                 self.assertEqual(verdict["left_behind"], [])
                 self.assertFalse((self.sandbox.root / "memory.dmp").exists())
 
+    def test_servers_without_programs_are_clean(self):
+        for name in ("ioctl_server.sys", "cancel_queue.sys"):  # tests/kit has their programs
+            with self.subTest(name=name):
+                self.assertEqual(self.verdict(GUEST / name, expect=harness.EXIT_CLEAN)["left_behind"], [])
+
     def test_spinlock_stops_the_machine(self):
         verdict = self.verdict(GUEST / "spinlock.sys", expect=harness.EXIT_BUGCHECK)
         self.assertEqual(verdict["outcome"], "bugcheck")

@@ -21,7 +21,8 @@ struct ClientArea {
   uint64_t magic;
   Ring requests;  // host -> guest: Message (kind: ClientRequest) + payload
   Ring replies;   // guest -> host: Message + payload, one for each request, in the order of completion
-  // 1: this side will look at its ring before it sleeps, and needs no doorbell. Who sets it to 0 looks once more.
+  // 1: this side will look at its ring before it sleeps, and needs no doorbell. Who sets it to 0 looks once
+  // more.
   alignas(64) volatile uint32_t guest_awake;
   alignas(64) volatile uint32_t host_awake;
 };

@@ -35,7 +35,7 @@ using ByteView = std::span<const std::byte>;
 using Milliseconds = std::chrono::milliseconds;
 
 // How long a call waits when nothing else is said. A hang of the driver shows as kNoAnswer after this time.
-inline constexpr Milliseconds kDefaultTimeout{10'000};
+inline constexpr Milliseconds kDefaultTimeout{60'000};
 // The longest input or output of one request whose bytes travel along; larger ones use Client::Allocate.
 inline constexpr size_t kMaxTransfer = 56 * 1024;
 

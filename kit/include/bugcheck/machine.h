@@ -38,7 +38,7 @@ struct MachineOptions {
   // ntoskrnl.exe, hostfs.sys, boot.elf; "" = $BUGCHECK_GUEST_DIR, else default_guest_folder.
   std::string guest_folder;
   std::string default_guest_folder = BUGCHECK_DEFAULT_GUEST_FOLDER;  // where the kit was installed
-  Milliseconds boot_timeout{30'000};
+  Milliseconds boot_timeout{60'000};
 };
 
 enum class MachineState { kRunning, kStopped, kCrashed, kFailed };
@@ -82,7 +82,7 @@ class Machine {
   // `path`: "C:\\folder\\file"; folders are made.
   Result<void> PutFile(const std::string& host_file, const std::string& path);
   Result<void> WriteFile(const std::string& path, ByteView data);
-  Result<Bytes> ReadFile(const std::string& path) const;
+  Result<Bytes> ReadFile(const std::string& path);
 
   // ---- Drivers ----
   // Copies the .sys to C:, creates a service of its name and starts it. The Error has DriverEntry's or the
