@@ -95,6 +95,7 @@ static VOID NTAPI HostFsUnload(PDRIVER_OBJECT driver) {
   IoDeleteSymbolicLink(&drive);
   PDEVICE_OBJECT device = driver->DeviceObject;
   if (device == nullptr) return;
+  IoUnregisterFileSystem(device);
   VolumeOf(device)->Dismount();
   IoUnregisterShutdownNotification(device);
   IoDeleteDevice(device);
@@ -144,6 +145,10 @@ extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
     return status;
   }
   device->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
+  // The control device is the volume: a filter that attaches to it sees every request for C:. It mounts
+  // nothing else, so it is asked last.
+  device->Flags |= DO_LOW_PRIORITY_FILESYSTEM;
+  IoRegisterFileSystem(device);
   return STATUS_SUCCESS;
 }
 

@@ -134,7 +134,8 @@ extern "C" NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG Devi
 extern "C" VOID NTAPI IopDeleteDevice(PVOID Object) {
   auto* device = static_cast<PDEVICE_OBJECT>(Object);
   PnpDeletePdo(device);
-  if (device->Vpb != nullptr) ExFreePoolWithTag(device->Vpb, ' bpV');
+  // A file system may have put the VPB of the device below into its own.
+  if (device->Vpb != nullptr && device->Vpb->RealDevice == device) ExFreePoolWithTag(device->Vpb, ' bpV');
   if (device->DriverObject != nullptr) ObfDereferenceObject(device->DriverObject);
 }
 

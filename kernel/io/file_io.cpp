@@ -286,6 +286,11 @@ extern "C" NTSTATUS NTAPI ZwDeviceIoControlFile(HANDLE FileHandle, HANDLE Event,
                          IoControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
+/// Sends a control code to a file system; see ZwFsControlFile.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/NtFsControlFile.
+NT_EXPORT(NtFsControlFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtFsControlFile(HANDLE FileHandle, HANDLE Event,
                                                             PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                                                             PIO_STATUS_BLOCK IoStatusBlock,

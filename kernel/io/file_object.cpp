@@ -1,6 +1,7 @@
 // File objects: the lock of synchronous files, cleanup and close, names.
 #include "io_internal.h"
 #include "nt/export.h"
+#include "volume_mount.h"
 
 extern "C" NTSTATUS IopAcquireFileObjectLock(PFILE_OBJECT FileObject) {
   if (InterlockedExchange(reinterpret_cast<volatile LONG*>(&FileObject->Busy), 1) == 0) {
@@ -68,6 +69,7 @@ extern "C" VOID NTAPI IopDeleteFile(PVOID Object) {
   if (PDEVICE_OBJECT device = file->DeviceObject; device != nullptr) {
     // The IRP refers to an object without references: dispatch routines must not keep it, as on Windows.
     if (file->Flags & FO_FILE_OPEN) SendFileRequest(file, IRP_MJ_CLOSE);
+    if (file->Vpb != nullptr) io::DereferenceVpb(file->Vpb);
     IopDecrementDeviceObjectRef(device);
   }
   if (file->FileName.Buffer != nullptr) ExFreePool(file->FileName.Buffer);

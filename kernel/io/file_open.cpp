@@ -5,6 +5,7 @@
 #include "nt/export.h"
 #include "ob/security.h"
 #include "user_mode.h"
+#include "volume_mount.h"
 
 namespace {
 
@@ -35,8 +36,35 @@ ULONG FileFlags(const OPEN_PACKET* packet, ULONG attributes) {
   return flags;
 }
 
+// What a file is opened on besides a device.
+struct Volume {
+  PVPB vpb = nullptr;   // the mounted volume
+  bool direct = false;  // the device itself, past its volume
+};
+
+// A device that volumes are mounted on: an open of the bare device for its attributes goes to the device, any
+// other to the volume, which is mounted for it. A medium that no file system knows is the device's own.
+NTSTATUS ChooseVolume(PDEVICE_OBJECT device, const OPEN_PACKET* packet, PCUNICODE_STRING name,
+                      Volume* volume) {
+  if (packet->RelatedFileObject != nullptr) {
+    volume->direct = (packet->RelatedFileObject->Flags & FO_DIRECT_DEVICE_OPEN) != 0;
+    volume->vpb = packet->RelatedFileObject->Vpb;
+    return STATUS_SUCCESS;
+  }
+  if (device->Vpb == nullptr || device->Vpb->RealDevice != device) return STATUS_SUCCESS;
+  constexpr ACCESS_MASK kOfTheDevice =
+      SYNCHRONIZE | FILE_READ_ATTRIBUTES | READ_CONTROL | ACCESS_SYSTEM_SECURITY | WRITE_OWNER | WRITE_DAC;
+  volume->direct = name->Length == 0 && !(packet->DesiredAccess & ~kOfTheDevice);
+  if (volume->direct) return STATUS_SUCCESS;
+  const NTSTATUS status = io::MountIfNeeded(device);
+  volume->direct = status == STATUS_UNRECOGNIZED_VOLUME && name->Length == 0;
+  if (volume->direct) return STATUS_SUCCESS;
+  if (NT_SUCCESS(status)) volume->vpb = device->Vpb;
+  return status;
+}
+
 NTSTATUS CreateFileObject(PDEVICE_OBJECT device, const OPEN_PACKET* packet, ULONG attributes,
-                          PCUNICODE_STRING name, PFILE_OBJECT* result) {
+                          PCUNICODE_STRING name, const Volume& volume, PFILE_OBJECT* result) {
   PVOID object;
   NTSTATUS status = ObCreateObject(KernelMode, IoFileObjectType, nullptr, KernelMode, nullptr,
                                    sizeof(FILE_OBJECT), 0, 0, &object);
@@ -64,6 +92,11 @@ NTSTATUS CreateFileObject(PDEVICE_OBJECT device, const OPEN_PACKET* packet, ULON
   }
   file->DeviceObject = device;
   InterlockedIncrement(&device->ReferenceCount);
+  if (volume.direct) file->Flags |= FO_DIRECT_DEVICE_OPEN;
+  if (volume.vpb != nullptr) {
+    io::ReferenceVpb(volume.vpb);
+    file->Vpb = volume.vpb;
+  }
   *result = file;
   return STATUS_SUCCESS;
 }
@@ -84,6 +117,12 @@ void FillCreateStack(PIRP irp, PFILE_OBJECT file, const OPEN_PACKET* packet, ULO
   stack->Parameters.Create.FileAttributes = packet->FileAttributes;
   stack->Parameters.Create.ShareAccess = packet->ShareAccess;
   stack->Parameters.Create.EaLength = packet->EaLength;
+  if (packet->CreateFileType == CreateFileTypeNamedPipe)
+    stack->Parameters.CreatePipe.Parameters =
+        static_cast<PNAMED_PIPE_CREATE_PARAMETERS>(packet->ExtraCreateParameters);
+  if (packet->CreateFileType == CreateFileTypeMailslot)
+    stack->Parameters.CreateMailslot.Parameters =
+        static_cast<PMAILSLOT_CREATE_PARAMETERS>(packet->ExtraCreateParameters);
 }
 
 // Sends IRP_MJ_CREATE and waits for its end.
@@ -108,6 +147,7 @@ NTSTATUS SendCreate(PDEVICE_OBJECT device, PFILE_OBJECT file, OPEN_PACKET* packe
   irp->Tail.Overlay.OriginalFileObject = file;
   irp->Overlay.AllocationSize = packet->AllocationSize;
   irp->AssociatedIrp.SystemBuffer = packet->EaBuffer;
+  irp->Tail.Overlay.AuxiliaryBuffer = static_cast<PCHAR>(packet->EcpList);  // FsRtlGetEcpListFromIrp
   FillCreateStack(irp, file, packet, attributes, &request);
   IopQueueThreadIrp(irp);
   NTSTATUS status = IofCallDriver(device, irp);
@@ -125,9 +165,34 @@ NTSTATUS SendCreate(PDEVICE_OBJECT device, PFILE_OBJECT file, OPEN_PACKET* packe
 // A file whose open failed: no cleanup, no close for the file system.
 void DiscardFileObject(PFILE_OBJECT file) {
   PDEVICE_OBJECT device = file->DeviceObject;
+  PVPB vpb = file->Vpb;
   file->DeviceObject = nullptr;
+  file->Vpb = nullptr;
   ObfDereferenceObject(file);
+  if (vpb != nullptr) io::DereferenceVpb(vpb);
   IopDecrementDeviceObjectRef(device);
+}
+
+// The device that a create goes to: the top of the stack, or one of the stack that the caller names.
+NTSTATUS TargetOf(PFILE_OBJECT file, PDEVICE_OBJECT hint, PDEVICE_OBJECT* target) {
+  *target = IoGetRelatedDeviceObject(file);
+  if (hint == nullptr) return STATUS_SUCCESS;
+  PDEVICE_OBJECT device = IoGetBaseFileSystemDeviceObject(file);
+  if (device != nullptr && device->Vpb != nullptr && device->Vpb->DeviceObject != nullptr &&
+      file->Vpb != nullptr)
+    device = file->Vpb->DeviceObject;
+  while (device != nullptr && device != hint) device = device->AttachedDevice;
+  if (device == nullptr) return STATUS_INVALID_DEVICE_OBJECT_PARAMETER;
+  *target = hint;
+  return STATUS_SUCCESS;
+}
+
+// A file system or filter has put another name into the file object: the open goes on from there.
+bool TakeReparseName(PFILE_OBJECT file, OPEN_PACKET* packet) {
+  if (packet->Information > IO_REMOUNT || file->FileName.Length == 0) return false;
+  packet->ReparseName = file->FileName;
+  file->FileName = {};
+  return true;
 }
 
 }  // namespace
@@ -149,15 +214,20 @@ extern "C" NTSTATUS NTAPI IopParseDevice(PVOID ParseObject, PVOID, PACCESS_STATE
     status = ob::CheckAccess(device, packet->DesiredAccess, Attributes, AccessMode, nullptr, &granted);
   }
   PFILE_OBJECT file = nullptr;
-  if (NT_SUCCESS(status)) status = CreateFileObject(device, packet, Attributes, RemainingName, &file);
+  Volume volume;
+  if (NT_SUCCESS(status)) status = ChooseVolume(device, packet, RemainingName, &volume);
+  if (NT_SUCCESS(status)) status = CreateFileObject(device, packet, Attributes, RemainingName, volume, &file);
   if (!NT_SUCCESS(status)) return packet->FinalStatus = status;
-  PDEVICE_OBJECT target = packet->DeviceHint != nullptr ? packet->DeviceHint : IoGetRelatedDeviceObject(file);
-  status = SendCreate(target, file, packet, Attributes, AccessMode);
+  PDEVICE_OBJECT target;
+  status = TargetOf(file, packet->DeviceHint, &target);
+  if (NT_SUCCESS(status)) status = SendCreate(target, file, packet, Attributes, AccessMode);
+  if (status == STATUS_REPARSE)
+    status =
+        TakeReparseName(file, packet) ? STATUS_REPARSE_POINT_NOT_RESOLVED : STATUS_IO_REPARSE_TAG_NOT_HANDLED;
   packet->FinalStatus = status;
-  if (!NT_SUCCESS(status) || status == STATUS_REPARSE) {
+  if (!NT_SUCCESS(status)) {
     DiscardFileObject(file);
-    // Reparse points and mount requests are not followed.
-    return packet->FinalStatus = NT_SUCCESS(status) ? STATUS_IO_REPARSE_TAG_NOT_HANDLED : status;
+    return status;
   }
   file->Flags |= FO_FILE_OPEN;
   file->RelatedFileObject = nullptr;  // valid during the create only
@@ -218,15 +288,50 @@ NTSTATUS CheckCreateParameters(ACCESS_MASK access, ULONG attributes, ULONG share
 
 }  // namespace
 
+namespace {
+
+constexpr ULONG kMaxReparses = 63;
+
+// ObOpenObjectByName, again with each name that the file systems put in the place of the one before.
+NTSTATUS OpenFollowingReparses(POBJECT_ATTRIBUTES attributes, OPEN_PACKET* packet, PHANDLE handle) {
+  OBJECT_ATTRIBUTES current = *attributes;
+  UNICODE_STRING name = {};
+  for (ULONG reparses = 0;; ++reparses) {
+    const NTSTATUS status = ObOpenObjectByName(
+        &current, nullptr, static_cast<KPROCESSOR_MODE>(KeGetCurrentThread()->PreviousMode), nullptr,
+        packet->DesiredAccess, packet, handle);
+    if (name.Buffer != nullptr) ExFreePool(name.Buffer);
+    if (packet->ReparseName.Buffer == nullptr) return status;
+    name = packet->ReparseName;
+    packet->ReparseName = {};
+    packet->RelatedFileObject = nullptr;
+    packet->ParseCheck = FALSE;
+    packet->FinalStatus = STATUS_SUCCESS;
+    current.RootDirectory = nullptr;
+    current.ObjectName = &name;
+    if (reparses == kMaxReparses) {
+      ExFreePool(name.Buffer);
+      return STATUS_REPARSE_POINT_NOT_RESOLVED;
+    }
+  }
+}
+
+}  // namespace
+
 extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                   POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
                                   PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
                                   ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
                                   CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters, ULONG Options,
-                                  PDEVICE_OBJECT DeviceHint) {
+                                  PDEVICE_OBJECT DeviceHint, PVOID EcpList) {
   if (!(Options & IO_NO_PARAMETER_CHECKING)) {
     NTSTATUS status =
         CheckCreateParameters(DesiredAccess, FileAttributes, ShareAccess, Disposition, CreateOptions);
+    if (NT_SUCCESS(status) && EaLength != 0) {
+      ULONG wrong;
+      status = IoCheckEaBufferValidity(static_cast<PFILE_FULL_EA_INFORMATION>(EaBuffer), EaLength, &wrong);
+      if (!NT_SUCCESS(status)) *IoStatusBlock = {{status}, wrong};
+    }
     if (!NT_SUCCESS(status)) return status;
   }
   OPEN_PACKET packet = {};
@@ -245,9 +350,8 @@ extern "C" NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
   packet.CreateFileType = CreateFileType;
   packet.ExtraCreateParameters = InternalParameters;
   packet.DeviceHint = DeviceHint;
-  NTSTATUS status = ObOpenObjectByName(ObjectAttributes, nullptr,
-                                       static_cast<KPROCESSOR_MODE>(KeGetCurrentThread()->PreviousMode),
-                                       nullptr, DesiredAccess, &packet, FileHandle);
+  packet.EcpList = EcpList;
+  NTSTATUS status = OpenFollowingReparses(ObjectAttributes, &packet, FileHandle);
   if (!packet.ParseCheck) {
     if (NT_SUCCESS(status)) {  // the name led to an object that is no file
       ZwClose(*FileHandle);
@@ -331,7 +435,7 @@ NTSTATUS CreateFileForUser(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJEC
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntifs/NtCreateFile.
-NT_EXPORT(NtCreateFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+NT_EXPORT(NtCreateFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateFile(
     PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
     PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
@@ -347,9 +451,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateFile(
 }
 
 /// Creates or opens a file or device. A call at raised IRQL is checked by nobody, as on Windows' free build:
-/// what becomes of it depends on what the file system touches. IRQL: PASSIVE_LEVEL. Differs from NT: reparse
-/// points are not followed (STATUS_IO_REPARSE_TAG_NOT_HANDLED). Source: WDK wdm/ZwCreateFile.
-NT_EXPORT(ZwCreateFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+/// what becomes of it depends on what the file system touches. Extended attributes are checked and handed to
+/// the file system; C: has none. IRQL: PASSIVE_LEVEL. Differs from NT: reparse points that a file system
+/// answers with data (links, mount points) are not followed: STATUS_IO_REPARSE_TAG_NOT_HANDLED. Source: WDK
+/// wdm/ZwCreateFile.
+NT_EXPORT(ZwCreateFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                        POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
                                        PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
@@ -364,7 +470,7 @@ extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAc
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntifs/NtOpenFile.
-NT_EXPORT(NtOpenFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+NT_EXPORT(NtOpenFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                                        POBJECT_ATTRIBUTES ObjectAttributes,
                                                        PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess,
@@ -381,7 +487,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCES
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK wdm/ZwOpenFile.
-NT_EXPORT(ZwOpenFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+NT_EXPORT(ZwOpenFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" NTSTATUS NTAPI ZwOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                      POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
                                      ULONG ShareAccess, ULONG OpenOptions) {
@@ -393,7 +499,7 @@ extern "C" NTSTATUS NTAPI ZwOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAcce
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK wdm/IoCreateFile.
-NT_EXPORT(IoCreateFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+NT_EXPORT(IoCreateFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                        POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
                                        PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,
@@ -405,10 +511,10 @@ extern "C" NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAc
                        CreateFileType, InternalParameters, Options, nullptr);
 }
 
-/// IoCreateFile with a driver context; its device hint is honoured, extra create parameters and transactions
-/// are not. IRQL: PASSIVE_LEVEL. Differs from NT: DriverContext's extra create parameters are ignored.
-/// Source: WDK ntddk/IoCreateFileEx.
-NT_EXPORT(IoCreateFileEx, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+/// IoCreateFile with a driver context: a device of the stack that the create goes to, extra create
+/// parameters. IRQL: PASSIVE_LEVEL. Differs from NT: there are no transactions: one is refused with
+/// STATUS_INVALID_PARAMETER. Source: WDK ntddk/IoCreateFileEx.
+NT_EXPORT(IoCreateFileEx, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" NTSTATUS NTAPI IoCreateFileEx(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                          POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
                                          PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
@@ -416,18 +522,20 @@ extern "C" NTSTATUS NTAPI IoCreateFileEx(PHANDLE FileHandle, ACCESS_MASK Desired
                                          PVOID EaBuffer, ULONG EaLength, CREATE_FILE_TYPE CreateFileType,
                                          PVOID InternalParameters, ULONG Options,
                                          PIO_DRIVER_CREATE_CONTEXT DriverContext) {
-  auto* hint =
-      DriverContext != nullptr ? static_cast<PDEVICE_OBJECT>(DriverContext->DeviceObjectHint) : nullptr;
+  IO_DRIVER_CREATE_CONTEXT none = {};
+  const IO_DRIVER_CREATE_CONTEXT* context = DriverContext != nullptr ? DriverContext : &none;
+  if (context->TxnParameters != nullptr) return STATUS_INVALID_PARAMETER;
   return IopCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize,
                        FileAttributes, ShareAccess, Disposition, CreateOptions, EaBuffer, EaLength,
-                       CreateFileType, InternalParameters, Options, hint);
+                       CreateFileType, InternalParameters, Options,
+                       static_cast<PDEVICE_OBJECT>(context->DeviceObjectHint), context->ExtraCreateParameter);
 }
 
 /// IoCreateFile that sends the request to a device of the stack instead of to its top.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: as ZwCreateFile.
 /// Source: WDK ntddk/IoCreateFileSpecifyDeviceObjectHint.
-NT_EXPORT(IoCreateFileSpecifyDeviceObjectHint, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
+NT_EXPORT(IoCreateFileSpecifyDeviceObjectHint, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" NTSTATUS NTAPI IoCreateFileSpecifyDeviceObjectHint(
     PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
     PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes, ULONG ShareAccess,

@@ -68,8 +68,10 @@ typedef struct _OPEN_PACKET {
   ULONG Disposition;
   ACCESS_MASK DesiredAccess;
   CREATE_FILE_TYPE CreateFileType;
-  PVOID ExtraCreateParameters;
+  PVOID ExtraCreateParameters;  // of a named pipe or mailslot
   PDEVICE_OBJECT DeviceHint;
+  PVOID EcpList;               // _ECP_LIST of the driver create context
+  UNICODE_STRING ReparseName;  // in pool (kNameTag): where the open goes on; empty: it does not
 } OPEN_PACKET, *POPEN_PACKET;
 #ifndef IO_TYPE_OPEN_PACKET
 #define IO_TYPE_OPEN_PACKET 0x00000008
@@ -88,7 +90,7 @@ NTSTATUS IopCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_AT
                        PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
                        ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer,
                        ULONG EaLength, CREATE_FILE_TYPE CreateFileType, PVOID InternalParameters,
-                       ULONG Options, PDEVICE_OBJECT DeviceHint);
+                       ULONG Options, PDEVICE_OBJECT DeviceHint, PVOID EcpList = nullptr);
 
 // The first phase of completion that runs in the thread's context: copies results, signals, frees.
 VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject);
