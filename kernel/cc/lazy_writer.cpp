@@ -36,15 +36,16 @@ WORK_QUEUE_ITEM g_start;
 // Writes one map out, as the file system wants it locked, and deletes it if it was the last's.
 void WriteMap(PSHARED_CACHE_MAP map) {
   const bool locks = map->Callbacks.AcquireForLazyWrite != nullptr;
-  if (locks && !map->Callbacks.AcquireForLazyWrite(map->LazyWriteContext, TRUE)) return;
-  const PIRP top = IoGetTopLevelIrp();
-  {
-    MapGuard guard(map);
-    Flush(map, 0, MAXLONGLONG);
-    Trim(map, kMaximumViews);
+  KeEnterCriticalRegion();  // file systems acquire resources
+  if (!locks || map->Callbacks.AcquireForLazyWrite(map->LazyWriteContext, TRUE)) {
+    {
+      MapGuard guard(map);
+      Flush(map, 0, MAXLONGLONG);
+      Trim(map, kMaximumViews);
+    }
+    if (locks) map->Callbacks.ReleaseFromLazyWrite(map->LazyWriteContext);
   }
-  IoSetTopLevelIrp(top);
-  if (locks) map->Callbacks.ReleaseFromLazyWrite(map->LazyWriteContext);
+  KeLeaveCriticalRegion();
 }
 
 // The map behind `after` in the list that has something to do, referenced.

@@ -282,7 +282,7 @@ extern "C" VOID NTAPI FsRtlNotifyUninitializeSync(PNOTIFY_SYNC* NotifySync) {
 /// with the changes since the last one (STATUS_NOTIFY_ENUM_DIR where there were too many). Without an IRP the
 /// directory is going: its watchers get STATUS_DELETE_PENDING. IRQL: <= APC_LEVEL. Differs from NT: none.
 /// Source: WDK ntifs/FsRtlNotifyFullChangeDirectory.
-NT_EXPORT(FsRtlNotifyFullChangeDirectory, nt::AtMost(APC_LEVEL), Full, "FsRtlNotify.*");
+NT_EXPORT(FsRtlNotifyFullChangeDirectory, nt::AtMost(PASSIVE_LEVEL), Full, "FsRtlNotify.*");
 extern "C" VOID NTAPI FsRtlNotifyFullChangeDirectory(PNOTIFY_SYNC NotifySync, PLIST_ENTRY NotifyList,
                                                      PVOID FsContext, PSTRING FullDirectoryName,
                                                      BOOLEAN WatchTree, BOOLEAN IgnoreBuffer,
@@ -297,7 +297,7 @@ extern "C" VOID NTAPI FsRtlNotifyFullChangeDirectory(PNOTIFY_SYNC NotifySync, PL
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/FsRtlNotifyFilterChangeDirectory.
-NT_EXPORT(FsRtlNotifyFilterChangeDirectory, nt::AtMost(APC_LEVEL), Full, "FsRtlNotify.*");
+NT_EXPORT(FsRtlNotifyFilterChangeDirectory, nt::AtMost(PASSIVE_LEVEL), Full, "FsRtlNotify.*");
 extern "C" VOID NTAPI FsRtlNotifyFilterChangeDirectory(PNOTIFY_SYNC NotifySync, PLIST_ENTRY NotifyList,
                                                        PVOID FsContext, PSTRING FullDirectoryName,
                                                        BOOLEAN WatchTree, BOOLEAN IgnoreBuffer,
@@ -313,7 +313,7 @@ extern "C" VOID NTAPI FsRtlNotifyFilterChangeDirectory(PNOTIFY_SYNC NotifySync, 
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/FsRtlNotifyFullReportChange.
-NT_EXPORT(FsRtlNotifyFullReportChange, nt::AtMost(APC_LEVEL), Full, "FsRtlNotify.*");
+NT_EXPORT(FsRtlNotifyFullReportChange, nt::AtMost(PASSIVE_LEVEL), Full, "FsRtlNotify.*");
 extern "C" VOID NTAPI FsRtlNotifyFullReportChange(PNOTIFY_SYNC NotifySync, PLIST_ENTRY NotifyList,
                                                   PSTRING FullTargetName, USHORT TargetNameOffset,
                                                   PSTRING StreamName, PSTRING NormalizedParentName,
@@ -326,7 +326,7 @@ extern "C" VOID NTAPI FsRtlNotifyFullReportChange(PNOTIFY_SYNC NotifySync, PLIST
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntifs/FsRtlNotifyFilterReportChange.
-NT_EXPORT(FsRtlNotifyFilterReportChange, nt::AtMost(APC_LEVEL), Full, "FsRtlNotify.*");
+NT_EXPORT(FsRtlNotifyFilterReportChange, nt::AtMost(PASSIVE_LEVEL), Full, "FsRtlNotify.*");
 extern "C" VOID NTAPI FsRtlNotifyFilterReportChange(PNOTIFY_SYNC NotifySync, PLIST_ENTRY NotifyList,
                                                     PSTRING FullTargetName, USHORT TargetNameOffset,
                                                     PSTRING StreamName, PSTRING NormalizedParentName,
