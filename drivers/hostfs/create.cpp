@@ -226,6 +226,7 @@ NTSTATUS NTAPI HostFsCleanup(PDEVICE_OBJECT device, PIRP irp) {
   auto* fcb = static_cast<Fcb*>(file->FsContext);
   auto* ccb = static_cast<Ccb*>(file->FsContext2);
   if (volume == nullptr || ccb == nullptr || ccb->cleaned_up) return Complete(irp, STATUS_SUCCESS, 0);
+  FsRtlFastUnlockAll(&fcb->locks, file, IoGetRequestorProcess(irp), nullptr);
   volume->Lock();
   ccb->cleaned_up = true;
   IoRemoveShareAccess(file, &fcb->share);

@@ -111,6 +111,7 @@ static void SetDispatch(PDRIVER_OBJECT driver) {
   driver->MajorFunction[IRP_MJ_READ] = HostFsRead;
   driver->MajorFunction[IRP_MJ_WRITE] = HostFsWrite;
   driver->MajorFunction[IRP_MJ_FLUSH_BUFFERS] = HostFsFlushBuffers;
+  driver->MajorFunction[IRP_MJ_LOCK_CONTROL] = HostFsLockControl;
   driver->MajorFunction[IRP_MJ_QUERY_INFORMATION] = HostFsQueryInformation;
   driver->MajorFunction[IRP_MJ_SET_INFORMATION] = HostFsSetInformation;
   driver->MajorFunction[IRP_MJ_DIRECTORY_CONTROL] = HostFsDirectoryControl;

@@ -94,6 +94,19 @@ NTSTATUS WriteOffset(Volume& volume, PFILE_OBJECT file, Fcb* fcb, const Ccb* ccb
 
 }  // namespace
 
+// Byte-range locks bind requests of programs and drivers, not the system's own paging.
+static bool MayTransfer(PIRP irp, Fcb* fcb, LONGLONG offset, ULONG length, bool write) {
+  if (irp->Flags & IRP_PAGING_IO) return true;
+  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+  LARGE_INTEGER at;
+  LARGE_INTEGER bytes;
+  at.QuadPart = offset;
+  bytes.QuadPart = length;
+  const auto allows = write ? FsRtlFastCheckLockForWrite : FsRtlFastCheckLockForRead;
+  return allows(&fcb->locks, &at, &bytes, stack->Parameters.Read.Key, stack->FileObject,
+                IoGetRequestorProcess(irp)) != FALSE;
+}
+
 NTSTATUS NTAPI HostFsRead(PDEVICE_OBJECT device, PIRP irp) {
   Volume* volume = VolumeOf(device);
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
@@ -108,6 +121,8 @@ NTSTATUS NTAPI HostFsRead(PDEVICE_OBJECT device, PIRP irp) {
     offset = file->CurrentByteOffset;
   if (offset.QuadPart < 0) return Complete(irp, STATUS_INVALID_PARAMETER, 0);
   if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
+  if (!MayTransfer(irp, fcb, offset.QuadPart, length, false))
+    return Complete(irp, STATUS_FILE_LOCK_CONFLICT, 0);
   HeldBuffer buffer;
   NTSTATUS status = HoldBuffer(irp, length, IoWriteAccess, &buffer);
   if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
@@ -136,6 +151,8 @@ NTSTATUS NTAPI HostFsWrite(PDEVICE_OBJECT device, PIRP irp) {
   ULONG64 offset = 0;
   volume->Lock();
   status = WriteOffset(*volume, file, fcb, ccb, stack->Parameters.Write.ByteOffset, &offset);
+  if (NT_SUCCESS(status) && !MayTransfer(irp, fcb, static_cast<LONGLONG>(offset), length, true))
+    status = STATUS_FILE_LOCK_CONFLICT;
   if (NT_SUCCESS(status)) status = WriteLocked(*volume, file, fcb, offset, buffer.address, length, &done);
   if (done != 0) MoveFilePointer(irp, file, offset + done);
   volume->Unlock();
@@ -162,6 +179,14 @@ NTSTATUS NTAPI HostFsFlushBuffers(PDEVICE_OBJECT device, PIRP irp) {
   }
   volume->Unlock();
   return Complete(irp, status, 0);
+}
+
+NTSTATUS NTAPI HostFsLockControl(PDEVICE_OBJECT device, PIRP irp) {
+  const PFILE_OBJECT file = IoGetCurrentIrpStackLocation(irp)->FileObject;
+  auto* fcb = static_cast<Fcb*>(file->FsContext);
+  if (VolumeOf(device) == nullptr || !IsFile(fcb, static_cast<Ccb*>(file->FsContext2)))
+    return Complete(irp, STATUS_INVALID_PARAMETER, 0);
+  return FsRtlProcessFileLock(&fcb->locks, irp, nullptr);
 }
 
 }  // namespace hostfs

@@ -58,6 +58,7 @@ Fcb* Volume::NewFcb(Fcb* parent, const WCHAR* name, USHORT units, ULONG fid, boo
   auto* fcb = static_cast<Fcb*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Fcb), kTag));
   if (fcb == nullptr) return nullptr;
   RtlZeroMemory(fcb, sizeof(Fcb));
+  FsRtlInitializeFileLock(&fcb->locks, nullptr, nullptr);
   fcb->header.NodeByteSize = sizeof(Fcb);
   fcb->header.IsFastIoPossible = FastIoIsNotPossible;
   fcb->parent = parent;
@@ -84,6 +85,7 @@ void Volume::DeleteFcb(Fcb* fcb) {
   FreeListing(fcb->listing);
   if (fcb->gather != nullptr) GiveGatherBuffer(fcb->gather);
   Fcb* parent = fcb->parent;
+  FsRtlUninitializeFileLock(&fcb->locks);
   ExFreePoolWithTag(fcb, kTag);
   if (parent != nullptr) Release(parent);
 }

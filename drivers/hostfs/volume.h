@@ -37,6 +37,7 @@ struct Fcb {
   ULONG references;  // file objects, children, callers
   ULONG handles;     // file objects not yet cleaned up
   SHARE_ACCESS share;
+  FILE_LOCK locks;  // byte ranges; serializes itself
   ULONG fid;
   OpenMode mode;
   bool is_directory;
@@ -145,6 +146,7 @@ DRIVER_DISPATCH HostFsCleanup;
 DRIVER_DISPATCH HostFsRead;
 DRIVER_DISPATCH HostFsWrite;
 DRIVER_DISPATCH HostFsFlushBuffers;
+DRIVER_DISPATCH HostFsLockControl;
 DRIVER_DISPATCH HostFsQueryInformation;
 DRIVER_DISPATCH HostFsSetInformation;
 DRIVER_DISPATCH HostFsDirectoryControl;

@@ -165,3 +165,35 @@ NT_TEST(IoLocks, DirectoriesTellOfChanges) {
   NT_EXPECT_EQ(iosb.Status, STATUS_NOTIFY_CLEANUP);
   ZwClose(event);
 }
+
+NT_TEST(IoLocks, FilesOfTheDriveHaveLocks) {
+  UNICODE_STRING name;
+  RtlInitUnicodeString(&name, L"\\??\\C:\\locked.txt");
+  OBJECT_ATTRIBUTES attributes;
+  InitializeObjectAttributes(&attributes, &name, OBJ_KERNEL_HANDLE, nullptr, nullptr);
+  IO_STATUS_BLOCK iosb = {};
+  HANDLE handles[2];
+  for (HANDLE& handle : handles)
+    NT_ASSERT_SUCCESS(ZwCreateFile(&handle, FILE_READ_DATA | FILE_WRITE_DATA | DELETE | SYNCHRONIZE,
+                                   &attributes, &iosb, nullptr, 0, 7, FILE_OPEN_IF,
+                                   FILE_SYNCHRONOUS_IO_NONALERT | FILE_DELETE_ON_CLOSE, nullptr, 0));
+  LARGE_INTEGER zero = {}, ten = {};
+  ten.QuadPart = 10;
+  UCHAR bytes[16] = {};
+  NT_EXPECT_EQ(ZwWriteFile(handles[0], nullptr, nullptr, nullptr, &iosb, bytes, 16, &zero, nullptr),
+               STATUS_SUCCESS);
+  NT_EXPECT_EQ(ZwLockFile(handles[0], nullptr, nullptr, nullptr, &iosb, &zero, &ten, 0, TRUE, TRUE),
+               STATUS_SUCCESS);
+  NT_EXPECT_EQ(ZwReadFile(handles[1], nullptr, nullptr, nullptr, &iosb, bytes, 4, &zero, nullptr),
+               STATUS_FILE_LOCK_CONFLICT);
+  NT_EXPECT_EQ(ZwWriteFile(handles[1], nullptr, nullptr, nullptr, &iosb, bytes, 4, &zero, nullptr),
+               STATUS_FILE_LOCK_CONFLICT);
+  NT_EXPECT_EQ(ZwReadFile(handles[1], nullptr, nullptr, nullptr, &iosb, bytes, 4, &ten, nullptr),
+               STATUS_SUCCESS);
+  NT_EXPECT_EQ(ZwReadFile(handles[0], nullptr, nullptr, nullptr, &iosb, bytes, 4, &zero, nullptr),
+               STATUS_SUCCESS);
+  ZwClose(handles[0]);  // its locks go
+  NT_EXPECT_EQ(ZwReadFile(handles[1], nullptr, nullptr, nullptr, &iosb, bytes, 4, &zero, nullptr),
+               STATUS_SUCCESS);
+  ZwClose(handles[1]);
+}
