@@ -27,8 +27,8 @@ void DeleteMap(PSHARED_CACHE_MAP map) {
   PCACHE_UNINITIALIZE_EVENT event = map->UninitializeEvent;
   ExDeleteResourceLite(&map->Resource);
   ExFreePoolWithTag(map, kTag);
-  SignalUninitialize(event);
   ObfDereferenceObject(file);
+  SignalUninitialize(event);  // who waits may take the volume down: nothing of the file is left to be closed
 }
 
 // Takes the map out of the world if nobody needs it: not open, not being looked at, nothing to write.
