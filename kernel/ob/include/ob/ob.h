@@ -93,29 +93,6 @@ inline UNICODE_STRING String(const wchar_t* text) {
   return {static_cast<USHORT>(length * 2), static_cast<USHORT>(length * 2 + 2), const_cast<PWCH>(text)};
 }
 
-// A Zw service: for its duration the previous mode is kernel, and the thread remembers who called it.
-class KernelServiceScope {
- public:
-  __attribute__((always_inline)) KernelServiceScope()
-      : thread_(reinterpret_cast<PETHREAD>(KeGetCurrentThread())),
-        caller_(thread_->ServiceCaller),
-        previous_(thread_->Tcb.PreviousMode) {
-    thread_->Tcb.PreviousMode = KernelMode;
-    thread_->ServiceCaller = __builtin_return_address(0);
-  }
-  __attribute__((always_inline)) ~KernelServiceScope() {
-    thread_->Tcb.PreviousMode = previous_;
-    thread_->ServiceCaller = caller_;
-  }
-  KernelServiceScope(const KernelServiceScope&) = delete;
-  KernelServiceScope& operator=(const KernelServiceScope&) = delete;
-
- private:
-  PETHREAD thread_;
-  PVOID caller_;
-  CHAR previous_;
-};
-
 class SpinGuard {
  public:
   explicit SpinGuard(KSPIN_LOCK* lock) : lock_(lock), irql_(KeAcquireSpinLockRaiseToDpc(lock)) {}
