@@ -1,6 +1,7 @@
 // The lazy writer: a thread that writes dirty pages about a second after they became so, deletes maps that
 // nobody has open any more, and lets deferred writers go on.
 #include "cc_internal.h"
+#include "ps/ps.h"
 
 namespace cc {
 
@@ -122,15 +123,7 @@ void NTAPI CcLazyWriter(PVOID) {
 }
 
 void NTAPI StartThread(PVOID) {
-  HANDLE thread;
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
-  LARGE_INTEGER pause;
-  pause.QuadPart = -1'000'000;
-  while (!NT_SUCCESS(
-      PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, &attributes, nullptr, nullptr, CcLazyWriter, nullptr)))
-    KeDelayExecutionThread(KernelMode, FALSE, &pause);
-  ZwClose(thread);
+  ps::StartSystemThread(CcLazyWriter, nullptr);
 }
 
 void Prepare() {

@@ -1,6 +1,7 @@
 // Requests that a file system goes on with on another stack: one thread for those of paging files, one for
 // the others, so that neither waits for the other.
 #include "fsrtl_internal.h"
+#include "ps/ps.h"
 
 namespace {
 
@@ -41,15 +42,7 @@ void NTAPI Run(PVOID context) {
 }
 
 void NTAPI StartThread(PVOID context) {
-  HANDLE thread;
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
-  LARGE_INTEGER pause;
-  pause.QuadPart = -1'000'000;
-  while (!NT_SUCCESS(
-      PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, &attributes, nullptr, nullptr, Run, context)))
-    KeDelayExecutionThread(KernelMode, FALSE, &pause);
-  ZwClose(thread);
+  ps::StartSystemThread(Run, context);
 }
 
 void Prepare() {

@@ -171,8 +171,7 @@ NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID 
   }
   if (FileInformationClass == FileAllInformation)
     SeedAllInformation(&service, service.irp->AssociatedIrp.SystemBuffer);
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
-                                   service.synchronous);
+  return io::FinishService(&service, STATUS_SUCCESS);
 }
 
 /// Facts of an open file.
@@ -273,12 +272,7 @@ NTSTATUS SendSet(io::FileService* service, PIO_STATUS_BLOCK iosb, PVOID informat
     stack->Parameters.SetFile.ReplaceIfExists = rename->ReplaceIfExists & 1;
     status = OpenRenameTarget(service, rename, stack, &target);
   }
-  if (!NT_SUCCESS(status)) {
-    io::AbandonService(service);
-    return status;
-  }
-  status = IopSynchronousServiceTail(service->device, service->irp, service->file, TRUE, KernelMode,
-                                     service->synchronous);
+  status = io::FinishService(service, status);
   if (target != nullptr) ZwClose(target);
   return status;
 }
@@ -359,12 +353,7 @@ NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, 
   stack->Parameters.QueryVolume.Length = Length;
   stack->Parameters.QueryVolume.FsInformationClass = FsInformationClass;
   status = AttachSystemBuffer(&service, FsInformation, Length, true);
-  if (!NT_SUCCESS(status)) {
-    io::AbandonService(&service);
-    return status;
-  }
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
-                                   service.synchronous);
+  return io::FinishService(&service, status);
 }
 
 /// Facts of the volume of an open file.

@@ -113,8 +113,7 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
   stack->Parameters.Read.Length = length;  // Write's members lie at the same places
   stack->Parameters.Read.Key = parameters.key;
   stack->Parameters.Read.ByteOffset = offset;
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
-                                   service.synchronous);
+  return io::FinishService(&service, STATUS_SUCCESS);
 }
 
 }  // namespace
@@ -174,12 +173,8 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtFlushBuffersFile(HANDLE FileHandle
   NTSTATUS status = io::BeginService(FileHandle, nullptr, &service);
   if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
   io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_FLUSH_BUFFERS);
-  if (!(service.granted & (FILE_WRITE_DATA | FILE_APPEND_DATA))) {
-    io::AbandonService(&service);
-    return STATUS_ACCESS_DENIED;
-  }
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
-                                   service.synchronous);
+  const bool may_write = (service.granted & (FILE_WRITE_DATA | FILE_APPEND_DATA)) != 0;
+  return io::FinishService(&service, may_write ? STATUS_SUCCESS : STATUS_ACCESS_DENIED);
 }
 
 /// Writes out what a file system holds back of a file.
@@ -249,12 +244,7 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
   stack->Parameters.DeviceIoControl.InputBufferLength = input_length;
   stack->Parameters.DeviceIoControl.OutputBufferLength = output_length;
   status = Guarded(AttachControlBuffers, &service, code, input, input_length, output, output_length, stack);
-  if (!NT_SUCCESS(status)) {
-    io::AbandonService(&service);
-    return status;
-  }
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
-                                   service.synchronous);
+  return io::FinishService(&service, status);
 }
 
 }  // namespace
@@ -335,8 +325,7 @@ NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID 
   stack->Parameters.QueryDirectory.FileName =
       name;  // kernel callers: the string stays valid, the file is synchronous or they wait
   service.irp->UserBuffer = buffer;
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
-                                   service.synchronous);
+  return io::FinishService(&service, STATUS_SUCCESS);
 }
 
 }  // namespace

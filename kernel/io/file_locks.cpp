@@ -44,12 +44,7 @@ NTSTATUS LockControl(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc
   PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, IRP_MJ_LOCK_CONTROL);
   status = (service.granted & (FILE_READ_DATA | FILE_WRITE_DATA)) ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
   if (NT_SUCCESS(status)) status = FillLock(&service, stack, minor, flags, range, key);
-  if (!NT_SUCCESS(status)) {
-    io::AbandonService(&service);
-    return status;
-  }
-  return IopSynchronousServiceTail(service.device, service.irp, service.file, TRUE, KernelMode,
-                                   service.synchronous);
+  return io::FinishService(&service, status);
 }
 
 }  // namespace
@@ -147,5 +142,5 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtNotifyChangeDirectoryFile(
   stack->Flags = WatchTree ? SL_WATCH_TREE : 0;
   stack->Parameters.NotifyDirectory.Length = Length;
   stack->Parameters.NotifyDirectory.CompletionFilter = CompletionFilter;
-  return IopSynchronousServiceTail(service.device, irp, service.file, TRUE, KernelMode, service.synchronous);
+  return io::FinishService(&service, STATUS_SUCCESS);
 }

@@ -145,6 +145,15 @@ struct FileService {
 NTSTATUS BeginService(HANDLE handle, HANDLE event, FileService* service);
 // Gives back what BeginService took, and the IRP's buffer.
 void AbandonService(FileService* service);
+// Ends the service: sends its request if that could be prepared, else gives everything back.
+__attribute__((always_inline)) inline NTSTATUS FinishService(FileService* service, NTSTATUS prepared) {
+  if (!NT_SUCCESS(prepared)) {
+    AbandonService(service);
+    return prepared;
+  }
+  return IopSynchronousServiceTail(service->device, service->irp, service->file, TRUE, KernelMode,
+                                   service->synchronous);
+}
 PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc,
                               PVOID apc_context, UCHAR major);
 

@@ -213,6 +213,13 @@ NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thre
   return CreateThread(PsInitialSystemProcess, nullptr, 0, start, context, nullptr, nullptr, nullptr, thread);
 }
 
+void StartSystemThread(PKSTART_ROUTINE start, PVOID context) {
+  LARGE_INTEGER pause;
+  pause.QuadPart = -1'000'000;
+  while (!NT_SUCCESS(CreateSystemThread(start, context, nullptr)))
+    KeDelayExecutionThread(KernelMode, FALSE, &pause);
+}
+
 NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread) {
   const NTSTATUS status =
       PrepareThread(process, nullptr, 0, PspUserThreadStartup, process, nullptr, nullptr, thread);

@@ -32,6 +32,9 @@ void EnumerateProcesses(bool (*visit)(PEPROCESS process, PVOID context), PVOID c
 // Creates and starts a thread of the System process; `thread` (may be 0) gets a reference.
 NTSTATUS CreateSystemThread(PKSTART_ROUTINE start, PVOID context, PETHREAD* thread);
 
+// The same for a thread that the kernel cannot do without: tries until there is memory for it. PASSIVE_LEVEL.
+void StartSystemThread(PKSTART_ROUTINE start, PVOID context);
+
 // Phase 1: the host's requests that concern processes.
 NTSTATUS InitProcessControl();
 
