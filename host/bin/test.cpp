@@ -1,5 +1,6 @@
 // bugcheck test: configures, builds and runs a project's tests of drivers (docs/writing-a-driver-test.md).
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -21,8 +22,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kFooter[] =
-    "The project finds the installed package with find_package(Bugcheck). Exit status: 0 every test passed,\n"
-    "1 a test failed or the project does not build, 2 wrong usage.";
+    "The project finds the installed package with find_package(Bugcheck). Its compiler is CXX's, else the "
+    "one\n"
+    "that built the package. Exit status: 0 every test passed, 1 a test failed or the project does not "
+    "build,\n"
+    "2 wrong usage.";
 
 // A program of PATH, on our terminal; its exit status, 128 + n after signal n.
 base::Result<int> RunProgram(const std::vector<std::string>& arguments) {
@@ -65,10 +69,16 @@ struct TestArguments {
   unsigned jobs = 1;
 };
 
+// The compiler that the package was built with, unless CXX names one: there need be no other.
+void ChooseCompiler() {
+  setenv("CXX", BUGCHECK_CXX_COMPILER, 0);
+}
+
 base::Result<void> Build(const TestArguments& arguments, const std::string& prefix) {
   std::error_code error;
   if (!fs::exists(arguments.source + "/CMakeLists.txt", error))
     return base::Fail(arguments.source + " has no CMakeLists.txt");
+  ChooseCompiler();
   TRY(Step("cannot configure the project",
            {"cmake", "-G", "Ninja", "-S", arguments.source, "-B", arguments.build,
             "-DCMAKE_PREFIX_PATH=" + prefix, "--log-level=WARNING"}));
