@@ -269,6 +269,7 @@ NT_TEST(ExResource, AWaiterLendsItsPriorityToTheThreadThatAPointerNames) {
   KeInitializeEvent(&end, NotificationEvent, FALSE);
   nt_test::Thread other(AwaitEvent, &end);
   NT_ASSERT_TRUE(other.started());
+  while (PriorityOf(other.object()) != 9) nt_test::Sleep(1);  // from now on it leaves its priority alone
   ExpectBoost(resource, other.object());
   // The release may come after the thread's end.
   PVOID pointer = PointerTo(other.object());
