@@ -72,7 +72,8 @@ def one_boot(cpus, drivers):
     console = boot.close()
     passed = re.findall(r"\[test\] done: (\d+) passed, 0 failed", console)
     if not boot.trouble and len(passed) != len(drivers):
-        boot.trouble.append(f"{len(drivers)} drivers ran, {len(passed)} told success\n{console[-3000:]}")
+        wrong = "\n".join(re.findall(r"^\[test\] (?:FAIL |\S+:\d+: ).*$", console, re.MULTILINE))
+        boot.trouble.append(f"{len(drivers)} drivers ran, {len(passed)} told success\n{wrong}\n{console[-3000:]}")
     return boot.trouble, sum(int(count) for count in passed)
 
 
