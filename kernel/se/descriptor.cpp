@@ -28,14 +28,17 @@ ULONG PartBytes(const Parts& parts) {
 
 }  // namespace
 
+// The self-relative form is the shorter one: nothing behind it may be read as the other.
 Parts PartsOf(PSECURITY_DESCRIPTOR descriptor) {
+  auto* relative = static_cast<SECURITY_DESCRIPTOR_RELATIVE*>(descriptor);
   auto* absolute = static_cast<PISECURITY_DESCRIPTOR>(descriptor);
-  Parts parts = {absolute->Owner, absolute->Group, absolute->Dacl, absolute->Sacl, absolute->Control};
-  if (absolute->Control & SE_SELF_RELATIVE) {
-    auto* relative = static_cast<SECURITY_DESCRIPTOR_RELATIVE*>(descriptor);
+  Parts parts;
+  if (relative->Control & SE_SELF_RELATIVE) {
     parts = {At(relative, relative->Owner), At(relative, relative->Group),
              static_cast<PACL>(At(relative, relative->Dacl)), static_cast<PACL>(At(relative, relative->Sacl)),
              relative->Control};
+  } else {
+    parts = {absolute->Owner, absolute->Group, absolute->Dacl, absolute->Sacl, absolute->Control};
   }
   if (!(parts.control & SE_DACL_PRESENT)) parts.dacl = nullptr;
   if (!(parts.control & SE_SACL_PRESENT)) parts.sacl = nullptr;
