@@ -211,10 +211,11 @@ namespace {
 // All of the machine's free memory, as far as a stack is concerned.
 class AllMemory {
  public:
-  // Until a stack cannot be had.
-  void Take(Callout* callout) {
-    while (KeExpandKernelStackAndCalloutEx(Nothing, callout, 0x11000, FALSE, nullptr) == STATUS_SUCCESS &&
-           count_ < kMost) {
+  // Until a stack cannot be had; what that attempt returned. The next may succeed: the system frees pages.
+  NTSTATUS Take(Callout* callout) {
+    for (;;) {
+      const NTSTATUS status = KeExpandKernelStackAndCalloutEx(Nothing, callout, 0x11000, FALSE, nullptr);
+      if (status != STATUS_SUCCESS || count_ == kMost) return status;
       PHYSICAL_ADDRESS low = {}, high = {}, skip = {};
       high.QuadPart = MAXLONGLONG;
       PMDL mdl = MmAllocatePagesForMdlEx(low, high, skip, 0x40000000, MmCached, MM_DONT_ZERO_ALLOCATION);
@@ -257,8 +258,7 @@ NT_TEST(KeExpandStack, WaitAwaitsMemory) {
   nt_test::Thread thread(Awaiting::Run, &awaiting);
   NT_ASSERT_TRUE(thread.started());
   Callout callout = {};
-  memory.Take(&callout);
-  const NTSTATUS without = KeExpandKernelStackAndCalloutEx(Nothing, &callout, 0x11000, FALSE, nullptr);
+  const NTSTATUS without = memory.Take(&callout);
   KeSetEvent(&awaiting.go, 0, FALSE);
   while (awaiting.begun == 0) nt_test::Sleep(1);
   nt_test::Sleep(30);
