@@ -118,7 +118,10 @@ NTSTATUS ZeroUncached(PFILE_OBJECT file, LONGLONG offset, LONGLONG end) {
 }  // namespace cc
 
 /// Copies from a cached stream. Without Wait, FALSE if that needs a read from the volume. Raises the status
-/// of a read that fails. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/CcCopyRead.
+/// of a read that fails.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcCopyRead.
 NT_EXPORT(CcCopyRead, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" BOOLEAN NTAPI CcCopyRead(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, ULONG Length,
                                     BOOLEAN Wait, PVOID Buffer, PIO_STATUS_BLOCK IoStatus) {
@@ -136,8 +139,10 @@ extern "C" BOOLEAN NTAPI CcCopyReadEx(PFILE_OBJECT FileObject, PLARGE_INTEGER Fi
 }
 
 /// Copies into a cached stream; the lazy writer writes it, or (FO_WRITE_THROUGH) this routine. Without Wait,
-/// FALSE if that needs a read from the volume. Raises the status of what fails. IRQL: <= APC_LEVEL. Differs
-/// from NT: none. Source: WDK ntifs/CcCopyWrite.
+/// FALSE if that needs a read from the volume. Raises the status of what fails.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcCopyWrite.
 NT_EXPORT(CcCopyWrite, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" BOOLEAN NTAPI CcCopyWrite(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, ULONG Length,
                                      BOOLEAN Wait, PVOID Buffer) {
@@ -155,7 +160,10 @@ extern "C" BOOLEAN NTAPI CcCopyWriteEx(PFILE_OBJECT FileObject, PLARGE_INTEGER F
 }
 
 /// Makes a range of a stream zeros: in the cache, or on the volume where the stream is not cached (then the
-/// range is of whole sectors). IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/CcZeroData.
+/// range is of whole sectors).
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcZeroData.
 NT_EXPORT(CcZeroData, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" BOOLEAN NTAPI CcZeroData(PFILE_OBJECT FileObject, PLARGE_INTEGER StartOffset,
                                     PLARGE_INTEGER EndOffset, BOOLEAN Wait) {

@@ -169,8 +169,10 @@ extern "C" NTSTATUS NTAPI CcWaitForCurrentLazyWriterActivity() {
 }
 
 /// Whether a cached write of that size may go on: not so many dirty pages in the system. With Wait the lazy
-/// writer is waited for. IRQL: <= APC_LEVEL. Differs from NT: the threshold is 8 MiB. Source: WDK
-/// ntifs/CcCanIWrite.
+/// writer is waited for.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: the threshold is 8 MiB.
+/// Source: WDK ntifs/CcCanIWrite.
 NT_EXPORT(CcCanIWrite, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" BOOLEAN NTAPI CcCanIWrite(PFILE_OBJECT FileObject, ULONG BytesToWrite, BOOLEAN Wait, UCHAR) {
   const auto pages = static_cast<LONG>(BytesToWrite / PAGE_SIZE + 1);

@@ -114,9 +114,11 @@ void DereferenceMap(PSHARED_CACHE_MAP map) {
 }  // namespace cc
 
 /// Begins to cache a file object's stream: its sizes, what the lazy writer calls before and after it writes.
-/// Raises STATUS_INSUFFICIENT_RESOURCES. IRQL: PASSIVE_LEVEL. Differs from NT: the stream's memory sections
-/// are not the cache's: the file system keeps them together by CcFlushCache and CcPurgeCacheSection. Source:
-/// WDK ntifs/CcInitializeCacheMap.
+/// Raises STATUS_INSUFFICIENT_RESOURCES.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the stream's memory sections are not the cache's: the file system keeps them together by
+/// CcFlushCache and CcPurgeCacheSection.
+/// Source: WDK ntifs/CcInitializeCacheMap.
 NT_EXPORT(CcInitializeCacheMap, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" VOID NTAPI CcInitializeCacheMap(PFILE_OBJECT FileObject, PCC_FILE_SIZES FileSizes,
                                            BOOLEAN PinAccess, PCACHE_MANAGER_CALLBACKS Callbacks,
@@ -149,8 +151,10 @@ extern "C" VOID NTAPI CcInitializeCacheMap(PFILE_OBJECT FileObject, PCC_FILE_SIZ
 }
 
 /// A file object caches no more. The map goes with its last one, after what is dirty has been written (TRUE:
-/// at once); TruncateSize drops what lies behind it. The event is set when the map is gone. IRQL:
-/// PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/CcUninitializeCacheMap.
+/// at once); TruncateSize drops what lies behind it. The event is set when the map is gone.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcUninitializeCacheMap.
 NT_EXPORT(CcUninitializeCacheMap, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" BOOLEAN NTAPI CcUninitializeCacheMap(PFILE_OBJECT FileObject, PLARGE_INTEGER TruncateSize,
                                                 PCACHE_UNINITIALIZE_EVENT UninitializeCompleteEvent) {
@@ -215,7 +219,10 @@ extern "C" VOID NTAPI CcFlushCache(PSECTION_OBJECT_POINTERS SectionObjectPointer
 
 /// Forgets a range of a cached stream, dirty pages too (not with DO_NOT_PURGE_DIRTY_PAGES). With
 /// UNINITIALIZE_CACHE_MAPS all file objects' private maps go first. FALSE: a part is mapped, pinned or dirty
-/// and stays. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/CcPurgeCacheSection.
+/// and stays.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcPurgeCacheSection.
 NT_EXPORT(CcPurgeCacheSection, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" BOOLEAN NTAPI CcPurgeCacheSection(PSECTION_OBJECT_POINTERS SectionObjectPointer,
                                              PLARGE_INTEGER FileOffset, ULONG Length, ULONG Flags) {
@@ -238,8 +245,10 @@ extern "C" BOOLEAN NTAPI CcPurgeCacheSection(PSECTION_OBJECT_POINTERS SectionObj
 }
 
 /// Flushes a range and then forgets it (not with CC_FLUSH_AND_PURGE_NO_PURGE). STATUS_CACHE_PAGE_LOCKED: a
-/// part is in use and stays. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/CcCoherencyFlushAndPurgeCache.
+/// part is in use and stays.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcCoherencyFlushAndPurgeCache.
 NT_EXPORT(CcCoherencyFlushAndPurgeCache, nt::AtMost(PASSIVE_LEVEL), Full, "CcFiles.*");
 extern "C" VOID NTAPI CcCoherencyFlushAndPurgeCache(PSECTION_OBJECT_POINTERS SectionObjectPointer,
                                                     PLARGE_INTEGER FileOffset, ULONG Length,

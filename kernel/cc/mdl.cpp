@@ -87,7 +87,10 @@ void Finish(PFILE_OBJECT file, PMDL chain) {
 }  // namespace cc
 
 /// Locks a range of a cached stream and adds MDLs for it to a chain; CcMdlReadComplete gives it back. Raises
-/// what fails. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/CcMdlRead.
+/// what fails.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcMdlRead.
 NT_EXPORT(CcMdlRead, nt::AtMost(APC_LEVEL), Full, "CcMdls.*");
 extern "C" VOID NTAPI CcMdlRead(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, ULONG Length,
                                 PMDL* MdlChain, PIO_STATUS_BLOCK IoStatus) {
@@ -114,7 +117,10 @@ extern "C" VOID NTAPI CcPrepareMdlWrite(PFILE_OBJECT FileObject, PLARGE_INTEGER 
 }
 
 /// The data is there: it is dirty (FO_WRITE_THROUGH: written now), and the chain is freed. Raises the status
-/// of a write that fails. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/CcMdlWriteComplete.
+/// of a write that fails.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcMdlWriteComplete.
 NT_EXPORT(CcMdlWriteComplete, nt::AtMost(PASSIVE_LEVEL), Full, "CcMdls.*");
 extern "C" VOID NTAPI CcMdlWriteComplete(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, PMDL MdlChain) {
   PSHARED_CACHE_MAP map = cc::MapOf(FileObject);

@@ -137,7 +137,9 @@ void Unpin(PVOID pointer, ERESOURCE_THREAD thread) {
 
 /// Maps a range of a cached stream for reading; it stays in memory until CcUnpinData. The range lies in one
 /// 256 KiB view (STATUS_INVALID_PARAMETER is raised if not). Without MAP_WAIT, FALSE if that needs a read.
-/// IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/CcMapData.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcMapData.
 NT_EXPORT(CcMapData, nt::AtMost(APC_LEVEL), Full, "CcPins.*");
 extern "C" BOOLEAN NTAPI CcMapData(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, ULONG Length,
                                    ULONG Flags, PVOID* Bcb, PVOID* Buffer) {
@@ -145,8 +147,10 @@ extern "C" BOOLEAN NTAPI CcMapData(PFILE_OBJECT FileObject, PLARGE_INTEGER FileO
 }
 
 /// Pins a range of a cached stream: it stays in memory, and may be changed (CcSetDirtyPinnedData), until
-/// CcUnpinData. PIN_EXCLUSIVE keeps others off. Without PIN_WAIT, FALSE if it would have to wait. IRQL: <=
-/// APC_LEVEL. Differs from NT: PIN_IF_BCB pins too. Source: WDK ntifs/CcPinRead.
+/// CcUnpinData. PIN_EXCLUSIVE keeps others off. Without PIN_WAIT, FALSE if it would have to wait.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: PIN_IF_BCB pins too.
+/// Source: WDK ntifs/CcPinRead.
 NT_EXPORT(CcPinRead, nt::AtMost(APC_LEVEL), Full, "CcPins.*");
 extern "C" BOOLEAN NTAPI CcPinRead(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, ULONG Length,
                                    ULONG Flags, PVOID* Bcb, PVOID* Buffer) {
@@ -169,8 +173,10 @@ extern "C" BOOLEAN NTAPI CcPinMappedData(PFILE_OBJECT FileObject, PLARGE_INTEGER
 }
 
 /// Pins a range that will be written whole: pages wholly inside it are not read. With Zero they are zeroed.
-/// The data is dirty from now on. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/CcPreparePinWrite.
+/// The data is dirty from now on.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/CcPreparePinWrite.
 NT_EXPORT(CcPreparePinWrite, nt::AtMost(PASSIVE_LEVEL), Full, "CcPins.*");
 extern "C" BOOLEAN NTAPI CcPreparePinWrite(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, ULONG Length,
                                            BOOLEAN Zero, ULONG Flags, PVOID* Bcb, PVOID* Buffer) {

@@ -219,8 +219,10 @@ extern "C" NTSTATUS NTAPI CmRegisterCallback(PEX_CALLBACK_FUNCTION Function, PVO
 }
 
 /// Takes a registration back: hands its contexts on key objects back to it
-/// (RegNtCallbackObjectContextCleanup), and waits until its routine runs nowhere any more. IRQL: <=
-/// APC_LEVEL. Differs from NT: none. Source: WDK wdm/CmUnRegisterCallback.
+/// (RegNtCallbackObjectContextCleanup), and waits until its routine runs nowhere any more.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/CmUnRegisterCallback.
 NT_EXPORT(CmUnRegisterCallback, nt::AtMost(APC_LEVEL), Full, "CmCallbacks.*");
 extern "C" NTSTATUS NTAPI CmUnRegisterCallback(LARGE_INTEGER Cookie) {
   cm::Callback* callback;
@@ -247,7 +249,10 @@ extern "C" NTSTATUS NTAPI CmUnRegisterCallback(LARGE_INTEGER Cookie) {
 }
 
 /// Attaches the caller's pointer to a key object (0: takes it off); it is in ObjectContext of the object's
-/// operations. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK wdm/CmSetCallbackObjectContext.
+/// operations.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/CmSetCallbackObjectContext.
 NT_EXPORT(CmSetCallbackObjectContext, nt::AtMost(APC_LEVEL), Full, "CmCallbacks.*");
 extern "C" NTSTATUS NTAPI CmSetCallbackObjectContext(PVOID Object, PLARGE_INTEGER Cookie, PVOID NewContext,
                                                      PVOID* OldContext) {

@@ -137,8 +137,10 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtNotifyChangeKey(HANDLE KeyHandle, 
 
 /// Waits for a change of a key (or of the keys below it), or has an event set and a work item queued when it
 /// comes: then the status block holds STATUS_NOTIFY_ENUM_DIR. A caller from kernel mode passes a
-/// WORK_QUEUE_ITEM as the APC routine and the queue as its context. IRQL: PASSIVE_LEVEL. Differs from NT:
-/// none. Source: WDK ntifs/ZwNotifyChangeKey.
+/// WORK_QUEUE_ITEM as the APC routine and the queue as its context.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwNotifyChangeKey.
 NT_EXPORT(ZwNotifyChangeKey, nt::AtMost(PASSIVE_LEVEL), Full, "CmNotify.*");
 extern "C" NTSTATUS NTAPI ZwNotifyChangeKey(HANDLE KeyHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
                                             PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,

@@ -153,7 +153,8 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenKeyEx(PHANDLE KeyHandle, ACCES
 /// Opens a registry key; REG_OPTION_OPEN_LINK: a link key itself.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: REG_OPTION_BACKUP_RESTORE changes nothing for callers from kernel mode, which may do
-/// everything. Source: WDK wdm/ZwOpenKeyEx.
+/// everything.
+/// Source: WDK wdm/ZwOpenKeyEx.
 NT_EXPORT(ZwOpenKeyEx, nt::AtMost(PASSIVE_LEVEL), Full, "KernelCm.* CmKeys.*");
 extern "C" NTSTATUS NTAPI ZwOpenKeyEx(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess,
                                       POBJECT_ATTRIBUTES ObjectAttributes, ULONG OpenOptions) {

@@ -89,9 +89,11 @@ ULONG ToleranceOf(const _EX_TIMER* timer, const EXT_SET_PARAMETERS* parameters) 
 extern "C" {
 
 /// Allocates a timer with an optional callback, which runs at DISPATCH_LEVEL when the timer expires. Frees
-/// with ExDeleteTimer. 0 without memory. IRQL: <= DISPATCH_LEVEL. Differs from NT: high resolution changes
-/// nothing: every due time is kept to about 0.1 ms; attributes that exclude each other are bug check 0xC7
-/// with parameter 1 = 0x100. Source: WDK wdm/ExAllocateTimer.
+/// with ExDeleteTimer. 0 without memory.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: high resolution changes nothing: every due time is kept to about 0.1 ms; attributes that
+/// exclude each other are bug check 0xC7 with parameter 1 = 0x100.
+/// Source: WDK wdm/ExAllocateTimer.
 NT_EXPORT(ExAllocateTimer, nt::AtMost(DISPATCH_LEVEL), Full, "ExTimer.*");
 PEX_TIMER NTAPI ExAllocateTimer(PEXT_CALLBACK Callback, PVOID CallbackContext, ULONG Attributes) {
   constexpr ULONG kKnown = EX_TIMER_HIGH_RESOLUTION | EX_TIMER_NO_WAKE | EX_TIMER_NOTIFICATION;
@@ -142,8 +144,10 @@ BOOLEAN NTAPI ExCancelTimer(PEX_TIMER Timer, PEXT_CANCEL_PARAMETERS Parameters) 
 /// Frees a timer of ExAllocateTimer. With Cancel it is stopped first; without, a timer that runs still
 /// expires once. With Wait the routine returns when the callback has returned and the timer is gone, else
 /// that happens later. The delete callback is called before the memory is freed. Returns whether it stopped
-/// the timer. IRQL: <= DISPATCH_LEVEL; with Wait <= APC_LEVEL. Differs from NT: Wait without Cancel is bug
-/// check 0xC7 with parameter 1 = 0x102. Source: WDK wdm/ExDeleteTimer.
+/// the timer.
+/// IRQL: <= DISPATCH_LEVEL; with Wait <= APC_LEVEL.
+/// Differs from NT: Wait without Cancel is bug check 0xC7 with parameter 1 = 0x102.
+/// Source: WDK wdm/ExDeleteTimer.
 NT_EXPORT(ExDeleteTimer, nt::AtMost(DISPATCH_LEVEL), Full, "ExTimer.*");
 BOOLEAN NTAPI ExDeleteTimer(PEX_TIMER Timer, BOOLEAN Cancel, BOOLEAN Wait,
                             PEXT_DELETE_PARAMETERS Parameters) {

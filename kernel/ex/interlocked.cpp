@@ -23,7 +23,8 @@ PSLIST_ENTRY EntryOf(ktl::SequencedEntry* entry) {
 /// Prepares an S-list: empty.
 /// IRQL: any.
 /// Differs from NT: none. A header that is not aligned to 16 bytes raises STATUS_DATATYPE_MISALIGNMENT, as
-/// there. Source: WDK wdm/ExInitializeSListHead.
+/// there.
+/// Source: WDK wdm/ExInitializeSListHead.
 NT_EXPORT(InitializeSListHead, nt::AnyIrql(), Full, "KernelEx.* ExSList.*");
 #undef InitializeSListHead
 extern "C" VOID InitializeSListHead(PSLIST_HEADER SListHead) {
@@ -42,8 +43,10 @@ extern "C" PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER ListHead, PSL
 }
 
 /// Takes the head of an S-list; 0 if it is empty. Another processor may free an entry that it popped while
-/// this one reads it: the fault is survived. IRQL: any; <= APC_LEVEL where the entries are pageable. Differs
-/// from NT: none. Source: WDK wdm/ExInterlockedPopEntrySList.
+/// this one reads it: the fault is survived.
+/// IRQL: any; <= APC_LEVEL where the entries are pageable.
+/// Differs from NT: none.
+/// Source: WDK wdm/ExInterlockedPopEntrySList.
 NT_EXPORT(ExpInterlockedPopEntrySList, nt::AnyIrql(), Full, "KernelEx.* ExSList.* StressSList.*");
 
 /// Takes all entries of an S-list, as a list.
@@ -66,7 +69,10 @@ extern "C" USHORT ExQueryDepthSList(PSLIST_HEADER ListHead) {
 }
 
 /// The first entry of an S-list, which stays there; 0 if it is empty. Of use only where nobody pops
-/// meanwhile. IRQL: any. Differs from NT: none. Source: WDK ntifs/FirstEntrySList.
+/// meanwhile.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FirstEntrySList.
 NT_EXPORT(FirstEntrySList, nt::AnyIrql(), Full, "ExSList.First*");
 extern "C" PSLIST_ENTRY FirstEntrySList(const SLIST_HEADER* ListHead) {
   return EntryOf(List::First(reinterpret_cast<const ktl::SequencedHeader*>(ListHead)));
@@ -144,7 +150,9 @@ FORCEINLINE void CheckLink(PLIST_ENTRY before, PLIST_ENTRY after) {
 
 /// Puts an entry at the head of a list, under its lock; returns what was first (0: the list was empty).
 /// IRQL: any (interrupts are off meanwhile, as on Windows, so that every user of the lock may be at any
-/// IRQL). Differs from NT: none. Source: WDK wdm/ExInterlockedInsertHeadList.
+/// IRQL).
+/// Differs from NT: none.
+/// Source: WDK wdm/ExInterlockedInsertHeadList.
 NT_EXPORT(ExInterlockedInsertHeadList, nt::AnyIrql(), Full, "KernelEx.* ExInterlocked.*");
 extern "C" PLIST_ENTRY FASTCALL ExInterlockedInsertHeadList(PLIST_ENTRY ListHead, PLIST_ENTRY ListEntry,
                                                             PKSPIN_LOCK Lock) {

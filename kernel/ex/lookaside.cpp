@@ -104,8 +104,10 @@ constexpr ULONG kPoolRaise = 16, kPoolQuotaNoRaise = 8, kPoolNx = 512;
 }  // namespace
 
 /// Prepares a lookaside list of nonpaged blocks. Flags: POOL_NX_ALLOCATION,
-/// POOL_RAISE_IF_ALLOCATION_FAILURE. Its depth is adapted once a second to how it is used. IRQL: <=
-/// DISPATCH_LEVEL. Differs from NT: none known. Source: WDK wdm/ExInitializeNPagedLookasideList.
+/// POOL_RAISE_IF_ALLOCATION_FAILURE. Its depth is adapted once a second to how it is used.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none known.
+/// Source: WDK wdm/ExInitializeNPagedLookasideList.
 NT_EXPORT(ExInitializeNPagedLookasideList, nt::AtMost(DISPATCH_LEVEL), Full, "KernelEx.* ExLookaside.*");
 extern "C" VOID NTAPI ExInitializeNPagedLookasideList(PNPAGED_LOOKASIDE_LIST Lookaside,
                                                       PALLOCATE_FUNCTION Allocate, PFREE_FUNCTION Free,

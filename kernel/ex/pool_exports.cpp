@@ -173,8 +173,10 @@ PVOID ExpAllocatePoolByFlags(POOL_FLAGS flags, SIZE_T bytes, ULONG tag, PVOID ca
 #undef ExFreePool
 
 /// Allocates pool memory under the tag 'None'. Not zeroed; allocations of a page and more are page aligned,
-/// others 16-byte aligned. Returns: the block, NULL without memory. IRQL: <= DISPATCH_LEVEL; paged pool <=
-/// APC_LEVEL. Differs from NT: none known. Source: WDK wdm/ExAllocatePool.
+/// others 16-byte aligned. Returns: the block, NULL without memory.
+/// IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL.
+/// Differs from NT: none known.
+/// Source: WDK wdm/ExAllocatePool.
 NT_EXPORT(ExAllocatePool, nt::AtMost(DISPATCH_LEVEL), Full, "ExPool.Allocate*");
 extern "C" PVOID NTAPI ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
   return AllocateByType(PoolType, NumberOfBytes, kDefaultTag, __builtin_return_address(0));
@@ -182,7 +184,8 @@ extern "C" PVOID NTAPI ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) 
 
 /// Allocates pool memory under a tag. Not zeroed without POOL_ZERO_ALLOCATION. NonPagedPool is executable,
 /// NonPagedPoolNx is not. Returns: the block, NULL without memory (STATUS_INSUFFICIENT_RESOURCES raised with
-/// POOL_RAISE_IF_ALLOCATION_FAILURE). IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL (bug check 0xC2, 8).
+/// POOL_RAISE_IF_ALLOCATION_FAILURE).
+/// IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL (bug check 0xC2, 8).
 /// Differs from NT: session pool is the common pool.
 /// Source: WDK wdm/ExAllocatePoolWithTag.
 NT_EXPORT(ExAllocatePoolWithTag, nt::AtMost(DISPATCH_LEVEL), Full, "ExPool.Allocate* ExPool.Tag*");
@@ -204,7 +207,8 @@ extern "C" PVOID NTAPI ExAllocatePoolWithTagPriority(POOL_TYPE PoolType, SIZE_T 
 
 /// Allocates pool memory, charged to the current process's quota.
 /// Returns: the block; without memory or quota raises STATUS_INSUFFICIENT_RESOURCES or STATUS_QUOTA_EXCEEDED,
-/// or gives NULL with POOL_QUOTA_FAIL_INSTEAD_OF_RAISE. IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL.
+/// or gives NULL with POOL_QUOTA_FAIL_INSTEAD_OF_RAISE.
+/// IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL.
 /// Differs from NT: the system process is charged too; processes have no limit unless one is set.
 /// Source: WDK wdm/ExAllocatePoolWithQuotaTag.
 NT_EXPORT(ExAllocatePoolWithQuotaTag, nt::AtMost(DISPATCH_LEVEL), Full, "ExPool.Quota*");
@@ -224,8 +228,10 @@ extern "C" PVOID NTAPI ExAllocatePoolWithQuota(POOL_TYPE PoolType, SIZE_T Number
 
 /// Allocates pool memory as POOL_FLAG_* say: zeroed unless POOL_FLAG_UNINITIALIZED.
 /// Returns: the block; NULL (or an exception, POOL_FLAG_RAISE_ON_FAILURE) without memory, for size 0, tag 0
-/// and wrong flags. IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL. Differs from NT: session pool is the
-/// common pool. Source: WDK wdm/ExAllocatePool2.
+/// and wrong flags.
+/// IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL.
+/// Differs from NT: session pool is the common pool.
+/// Source: WDK wdm/ExAllocatePool2.
 NT_EXPORT(ExAllocatePool2, nt::AtMost(DISPATCH_LEVEL), Full, "ExPool.Pool2*");
 extern "C" PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag) {
   return AllocateByFlags(Flags, NumberOfBytes, Tag, __builtin_return_address(0), nullptr, 0);
@@ -233,9 +239,11 @@ extern "C" PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, U
 
 /// ExAllocatePool2 with extended parameters (priority, secure pool, NUMA node).
 /// Returns: as ExAllocatePool2; NULL (STATUS_NOT_SUPPORTED raised) when secure pool is required, and for a
-/// NUMA node that is not there. IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL. Differs from NT: none,
-/// on a machine without virtualization-based security (it has no secure pool) and with one NUMA node. Source:
-/// WDK wdm/ExAllocatePool3.
+/// NUMA node that is not there.
+/// IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL.
+/// Differs from NT: none, on a machine without virtualization-based security (it has no secure pool) and with
+/// one NUMA node.
+/// Source: WDK wdm/ExAllocatePool3.
 NT_EXPORT(ExAllocatePool3, nt::AtMost(DISPATCH_LEVEL), Full, "ExPool.Pool3*");
 extern "C" PVOID NTAPI ExAllocatePool3(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag,
                                        PCPOOL_EXTENDED_PARAMETER ExtendedParameters,
@@ -254,8 +262,10 @@ extern "C" VOID NTAPI ExFreePool(PVOID P) {
 }
 
 /// Frees a block and checks its tag (0: any): bug check 0xC2 (0xA, block, its tag, the tag given) when they
-/// differ. IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL. Differs from NT: none known. Source: WDK
-/// wdm/ExFreePoolWithTag.
+/// differ.
+/// IRQL: <= DISPATCH_LEVEL; paged pool <= APC_LEVEL.
+/// Differs from NT: none known.
+/// Source: WDK wdm/ExFreePoolWithTag.
 NT_EXPORT(ExFreePoolWithTag, nt::AtMost(DISPATCH_LEVEL), Full, "ExPool.*");
 extern "C" VOID NTAPI ExFreePoolWithTag(PVOID P, ULONG Tag) {
   ExFreeHeapPool(P, Tag, __builtin_return_address(0));

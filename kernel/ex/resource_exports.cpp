@@ -127,7 +127,9 @@ extern "C" VOID NTAPI ExConvertExclusiveToSharedLite(PERESOURCE Resource) {
 }
 
 /// Gives the current thread's ownership to a pointer (bits 0 and 1 set), under which it is released later
-/// with ExReleaseResourceForThreadLite, by any thread. IRQL: <= DISPATCH_LEVEL. Differs from NT: none.
+/// with ExReleaseResourceForThreadLite, by any thread.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK wdm/ExSetResourceOwnerPointer.
 NT_EXPORT(ExSetResourceOwnerPointer, nt::AtMost(DISPATCH_LEVEL), Full, "ExResource.*");
 extern "C" VOID NTAPI ExSetResourceOwnerPointer(PERESOURCE Resource, PVOID OwnerPointer) {
@@ -212,8 +214,10 @@ extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceShared(PERESOURCE 
 }
 
 /// Enters a critical region and takes the resource shared, after exclusive waiters. Returns the thread's
-/// Win32 structure. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// wdm/ExEnterCriticalRegionAndAcquireSharedWaitForExclusive.
+/// Win32 structure.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ExEnterCriticalRegionAndAcquireSharedWaitForExclusive.
 NT_EXPORT(ExEnterCriticalRegionAndAcquireSharedWaitForExclusive, nt::AtMost(APC_LEVEL), Full, "ExResource.*");
 extern "C" PVOID NTAPI ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(PERESOURCE Resource) {
   return EnterAndAcquire(Resource, ResourceMode::kSharedWaitForExclusive, __builtin_return_address(0));

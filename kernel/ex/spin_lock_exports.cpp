@@ -132,7 +132,9 @@ VOID NTAPI ExReleaseSpinLockExclusiveFromDpcLevel(PEX_SPIN_LOCK SpinLock) {
 }
 
 /// Raises to DISPATCH_LEVEL and takes the lock for a reader; other readers may have it too. Returns the old
-/// IRQL. IRQL: <= DISPATCH_LEVEL. Differs from NT: none; the acquisition is recorded in the lock trace.
+/// IRQL.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none; the acquisition is recorded in the lock trace.
 /// Source: WDK wdm/ExAcquireSpinLockShared.
 NT_EXPORT(ExAcquireSpinLockShared, nt::AtMost(DISPATCH_LEVEL), Full, "ExSpinLock.* StressSharedLock.*");
 KIRQL NTAPI ExAcquireSpinLockShared(PEX_SPIN_LOCK SpinLock) {
@@ -151,8 +153,10 @@ VOID NTAPI ExAcquireSpinLockSharedAtDpcLevel(PEX_SPIN_LOCK SpinLock) {
 }
 
 /// Takes the lock for a reader if no writer has it or waits for it; never spins. TRUE: the lock is the
-/// caller's. IRQL: >= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm header:
-/// ExTryAcquireSpinLockSharedAtDpcLevel.
+/// caller's.
+/// IRQL: >= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm header: ExTryAcquireSpinLockSharedAtDpcLevel.
 NT_EXPORT(ExTryAcquireSpinLockSharedAtDpcLevel, nt::Between(DISPATCH_LEVEL, 15), Full, "ExSpinLock.Try*");
 LOGICAL NTAPI ExTryAcquireSpinLockSharedAtDpcLevel(PEX_SPIN_LOCK SpinLock) {
   if (!Shared::TryAcquireShared(WordOf(SpinLock))) return FALSE;
@@ -180,8 +184,10 @@ VOID NTAPI ExReleaseSpinLockSharedFromDpcLevel(PEX_SPIN_LOCK SpinLock) {
 }
 
 /// Makes a writer of the caller, who holds the lock as its only reader. FALSE: there are other readers, or a
-/// writer waits; the caller still is a reader. IRQL: DISPATCH_LEVEL. Differs from NT: none. Source: WDK
-/// wdm/ExTryConvertSharedSpinLockExclusive.
+/// writer waits; the caller still is a reader.
+/// IRQL: DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ExTryConvertSharedSpinLockExclusive.
 NT_EXPORT(ExTryConvertSharedSpinLockExclusive, nt::Exactly(DISPATCH_LEVEL), Full, "ExSpinLock.Convert*");
 LOGICAL NTAPI ExTryConvertSharedSpinLockExclusive(PEX_SPIN_LOCK SpinLock) {
   if (!Shared::TryConvert(WordOf(SpinLock))) return FALSE;

@@ -418,10 +418,12 @@ NTSTATUS SetMemoryList(ULONG length) {
 }  // namespace
 
 /// Facts about the whole system, by class. *ReturnLength is what the whole answer takes; a buffer that is too
-/// small gets STATUS_INFO_LENGTH_MISMATCH. IRQL: PASSIVE_LEVEL. Differs from NT: classes Basic, Processor,
-/// Performance, PoolTag, TimeOfDay, Process, ProcessorPerformance, Module, Handle, ExtendedHandle,
-/// KernelDebugger and CodeIntegrity only; memory and I/O counters of processes are 0. Source: not documented
-/// for drivers; the API NtQuerySystemInformation.
+/// small gets STATUS_INFO_LENGTH_MISMATCH.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: classes Basic, Processor, Performance, PoolTag, TimeOfDay, Process, ProcessorPerformance,
+/// Module, Handle, ExtendedHandle, KernelDebugger and CodeIntegrity only; memory and I/O counters of
+/// processes are 0.
+/// Source: not documented for drivers; the API NtQuerySystemInformation.
 NT_EXPORT(NtQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Partial, "ExSystemInformation.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySystemInformation(ULONG SystemInformationClass,
                                                                      PVOID SystemInformation,
@@ -461,9 +463,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtSetSystemInformation(ULONG SystemI
 /// Changes the machine's state: SystemMemoryListInformation with any command makes pageable memory not
 /// resident and gives what the pools keep for later back; SystemLoadGdiDriverInformation loads an image
 /// without calling its entry, SystemUnloadGdiDriverInformation unloads it. Returns: STATUS_INVALID_INFO_CLASS
-/// for other classes. IRQL: PASSIVE_LEVEL. Differs from NT: the other classes are missing; the memory list's
-/// commands do the same; the export section of a loaded image is not told. Source: SYSTEM_MEMORY_LIST_COMMAND
-/// as memory-list tools use it; not documented.
+/// for other classes.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the other classes are missing; the memory list's commands do the same; the export section
+/// of a loaded image is not told.
+/// Source: SYSTEM_MEMORY_LIST_COMMAND as memory-list tools use it; not documented.
 NT_EXPORT(ZwSetSystemInformation, nt::Exactly(PASSIVE_LEVEL), Partial, "ExSystemInformation.* LoaderFuzz.*");
 extern "C" NTSTATUS NTAPI ZwSetSystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
                                                  ULONG SystemInformationLength) {

@@ -35,8 +35,10 @@ LONGLONG TakeTime() {
 }  // namespace
 
 /// Makes a UUID that no other call gives. RPC_NT_UUID_LOCAL_ONLY, a success, tells that it is unique on this
-/// machine only, as there is no network adapter. IRQL: PASSIVE_LEVEL. Differs from NT: none; the answer is
-/// that of a machine without network. Source: WDK ntddk/ExUuidCreate.
+/// machine only, as there is no network adapter.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none; the answer is that of a machine without network.
+/// Source: WDK ntddk/ExUuidCreate.
 NT_EXPORT(ExUuidCreate, nt::Exactly(PASSIVE_LEVEL), Full, "ExUuid.*");
 extern "C" NTSTATUS NTAPI ExUuidCreate(UUID* Uuid) {
   ob::SpinGuard guard(&g_lock);

@@ -200,9 +200,11 @@ extern "C" VOID ExpInsertWorkItem(PWORK_QUEUE_ITEM item, WORK_QUEUE_TYPE type) {
 }
 
 /// Has a system worker call the item's routine at PASSIVE_LEVEL; the item may be reused or freed from then
-/// on. An item that is still queued: bug check 0xE4. A routine that returns at raised IRQL: 0xE1, owning a
-/// mutex: 0x39, with APCs disabled: 0x1. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
-/// wdm/ExQueueWorkItem.
+/// on. An item that is still queued: bug check 0xE4. A routine that returns at raised
+/// IRQL: 0xE1, owning a mutex: 0x39, with APCs disabled: 0x1.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/ExQueueWorkItem.
 NT_EXPORT(ExQueueWorkItem, nt::AtMost(DISPATCH_LEVEL), Full, "ExWorkItem.*");
 extern "C" VOID NTAPI ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType) {
   EnsureQueues();

@@ -82,8 +82,10 @@ extern "C" VOID NTAPI FsRtlFreeFileLock(PFILE_LOCK FileLock) {
 }
 
 /// Makes an empty FILE_LOCK. The routines are called when a lock request is completed (else it goes to
-/// IoCompleteRequest) and for each lock that goes. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/FsRtlInitializeFileLock.
+/// IoCompleteRequest) and for each lock that goes.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlInitializeFileLock.
 NT_EXPORT(FsRtlInitializeFileLock, nt::AtMost(APC_LEVEL), Full, "FsRtlFileLock.*");
 extern "C" VOID NTAPI FsRtlInitializeFileLock(PFILE_LOCK FileLock,
                                               PCOMPLETE_LOCK_IRP_ROUTINE CompleteLockIrpRoutine,
@@ -166,8 +168,10 @@ extern "C" BOOLEAN NTAPI FsRtlFastCheckLockForWrite(PFILE_LOCK FileLock, PLARGE_
 }
 
 /// The locks one after the other, a copy of each in FILE_LOCK.LastReturnedLockInfo; 0 behind the last. The
-/// caller serializes the calls. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/FsRtlGetNextFileLock.
+/// caller serializes the calls.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlGetNextFileLock.
 NT_EXPORT(FsRtlGetNextFileLock, nt::AtMost(APC_LEVEL), Full, "FsRtlFileLock.*");
 extern "C" PFILE_LOCK_INFO NTAPI FsRtlGetNextFileLock(PFILE_LOCK FileLock, BOOLEAN Restart) {
   fsrtl::LockTable* table = fsrtl::TableOf(FileLock);
@@ -223,8 +227,10 @@ extern "C" NTSTATUS NTAPI FsRtlFastUnlockAllByKey(PFILE_LOCK FileLock, PFILE_OBJ
 }
 
 /// A lock request: with an IRP it may wait (TRUE, the IRP is completed by this routine or later), without one
-/// it fails at once. FALSE with STATUS_LOCK_NOT_GRANTED in *Iosb: refused. IRQL: <= APC_LEVEL. Differs from
-/// NT: none. Source: WDK ntifs/FsRtlPrivateLock.
+/// it fails at once. FALSE with STATUS_LOCK_NOT_GRANTED in *Iosb: refused.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlPrivateLock.
 NT_EXPORT(FsRtlPrivateLock, nt::AtMost(APC_LEVEL), Full, "FsRtlFileLock.*");
 extern "C" BOOLEAN NTAPI FsRtlPrivateLock(PFILE_LOCK FileLock, PFILE_OBJECT FileObject,
                                           PLARGE_INTEGER FileOffset, PLARGE_INTEGER Length, PEPROCESS Process,

@@ -89,8 +89,10 @@ extern "C" VOID NTAPI FsRtlTruncateLargeMcb(PLARGE_MCB Mcb, LONGLONG Vbn) {
 }
 
 /// Maps SectorCount sectors from Vbn on to those from Lbn on. FALSE, and nothing changed, if one of them is
-/// mapped elsewhere. Raises STATUS_INSUFFICIENT_RESOURCES, the mutex released. IRQL: <= APC_LEVEL. Differs
-/// from NT: none. Source: WDK ntifs/FsRtlAddLargeMcbEntry.
+/// mapped elsewhere. Raises STATUS_INSUFFICIENT_RESOURCES, the mutex released.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlAddLargeMcbEntry.
 NT_EXPORT(FsRtlAddLargeMcbEntry, nt::AtMost(APC_LEVEL), Full, "FsRtlMcb.*");
 extern "C" BOOLEAN NTAPI FsRtlAddLargeMcbEntry(PLARGE_MCB Mcb, LONGLONG Vbn, LONGLONG Lbn,
                                                LONGLONG SectorCount) {
@@ -117,8 +119,10 @@ extern "C" VOID NTAPI FsRtlRemoveLargeMcbEntry(PLARGE_MCB Mcb, LONGLONG Vbn, LON
 }
 
 /// Where a sector lies (-1 in a hole), how many follow it in its run, where the run starts and how long it
-/// is. FALSE beyond the last mapped sector. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/FsRtlLookupLargeMcbEntry.
+/// is. FALSE beyond the last mapped sector.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlLookupLargeMcbEntry.
 NT_EXPORT(FsRtlLookupLargeMcbEntry, nt::AtMost(APC_LEVEL), Full, "FsRtlMcb.*");
 extern "C" BOOLEAN NTAPI FsRtlLookupLargeMcbEntry(PLARGE_MCB Mcb, LONGLONG Vbn, PLONGLONG Lbn,
                                                   PLONGLONG SectorCountFromLbn, PLONGLONG StartingLbn,

@@ -10,7 +10,8 @@ constexpr ULONG kBalancedReads = CTL_CODE('f', 6, METHOD_NEITHER, FILE_ANY_ACCES
 /// Registers a redirector with the multiple UNC provider.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: there is no network and no multiple UNC provider: opening \Device\Mup fails as on a
-/// Windows without one, and the status of that is returned. Source: WDK ntifs/FsRtlRegisterUncProvider.
+/// Windows without one, and the status of that is returned.
+/// Source: WDK ntifs/FsRtlRegisterUncProvider.
 NT_EXPORT(FsRtlRegisterUncProvider, nt::AtMost(PASSIVE_LEVEL), Partial, "FsRtlMisc.*");
 extern "C" NTSTATUS NTAPI FsRtlRegisterUncProvider(PHANDLE MupHandle, PUNICODE_STRING, BOOLEAN) {
   *MupHandle = nullptr;

@@ -118,12 +118,16 @@ extern const UCHAR* const FsRtlLegalAnsiCharacterArray;
 const UCHAR* const FsRtlLegalAnsiCharacterArray = kLegalTable.kinds;
 }
 /// In which kinds of names each of the 128 characters is legal (FSRTL_*_LEGAL, FSRTL_WILD_CHARACTER).
-/// IRQL: any. Differs from NT: none. Source: WDK ntifs/FsRtlIsAnsiCharacterLegal.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlIsAnsiCharacterLegal.
 NT_EXPORT_DATA(FsRtlLegalAnsiCharacterArray, Full, "FsRtlNames.*");
 
 /// Whether a name matches an expression with wildcards: * ? DOS_STAR DOS_QM DOS_DOT. With IgnoreCase the
-/// expression must be in upper case; the name is folded by UpcaseTable or the system's. IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none. Source: WDK ntifs/_FsRtlIsNameInExpression.
+/// expression must be in upper case; the name is folded by UpcaseTable or the system's.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/_FsRtlIsNameInExpression.
 NT_EXPORT(FsRtlIsNameInExpression, nt::AtMost(PASSIVE_LEVEL), Full, "FsRtlNames.*");
 extern "C" BOOLEAN NTAPI FsRtlIsNameInExpression(PUNICODE_STRING Expression, PUNICODE_STRING Name,
                                                  BOOLEAN IgnoreCase, PWCHAR UpcaseTable) {
@@ -200,8 +204,10 @@ extern "C" VOID NTAPI FsRtlDissectDbcs(ANSI_STRING Path, PANSI_STRING FirstName,
 }
 
 /// Whether an ANSI name is legal on FAT: eight characters and three, none that FAT forbids; as asked for with
-/// wildcards, as a path, with a leading backslash. IRQL: <= APC_LEVEL. Differs from NT: none (the system's
-/// code page has no lead bytes). Source: WDK ntifs/FsRtlIsFatDbcsLegal.
+/// wildcards, as a path, with a leading backslash.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none (the system's code page has no lead bytes).
+/// Source: WDK ntifs/FsRtlIsFatDbcsLegal.
 NT_EXPORT(FsRtlIsFatDbcsLegal, nt::AtMost(APC_LEVEL), Full, "FsRtlNames.*");
 extern "C" BOOLEAN NTAPI FsRtlIsFatDbcsLegal(ANSI_STRING DbcsName, BOOLEAN WildCardsPermissible,
                                              BOOLEAN PathNamePermissible,
@@ -211,7 +217,10 @@ extern "C" BOOLEAN NTAPI FsRtlIsFatDbcsLegal(ANSI_STRING DbcsName, BOOLEAN WildC
 }
 
 /// Whether an ANSI name is legal on HPFS: up to 255 characters, none that HPFS forbids, no dot or space at
-/// the end. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/FsRtlIsHpfsDbcsLegal.
+/// the end.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlIsHpfsDbcsLegal.
 NT_EXPORT(FsRtlIsHpfsDbcsLegal, nt::AtMost(APC_LEVEL), Full, "FsRtlNames.*");
 extern "C" BOOLEAN NTAPI FsRtlIsHpfsDbcsLegal(ANSI_STRING DbcsName, BOOLEAN WildCardsPermissible,
                                               BOOLEAN PathNamePermissible,

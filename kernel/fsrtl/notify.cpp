@@ -280,7 +280,9 @@ extern "C" VOID NTAPI FsRtlNotifyUninitializeSync(PNOTIFY_SYNC* NotifySync) {
 
 /// Keeps an IRP_MN_NOTIFY_CHANGE_DIRECTORY until something changes below FullDirectoryName, or completes it
 /// with the changes since the last one (STATUS_NOTIFY_ENUM_DIR where there were too many). Without an IRP the
-/// directory is going: its watchers get STATUS_DELETE_PENDING. IRQL: <= APC_LEVEL. Differs from NT: none.
+/// directory is going: its watchers get STATUS_DELETE_PENDING.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK ntifs/FsRtlNotifyFullChangeDirectory.
 NT_EXPORT(FsRtlNotifyFullChangeDirectory, nt::AtMost(PASSIVE_LEVEL), Full, "FsRtlNotify.*");
 extern "C" VOID NTAPI FsRtlNotifyFullChangeDirectory(PNOTIFY_SYNC NotifySync, PLIST_ENTRY NotifyList,

@@ -91,8 +91,10 @@ extern "C" VOID NTAPI FsRtlUninitializeOplock(POPLOCK Oplock) {
 
 /// Serves the control codes of oplocks, and completes the IRP unless it pends as a granted oplock: requests
 /// (OpenCount: handles of the stream; for shared oplocks nonzero where byte ranges are locked),
-/// acknowledgments, FSCTL_OPLOCK_BREAK_NOTIFY. IRQL: <= APC_LEVEL. Differs from NT: a file object's oplock
-/// key is the file object itself. Source: WDK ntifs/FsRtlOplockFsctrl.
+/// acknowledgments, FSCTL_OPLOCK_BREAK_NOTIFY.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: a file object's oplock key is the file object itself.
+/// Source: WDK ntifs/FsRtlOplockFsctrl.
 NT_EXPORT(FsRtlOplockFsctrl, nt::AtMost(APC_LEVEL), Partial, "FsRtlOplock.*");
 extern "C" NTSTATUS NTAPI FsRtlOplockFsctrl(POPLOCK Oplock, PIRP Irp, ULONG OpenCount) {
   return FsControl(Oplock, Irp, OpenCount);
@@ -109,7 +111,10 @@ extern "C" NTSTATUS NTAPI FsRtlOplockFsctrlEx(POPLOCK Oplock, PIRP Irp, ULONG Op
 
 /// Breaks what an operation breaks. STATUS_SUCCESS: it may go on, perhaps after a wait here; with a
 /// completion routine STATUS_PENDING, and the routine is called when it may go on (or was cancelled: see
-/// IoStatus). IRQL: <= APC_LEVEL. Differs from NT: see FsRtlOplockFsctrl. Source: WDK ntifs/FsRtlCheckOplock.
+/// IoStatus).
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: see FsRtlOplockFsctrl.
+/// Source: WDK ntifs/FsRtlCheckOplock.
 NT_EXPORT(FsRtlCheckOplock, nt::AtMost(APC_LEVEL), Partial, "FsRtlOplock.*");
 extern "C" NTSTATUS NTAPI FsRtlCheckOplock(POPLOCK Oplock, PIRP Irp, PVOID Context,
                                            POPLOCK_WAIT_COMPLETE_ROUTINE CompletionRoutine,

@@ -79,8 +79,10 @@ void Post(Worker* worker, bool must_succeed, PVOID context, PKEVENT event,
 }  // namespace
 
 /// Calls StackOverflowRoutine(Context, Event) in a thread that has its whole stack left; the routine sets the
-/// event. Raises STATUS_INSUFFICIENT_RESOURCES. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/FsRtlPostStackOverflow.
+/// event. Raises STATUS_INSUFFICIENT_RESOURCES.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlPostStackOverflow.
 NT_EXPORT(FsRtlPostStackOverflow, nt::AtMost(DISPATCH_LEVEL), Full, "FsRtlOverflow.*");
 extern "C" VOID NTAPI FsRtlPostStackOverflow(PVOID Context, PKEVENT Event,
                                              PFSRTL_STACK_OVERFLOW_ROUTINE StackOverflowRoutine) {

@@ -12,7 +12,9 @@ PVOID AllocateOrRaise(POOL_TYPE type, SIZE_T bytes, ULONG tag) {
 }  // namespace fsrtl
 
 /// Whether a file system's exception handler may take a status as an answer: not a fault of its own code.
-/// IRQL: any. Differs from NT: none. Source: WDK ntifs/FsRtlIsNtstatusExpected.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlIsNtstatusExpected.
 NT_EXPORT(FsRtlIsNtstatusExpected, nt::AnyIrql(), Full, "FsRtlStatus.*");
 extern "C" BOOLEAN NTAPI FsRtlIsNtstatusExpected(NTSTATUS Ntstatus) {
   switch (Ntstatus) {

@@ -88,9 +88,11 @@ extern "C" VOID NTAPI FsRtlInitializeTunnelCache(PTUNNEL Cache) {
 }
 
 /// Remembers a name that goes from a directory, with its other name and data of the file system's. Without
-/// memory nothing is remembered. IRQL: <= APC_LEVEL. Differs from NT: the registry's
-/// MaximumTunnelEntries and MaximumTunnelEntryAgeInSeconds are not read: 256 entries, 15 seconds. Source: WDK
-/// ntifs/FsRtlAddToTunnelCache.
+/// memory nothing is remembered.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: the registry's MaximumTunnelEntries and MaximumTunnelEntryAgeInSeconds are not read: 256
+/// entries, 15 seconds.
+/// Source: WDK ntifs/FsRtlAddToTunnelCache.
 NT_EXPORT(FsRtlAddToTunnelCache, nt::AtMost(APC_LEVEL), Full, "FsRtlTunnel.*");
 extern "C" VOID NTAPI FsRtlAddToTunnelCache(PTUNNEL Cache, ULONGLONG DirectoryKey, PUNICODE_STRING ShortName,
                                             PUNICODE_STRING LongName, BOOLEAN KeyByShortName,
@@ -115,8 +117,10 @@ extern "C" VOID NTAPI FsRtlAddToTunnelCache(PTUNNEL Cache, ULONGLONG DirectoryKe
 }
 
 /// What is remembered of a name: both names (a longer buffer is allocated where the caller's is too short)
-/// and the data, if DataLength bytes hold it. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/FsRtlFindInTunnelCache.
+/// and the data, if DataLength bytes hold it.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/FsRtlFindInTunnelCache.
 NT_EXPORT(FsRtlFindInTunnelCache, nt::AtMost(APC_LEVEL), Full, "FsRtlTunnel.*");
 extern "C" BOOLEAN NTAPI FsRtlFindInTunnelCache(PTUNNEL Cache, ULONGLONG DirectoryKey, PUNICODE_STRING Name,
                                                 PUNICODE_STRING ShortName, PUNICODE_STRING LongName,

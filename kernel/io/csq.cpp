@@ -72,7 +72,10 @@ NTSTATUS Prepare(PIO_CSQ csq, ULONG type, PIO_CSQ_INSERT_IRP insert, PIO_CSQ_REM
 }  // namespace
 
 /// Prepares a cancel-safe queue with the driver's routines for insertion, removal, search, locking and
-/// cancellation. IRQL: any. Differs from NT: none. Source: WDK wdm/IoCsqInitialize.
+/// cancellation.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoCsqInitialize.
 NT_EXPORT(IoCsqInitialize, nt::AtMost(HIGH_LEVEL), Full, "IoCsq.*");
 extern "C" NTSTATUS NTAPI IoCsqInitialize(PIO_CSQ Csq, PIO_CSQ_INSERT_IRP CsqInsertIrp,
                                           PIO_CSQ_REMOVE_IRP CsqRemoveIrp,
@@ -100,14 +103,20 @@ extern "C" NTSTATUS NTAPI IoCsqInitializeEx(PIO_CSQ Csq, PIO_CSQ_INSERT_IRP_EX C
 }
 
 /// Marks the IRP pending and queues it; one that is cancelled already is completed by the driver's
-/// cancellation routine. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/IoCsqInsertIrp.
+/// cancellation routine.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoCsqInsertIrp.
 NT_EXPORT(IoCsqInsertIrp, nt::AtMost(DISPATCH_LEVEL), Full, "IoCsq.*");
 extern "C" VOID NTAPI IoCsqInsertIrp(PIO_CSQ Csq, PIRP Irp, PIO_CSQ_IRP_CONTEXT Context) {
   (void)Insert(Csq, Irp, Context, nullptr);
 }
 
 /// As IoCsqInsertIrp; returns what the driver's insertion routine returned. An IRP that it refused is neither
-/// queued nor pending. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/IoCsqInsertIrpEx.
+/// queued nor pending.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoCsqInsertIrpEx.
 NT_EXPORT(IoCsqInsertIrpEx, nt::AtMost(DISPATCH_LEVEL), Full, "IoCsq.*");
 extern "C" NTSTATUS NTAPI IoCsqInsertIrpEx(PIO_CSQ Csq, PIRP Irp, PIO_CSQ_IRP_CONTEXT Context,
                                            PVOID InsertContext) {
@@ -134,7 +143,10 @@ extern "C" PIRP NTAPI IoCsqRemoveIrp(PIO_CSQ Csq, PIO_CSQ_IRP_CONTEXT Context) {
 }
 
 /// Takes the next IRP that matches (the driver's search routine decides) and is not being cancelled; 0 if
-/// there is none. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/IoCsqRemoveNextIrp.
+/// there is none.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoCsqRemoveNextIrp.
 NT_EXPORT(IoCsqRemoveNextIrp, nt::AtMost(DISPATCH_LEVEL), Full, "IoCsq.*");
 extern "C" PIRP NTAPI IoCsqRemoveNextIrp(PIO_CSQ Csq, PVOID PeekContext) {
   KIRQL irql;

@@ -85,8 +85,10 @@ void MakeAutoName(WCHAR (&name)[32]) {
 }  // namespace
 
 /// Creates a device object of a driver, with a zeroed extension of DeviceExtensionSize bytes in nonpaged
-/// memory. IRQL: <= APC_LEVEL. Differs from NT: FILE_DEVICE_SECURE_OPEN is kept and means nothing, as every
-/// caller is the kernel. Source: WDK wdm/IoCreateDevice.
+/// memory.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: FILE_DEVICE_SECURE_OPEN is kept and means nothing, as every caller is the kernel.
+/// Source: WDK wdm/IoCreateDevice.
 NT_EXPORT(IoCreateDevice, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceExtensionSize,
                                          PUNICODE_STRING DeviceName, DEVICE_TYPE DeviceType,
@@ -175,7 +177,10 @@ extern "C" ULONG IopReferenceStackDrivers(PDEVICE_OBJECT Base, PDRIVER_OBJECT* D
 }
 
 /// Deletes a device object: at once, or when the last open file of it is closed. Its name goes at that time
-/// too. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK wdm/IoDeleteDevice.
+/// too.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoDeleteDevice.
 NT_EXPORT(IoDeleteDevice, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT DeviceObject) {
   if (DeviceObject->Flags & DO_SHUTDOWN_REGISTERED) IoUnregisterShutdownNotification(DeviceObject);
@@ -224,7 +229,10 @@ PDEVICE_OBJECT AttachOnTop(PDEVICE_OBJECT source, PDEVICE_OBJECT target, PDEVICE
 }  // namespace
 
 /// Attaches a device to the top of another's stack; returns the device that was the top, 0 if it may not be
-/// attached to. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/IoAttachDeviceToDeviceStack.
+/// attached to.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoAttachDeviceToDeviceStack.
 NT_EXPORT(IoAttachDeviceToDeviceStack, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice,
                                                             PDEVICE_OBJECT TargetDevice) {
@@ -368,7 +376,10 @@ extern "C" NTSTATUS NTAPI IoCreateSymbolicLink(PUNICODE_STRING SymbolicLinkName,
 }
 
 /// Creates a symbolic link that everybody may delete; as everybody may those of IoCreateSymbolicLink, the two
-/// are one. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoCreateUnprotectedSymbolicLink.
+/// are one.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoCreateUnprotectedSymbolicLink.
 NT_EXPORT(IoCreateUnprotectedSymbolicLink, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoCreateUnprotectedSymbolicLink(PUNICODE_STRING SymbolicLinkName,
                                                           PUNICODE_STRING DeviceName) {

@@ -3,8 +3,10 @@
 #include "nt/export.h"
 
 /// Attaches a device to the top of the stack of a named device. The name is opened for its attributes alone,
-/// so that no file system is mounted or asked. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// wdm/IoAttachDevice.
+/// so that no file system is mounted or asked.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoAttachDevice.
 NT_EXPORT(IoAttachDevice, nt::AtMost(PASSIVE_LEVEL), Full, "IoAttach.*");
 extern "C" NTSTATUS NTAPI IoAttachDevice(PDEVICE_OBJECT SourceDevice, PUNICODE_STRING TargetDevice,
                                          PDEVICE_OBJECT* AttachedDevice) {

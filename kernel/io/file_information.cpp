@@ -313,8 +313,10 @@ NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID Fi
 }
 
 /// Changes facts of an open file: times and attributes, position, sizes, name (rename, with ReplaceIfExists
-/// and RootDirectory), deletion. IRQL: PASSIVE_LEVEL. Differs from NT: classes that no file system of ours
-/// has answer STATUS_INVALID_INFO_CLASS. Source: WDK wdm/ZwSetInformationFile.
+/// and RootDirectory), deletion.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: classes that no file system of ours has answer STATUS_INVALID_INFO_CLASS.
+/// Source: WDK wdm/ZwSetInformationFile.
 NT_EXPORT(ZwSetInformationFile, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
                                                PVOID FileInformation, ULONG Length,

@@ -157,7 +157,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDL
 }
 
 /// Writes to a file at an offset (or, synchronous files, at the current one, which moves on); files opened
-/// for append only are written at their end. IRQL: PASSIVE_LEVEL. Differs from NT: fast I/O is not used.
+/// for append only are written at their end.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: fast I/O is not used.
 /// Source: WDK wdm/ZwWriteFile.
 NT_EXPORT(ZwWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,

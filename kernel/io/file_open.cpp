@@ -452,9 +452,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtCreateFile(
 
 /// Creates or opens a file or device. A call at raised IRQL is checked by nobody, as on Windows' free build:
 /// what becomes of it depends on what the file system touches. Extended attributes are checked and handed to
-/// the file system; C: has none. IRQL: PASSIVE_LEVEL. Differs from NT: reparse points that a file system
-/// answers with data (links, mount points) are not followed: STATUS_IO_REPARSE_TAG_NOT_HANDLED. Source: WDK
-/// wdm/ZwCreateFile.
+/// the file system; C: has none.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: reparse points that a file system answers with data (links, mount points) are not
+/// followed: STATUS_IO_REPARSE_TAG_NOT_HANDLED.
+/// Source: WDK wdm/ZwCreateFile.
 NT_EXPORT(ZwCreateFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" NTSTATUS NTAPI ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                        POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
@@ -512,8 +514,10 @@ extern "C" NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAc
 }
 
 /// IoCreateFile with a driver context: a device of the stack that the create goes to, extra create
-/// parameters. IRQL: PASSIVE_LEVEL. Differs from NT: there are no transactions: one is refused with
-/// STATUS_INVALID_PARAMETER. Source: WDK ntddk/IoCreateFileEx.
+/// parameters.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: there are no transactions: one is refused with STATUS_INVALID_PARAMETER.
+/// Source: WDK ntddk/IoCreateFileEx.
 NT_EXPORT(IoCreateFileEx, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* IoFiles.*");
 extern "C" NTSTATUS NTAPI IoCreateFileEx(PHANDLE FileHandle, ACCESS_MASK DesiredAccess,
                                          POBJECT_ATTRIBUTES ObjectAttributes, PIO_STATUS_BLOCK IoStatusBlock,
@@ -566,8 +570,10 @@ extern "C" NTSTATUS NTAPI ZwDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes) {
 }
 
 /// The device that a name leads to and a file opened on it (referenced; dereference the file when done, the
-/// device is the top of its stack). IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// wdm/IoGetDeviceObjectPointer.
+/// device is the top of its stack).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoGetDeviceObjectPointer.
 NT_EXPORT(IoGetDeviceObjectPointer, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoGetDeviceObjectPointer(PUNICODE_STRING ObjectName, ACCESS_MASK DesiredAccess,
                                                    PFILE_OBJECT* FileObject, PDEVICE_OBJECT* DeviceObject) {

@@ -167,8 +167,10 @@ void DereferenceVpb(PVPB vpb) {
 }  // namespace io
 
 /// Enters a file system's control device: it is asked to mount volumes of its kind (by DeviceType) from now
-/// on, before those that came earlier, unless it has DO_LOW_PRIORITY_FILESYSTEM. Who asked is told. IRQL:
-/// <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/IoRegisterFileSystem.
+/// on, before those that came earlier, unless it has DO_LOW_PRIORITY_FILESYSTEM. Who asked is told.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/IoRegisterFileSystem.
 NT_EXPORT(IoRegisterFileSystem, nt::AtMost(APC_LEVEL), Full, "IoFileSystems.*");
 extern "C" VOID NTAPI IoRegisterFileSystem(PDEVICE_OBJECT DeviceObject) {
   auto* entry = static_cast<FileSystem*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(FileSystem), kFileTag));
@@ -209,8 +211,10 @@ extern "C" VOID NTAPI IoUnregisterFileSystem(PDEVICE_OBJECT DeviceObject) {
 }
 
 /// Calls a routine for each file system that is registered, and whenever one comes or goes. A filter attaches
-/// to the file system's control device in it. STATUS_DEVICE_ALREADY_ATTACHED: it is registered already. IRQL:
-/// <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/IoRegisterFsRegistrationChange.
+/// to the file system's control device in it. STATUS_DEVICE_ALREADY_ATTACHED: it is registered already.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/IoRegisterFsRegistrationChange.
 NT_EXPORT(IoRegisterFsRegistrationChange, nt::AtMost(APC_LEVEL), Full, "IoFileSystems.*");
 extern "C" NTSTATUS NTAPI IoRegisterFsRegistrationChange(PDRIVER_OBJECT DriverObject,
                                                          PDRIVER_FS_NOTIFICATION DriverNotificationRoutine) {
@@ -270,8 +274,11 @@ extern "C" VOID NTAPI IoReleaseVpbSpinLock(KIRQL Irql) {
 }
 
 /// Asks the file system of a device whether the medium is still the one that it has mounted; one that is not
-/// is mounted anew. IRQL: <= APC_LEVEL. Differs from NT: there is no raw file system: with AllowRawMount an
-/// unrecognized medium is STATUS_UNRECOGNIZED_VOLUME too. Source: WDK ntifs/IoVerifyVolume.
+/// is mounted anew.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: there is no raw file system: with AllowRawMount an unrecognized medium is
+/// STATUS_UNRECOGNIZED_VOLUME too.
+/// Source: WDK ntifs/IoVerifyVolume.
 NT_EXPORT(IoVerifyVolume, nt::AtMost(APC_LEVEL), Partial, "IoFileSystems.*");
 extern "C" NTSTATUS NTAPI IoVerifyVolume(PDEVICE_OBJECT DeviceObject, BOOLEAN AllowRawMount) {
   if (DeviceObject->Vpb == nullptr) return STATUS_INVALID_DEVICE_REQUEST;
@@ -318,8 +325,10 @@ extern "C" VOID NTAPI IoSetDeviceToVerify(PETHREAD Thread, PDEVICE_OBJECT Device
 }
 
 /// Sets the device of a request that failed with an error which a file system or user has to see to, for the
-/// thread that made the request. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
-/// ntddk/IoSetHardErrorOrVerifyDevice.
+/// thread that made the request.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/IoSetHardErrorOrVerifyDevice.
 NT_EXPORT(IoSetHardErrorOrVerifyDevice, nt::AtMost(DISPATCH_LEVEL), Full, "IoFileSystems.*");
 extern "C" VOID NTAPI IoSetHardErrorOrVerifyDevice(PIRP Irp, PDEVICE_OBJECT DeviceObject) {
   if (Irp->Tail.Overlay.Thread != nullptr) Irp->Tail.Overlay.Thread->DeviceToVerify = DeviceObject;

@@ -192,8 +192,8 @@ NTSTATUS ConnectMessages(PIO_CONNECT_INTERRUPT_PARAMETERS parameters) {
 /// Connects a service routine to the interrupt of a vector.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: a line's interrupts come to processor 0 alone, so the affinity is not looked at; a vector
-/// below all that translated resources have is taken as a line of the I/O APIC. Source: WDK
-/// wdm/IoConnectInterrupt.
+/// below all that translated resources have is taken as a line of the I/O APIC.
+/// Source: WDK wdm/IoConnectInterrupt.
 NT_EXPORT(IoConnectInterrupt, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoConnectInterrupt(PKINTERRUPT* InterruptObject, PKSERVICE_ROUTINE ServiceRoutine,
                                              PVOID ServiceContext, PKSPIN_LOCK SpinLock, ULONG Vector, KIRQL,
@@ -213,7 +213,8 @@ extern "C" VOID NTAPI IoDisconnectInterrupt(PKINTERRUPT InterruptObject) {
 }
 
 /// Connects a service routine to an interrupt: of a vector that is given, to the device's line, or to all of
-/// the device's messages (with the line as a fallback, which Version tells then). IRQL: PASSIVE_LEVEL.
+/// the device's messages (with the line as a fallback, which Version tells then).
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: interrupts come to processor 0 alone, so the affinity and the group are not looked at.
 /// Source: WDK wdm/IoConnectInterruptEx.
 NT_EXPORT(IoConnectInterruptEx, nt::AtMost(PASSIVE_LEVEL), Full, "PnpInterrupt.* KernelIo.*");
@@ -238,7 +239,10 @@ extern "C" NTSTATUS NTAPI IoConnectInterruptEx(PIO_CONNECT_INTERRUPT_PARAMETERS 
 }
 
 /// Disconnects what IoConnectInterruptEx connected, by the version that it returned; another is bug check
-/// 0xCA. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoDisconnectInterruptEx.
+/// 0xCA.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoDisconnectInterruptEx.
 NT_EXPORT(IoDisconnectInterruptEx, nt::AtMost(PASSIVE_LEVEL), Full, "PnpInterrupt.* KernelIo.*");
 extern "C" VOID NTAPI IoDisconnectInterruptEx(PIO_DISCONNECT_INTERRUPT_PARAMETERS Parameters) {
   switch (Parameters->Version) {

@@ -143,7 +143,10 @@ extern "C" VOID NTAPI IoReleaseCancelSpinLock(KIRQL Irql) {
 }
 
 /// Marks an IRP as to be cancelled and calls its cancel routine, which releases the cancel spin lock. TRUE if
-/// there was one. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/IoCancelIrp.
+/// there was one.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoCancelIrp.
 NT_EXPORT(IoCancelIrp, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI IoCancelIrp(PIRP Irp) {
   KIRQL irql;
@@ -173,7 +176,10 @@ extern "C" VOID IopDequeueThreadIrp(PIRP Irp) {
 }
 
 /// Whether a request may be handled synchronously: its file is synchronous or the request is of a synchronous
-/// kind. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK ntifs/IoIsOperationSynchronous.
+/// kind.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/IoIsOperationSynchronous.
 NT_EXPORT(IoIsOperationSynchronous, nt::AnyIrql(), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI IoIsOperationSynchronous(PIRP Irp) {
   PFILE_OBJECT file = IoGetCurrentIrpStackLocation(Irp)->FileObject;

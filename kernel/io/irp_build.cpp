@@ -48,8 +48,10 @@ PIRP BuildFsd(ULONG major, PDEVICE_OBJECT device, PVOID buffer, ULONG length, PL
 }  // namespace
 
 /// An IRP for a read, write, flush, shutdown or PnP request that the caller sends and does not wait for; the
-/// sender's completion routine frees it. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
-/// wdm/IoBuildAsynchronousFsdRequest.
+/// sender's completion routine frees it.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoBuildAsynchronousFsdRequest.
 NT_EXPORT(IoBuildAsynchronousFsdRequest, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" PIRP NTAPI IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject,
                                                     PVOID Buffer, ULONG Length, PLARGE_INTEGER StartingOffset,
@@ -58,7 +60,10 @@ extern "C" PIRP NTAPI IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE
 }
 
 /// The same for a request that the caller waits for: the event is set when the I/O manager has completed and
-/// freed it. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoBuildSynchronousFsdRequest.
+/// freed it.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoBuildSynchronousFsdRequest.
 NT_EXPORT(IoBuildSynchronousFsdRequest, nt::AtMost(APC_LEVEL), Full, "KernelIo.*");
 extern "C" PIRP NTAPI IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject,
                                                    PVOID Buffer, ULONG Length, PLARGE_INTEGER StartingOffset,

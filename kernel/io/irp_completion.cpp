@@ -25,7 +25,9 @@ extern "C" PIO_CALL_DRIVER pIofCallDriver;
 PIO_CALL_DRIVER pIofCallDriver;
 
 /// Hands an IRP to a driver: makes the next stack location current and calls the dispatch routine of its
-/// major function. Out of stack locations: bug check 0x35. IRQL: <= DISPATCH_LEVEL. Differs from NT: none.
+/// major function. Out of stack locations: bug check 0x35.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK wdm/IofCallDriver.
 NT_EXPORT(IofCallDriver, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
@@ -116,8 +118,10 @@ void CompleteMaster(PIRP part) {
 
 /// Completes an IRP: calls the completion routines upwards, then returns the result to whoever asked (in the
 /// context of the asking thread, by a special kernel APC, unless its service call still runs). Completing an
-/// IRP twice is bug check 0x44, with a cancel routine set 0x48. IRQL: <= DISPATCH_LEVEL. Differs from NT:
-/// none. Source: WDK wdm/IofCompleteRequest.
+/// IRP twice is bug check 0x44, with a cancel routine set 0x48.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IofCompleteRequest.
 NT_EXPORT(IofCompleteRequest, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
   if (Irp->Type != IO_TYPE_IRP || Irp->CurrentLocation > Irp->StackCount + 1) {

@@ -215,7 +215,8 @@ extern "C" NTSTATUS NTAPI IoOpenDeviceRegistryKey(PDEVICE_OBJECT DeviceObject, U
 /// Stores a property of a device under a key of format and number; no data deletes it.
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: the language is ignored; the properties that Windows itself keeps (DEVPKEY_Device_*) can
-/// be written as any other. Source: WDK wdm/IoSetDevicePropertyData.
+/// be written as any other.
+/// Source: WDK wdm/IoSetDevicePropertyData.
 NT_EXPORT(IoSetDevicePropertyData, nt::AtMost(APC_LEVEL), Partial, "PnpProperty.Data*");
 extern "C" NTSTATUS NTAPI IoSetDevicePropertyData(PDEVICE_OBJECT Pdo, CONST DEVPROPKEY* PropertyKey, LCID,
                                                   ULONG, DEVPROPTYPE Type, ULONG Size, PVOID Data) {
@@ -231,7 +232,8 @@ extern "C" NTSTATUS NTAPI IoSetDevicePropertyData(PDEVICE_OBJECT Pdo, CONST DEVP
 /// Reads what IoSetDevicePropertyData stored.
 /// IRQL: <= APC_LEVEL.
 /// Differs from NT: the language is ignored; the properties that Windows itself keeps (DEVPKEY_Device_*) are
-/// not found unless somebody wrote them. Source: WDK wdm/IoGetDevicePropertyData.
+/// not found unless somebody wrote them.
+/// Source: WDK wdm/IoGetDevicePropertyData.
 NT_EXPORT(IoGetDevicePropertyData, nt::AtMost(APC_LEVEL), Partial, "PnpProperty.Data*");
 extern "C" NTSTATUS NTAPI IoGetDevicePropertyData(PDEVICE_OBJECT Pdo, CONST DEVPROPKEY* PropertyKey, LCID,
                                                   ULONG, ULONG Size, PVOID Data, PULONG RequiredSize,

@@ -158,7 +158,8 @@ extern "C" NTSTATUS NTAPI IoReportRootDevice(PDRIVER_OBJECT DriverObject) {
 /// call, says that it is attached to it.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: resource requirements are not looked at; the device is gone at the next start unless it
-/// is detected again. Source: WDK ntddk/IoReportDetectedDevice.
+/// is detected again.
+/// Source: WDK ntddk/IoReportDetectedDevice.
 NT_EXPORT(IoReportDetectedDevice, nt::AtMost(PASSIVE_LEVEL), Partial, "PnpDevice.Detected*");
 extern "C" NTSTATUS NTAPI IoReportDetectedDevice(PDRIVER_OBJECT DriverObject, INTERFACE_TYPE LegacyBusType,
                                                  ULONG BusNumber, ULONG, PCM_RESOURCE_LIST ResourceList,

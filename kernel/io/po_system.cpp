@@ -113,8 +113,10 @@ SYSTEM_POWER_STATE SystemState() {
 }  // namespace po
 
 /// Says that the system, its display or its user are needed until PoUnregisterSystemState; with a handle of
-/// an earlier call, changes what that one says. IRQL: <= APC_LEVEL. Differs from NT: none; the machine does
-/// not go to sleep by itself, so nothing follows from it. Source: WDK wdm/PoRegisterSystemState.
+/// an earlier call, changes what that one says.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none; the machine does not go to sleep by itself, so nothing follows from it.
+/// Source: WDK wdm/PoRegisterSystemState.
 NT_EXPORT(PoRegisterSystemState, nt::AtMost(APC_LEVEL), Full, "PoState.*");
 extern "C" PVOID NTAPI PoRegisterSystemState(PVOID StateHandle, EXECUTION_STATE Flags) {
   if (Flags & ~po::kKnownFlags) return nullptr;

@@ -73,8 +73,10 @@ extern "C" VOID NTAPI IoRegisterDriverReinitialization(PDRIVER_OBJECT DriverObje
 }
 
 /// A routine that is called once the boot drivers are started: at once after DriverEntry, when they are
-/// already. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// ntddk/IoRegisterBootDriverReinitialization.
+/// already.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/IoRegisterBootDriverReinitialization.
 NT_EXPORT(IoRegisterBootDriverReinitialization, nt::AtMost(PASSIVE_LEVEL), Full, "IoReinitialize.*");
 extern "C" VOID NTAPI IoRegisterBootDriverReinitialization(PDRIVER_OBJECT DriverObject,
                                                            PDRIVER_REINITIALIZE DriverReinitializationRoutine,

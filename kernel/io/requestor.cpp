@@ -14,8 +14,10 @@ extern "C" ULONG NTAPI IoGetRequestorProcessId(PIRP Irp) {
 }
 
 /// The session of the process whose thread asked for the request: STATUS_UNSUCCESSFUL and -1 if no thread
-/// did. IRQL: <= DISPATCH_LEVEL. Differs from NT: every process is in session 0. Source: WDK
-/// ntifs/IoGetRequestorSessionId.
+/// did.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: every process is in session 0.
+/// Source: WDK ntifs/IoGetRequestorSessionId.
 NT_EXPORT(IoGetRequestorSessionId, nt::AtMost(APC_LEVEL), Partial, "IoRequestor.*");
 extern "C" NTSTATUS NTAPI IoGetRequestorSessionId(PIRP Irp, PULONG pSessionId) {
   const bool known = IoGetRequestorProcess(Irp) != nullptr;
@@ -44,7 +46,8 @@ extern "C" BOOLEAN NTAPI IoIsSystemThread(PETHREAD Thread) {
 /// Sets a master IRP's status from one of its associated IRPs, which may end at the same time.
 /// IRQL: any.
 /// Differs from NT: which of several errors stays is not documented; here the first, or
-/// STATUS_VERIFY_REQUIRED. Source: WDK ntifs/IoSetMasterIrpStatus.
+/// STATUS_VERIFY_REQUIRED.
+/// Source: WDK ntifs/IoSetMasterIrpStatus.
 NT_EXPORT(IoSetMasterIrpStatus, nt::AnyIrql(), Partial, "IoRequestor.*");
 extern "C" VOID NTAPI IoSetMasterIrpStatus(PIRP MasterIrp, NTSTATUS Status) {
   auto* status = reinterpret_cast<volatile LONG*>(&MasterIrp->IoStatus.Status);

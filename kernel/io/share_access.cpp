@@ -36,8 +36,10 @@ io::ShareState* StateOf(PSHARE_ACCESS access) {
 }  // namespace
 
 /// Whether a file may be opened with this access and sharing beside those who have it open:
-/// STATUS_SHARING_VIOLATION if not. With Update the opener is entered at once. The caller serializes. IRQL:
-/// <= APC_LEVEL (nothing here is pageable). Differs from NT: none. Source: WDK wdm/IoCheckShareAccess.
+/// STATUS_SHARING_VIOLATION if not. With Update the opener is entered at once. The caller serializes.
+/// IRQL: <= APC_LEVEL (nothing here is pageable).
+/// Differs from NT: none.
+/// Source: WDK wdm/IoCheckShareAccess.
 NT_EXPORT(IoCheckShareAccess, nt::Exactly(PASSIVE_LEVEL), Full, "KernelIo.* ShareCheck.*");
 extern "C" NTSTATUS NTAPI IoCheckShareAccess(ACCESS_MASK DesiredAccess, ULONG DesiredShareAccess,
                                              PFILE_OBJECT FileObject, PSHARE_ACCESS ShareAccess,

@@ -67,7 +67,10 @@ extern "C" VOID IoShutdownSystem() {
 }
 
 /// Asks for an IRP_MJ_SHUTDOWN when the system goes down, before the registry and the file systems are
-/// written out. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoRegisterShutdownNotification.
+/// written out.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoRegisterShutdownNotification.
 NT_EXPORT(IoRegisterShutdownNotification, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI IoRegisterShutdownNotification(PDEVICE_OBJECT DeviceObject) {
   return Register(DeviceObject, &g_first);

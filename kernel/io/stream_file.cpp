@@ -43,8 +43,10 @@ PFILE_OBJECT NewStreamFileOrRaise(PFILE_OBJECT file, PDEVICE_OBJECT device) {
 
 /// A file object for a stream of the file system's own (metadata that it caches); the file system is sent
 /// IRP_MJ_CLEANUP at once. It goes with ObDereferenceObject, which sends IRP_MJ_CLOSE. Raises
-/// STATUS_INSUFFICIENT_RESOURCES. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/IoCreateStreamFileObject.
+/// STATUS_INSUFFICIENT_RESOURCES.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/IoCreateStreamFileObject.
 NT_EXPORT(IoCreateStreamFileObject, nt::AtMost(PASSIVE_LEVEL), Full, "IoFileSystems.*");
 extern "C" PFILE_OBJECT NTAPI IoCreateStreamFileObject(PFILE_OBJECT FileObject, PDEVICE_OBJECT DeviceObject) {
   PFILE_OBJECT stream = NewStreamFileOrRaise(FileObject, DeviceObject);
@@ -75,8 +77,10 @@ extern "C" PGENERIC_MAPPING NTAPI IoGetFileObjectGenericMapping() {
 }
 
 /// Whether a buffer is a well-formed list of FILE_FULL_EA_INFORMATION: STATUS_EA_LIST_INCONSISTENT if not,
-/// with the offset of the first entry that is wrong. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/IoCheckEaBufferValidity.
+/// with the offset of the first entry that is wrong.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/IoCheckEaBufferValidity.
 NT_EXPORT(IoCheckEaBufferValidity, nt::AtMost(APC_LEVEL), Full, "IoFileSystems.*");
 extern "C" NTSTATUS NTAPI IoCheckEaBufferValidity(PFILE_FULL_EA_INFORMATION EaBuffer, ULONG EaLength,
                                                   PULONG ErrorOffset) {

@@ -91,7 +91,10 @@ VOID NTAPI DbgBreakPoint() {
 }
 
 /// Breaks into the kernel debugger with a status: there is none attached, so the breakpoint exception is the
-/// result. IRQL: any. Differs from NT: none. Source: WDK wdm/DbgBreakPointWithStatus.
+/// result.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/DbgBreakPointWithStatus.
 NT_EXPORT(DbgBreakPointWithStatus, nt::AnyIrql(), Full, "KdPrint.*");
 VOID NTAPI DbgBreakPointWithStatus(ULONG Status) {
   __debugbreak();

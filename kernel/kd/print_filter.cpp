@@ -107,7 +107,10 @@ NTSTATUS NTAPI DbgSetDebugFilterState(ULONG ComponentId, ULONG Level, BOOLEAN St
 
 /// Adds or removes a routine that hears every message that is printed, at DISPATCH_LEVEL or the caller's IRQL
 /// above it; what the routine prints itself it does not hear. Returns when a removed routine has ended
-/// everywhere. IRQL: <= DISPATCH_LEVEL. Differs from NT: at most eight routines. Source: WDK wdm header.
+/// everywhere.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: at most eight routines.
+/// Source: WDK wdm header.
 NT_EXPORT(DbgSetDebugPrintCallback, nt::AtMost(DISPATCH_LEVEL), Full, "KdFilter.*");
 NTSTATUS NTAPI DbgSetDebugPrintCallback(PDEBUG_PRINT_CALLBACK DebugPrintCallback, BOOLEAN Enable) {
   if (DebugPrintCallback == nullptr) return STATUS_INVALID_PARAMETER;

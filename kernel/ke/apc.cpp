@@ -162,8 +162,10 @@ VOID KiHandleApcInterrupt(PKTRAP_FRAME) {
 }
 
 /// Prepares an APC. Environment: 0 = the thread's own process, 1 = the one it is attached to, 2 = the current
-/// one, 3 = the one at the time of the insertion. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: not
-/// documented by Microsoft; signature as drivers declare it.
+/// one, 3 = the one at the time of the insertion.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeInitializeApc, nt::AtMost(DISPATCH_LEVEL), Full, "KeApc.*");
 VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKERNEL_ROUTINE KernelRoutine,
                            PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine,
@@ -182,9 +184,10 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKE
 }
 
 /// Queues an APC to its thread. Returns FALSE if it is queued already or the thread has ended. One for user
-/// mode ends an alertable wait in user mode with STATUS_USER_APC. IRQL: <= DISPATCH_LEVEL. Differs from NT:
-/// the normal routine of an APC for user mode never runs: there are no threads in user mode. Source: not
-/// documented by Microsoft; signature as drivers declare it.
+/// mode ends an alertable wait in user mode with STATUS_USER_APC.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: the normal routine of an APC for user mode never runs: there are no threads in user mode.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeInsertQueueApc, nt::AtMost(DISPATCH_LEVEL), Partial, "KeApc.*");
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2,
                                KPRIORITY Increment) {
@@ -205,8 +208,10 @@ BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemAr
 }
 
 /// Alerts a thread: an alertable wait in that mode, or a more privileged one, ends with STATUS_ALERTED, now
-/// or when it begins. Returns whether the thread was alerted already. IRQL: <= DISPATCH_LEVEL. Differs from
-/// NT: none. Source: not documented by Microsoft; signature as drivers declare it.
+/// or when it begins. Returns whether the thread was alerted already.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeAlertThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeAlert.*");
 BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode) {
   ThreadGuard guard(Thread);
@@ -219,8 +224,10 @@ BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode) {
 }
 
 /// Clears the current thread's alert for that mode and returns whether it was set. In user mode a queued user
-/// APC becomes pending. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: not documented by Microsoft;
-/// signature as drivers declare it.
+/// APC becomes pending.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeTestAlertThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeAlert.*");
 BOOLEAN NTAPI KeTestAlertThread(KPROCESSOR_MODE AlertMode) {
   PKTHREAD thread = KeCurrentThread();

@@ -323,10 +323,11 @@ BOOLEAN NTAPI KeDeregisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRe
 }
 
 /// Registers a routine for one step of a crash: tagged data for the dump, pages to add or remove, what is
-/// written. FALSE: the record is registered already, or the reason is not known. IRQL: any. Differs from NT:
-/// the parts of KbCallbackSecondaryMultiPartDumpData become one block a tag; KbCallbackDumpIo sees the dump
-/// in the order in which the host writes it, before it does. Source: WDK
-/// wdm/KeRegisterBugCheckReasonCallback.
+/// written. FALSE: the record is registered already, or the reason is not known.
+/// IRQL: any.
+/// Differs from NT: the parts of KbCallbackSecondaryMultiPartDumpData become one block a tag;
+/// KbCallbackDumpIo sees the dump in the order in which the host writes it, before it does.
+/// Source: WDK wdm/KeRegisterBugCheckReasonCallback.
 NT_EXPORT(KeRegisterBugCheckReasonCallback, nt::AnyIrql(), Partial, "KeBugCheck.*");
 BOOLEAN NTAPI KeRegisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD CallbackRecord,
                                                PKBUGCHECK_REASON_CALLBACK_ROUTINE CallbackRoutine,

@@ -49,15 +49,20 @@ PKTHREAD Disown(PRKMUTANT mutant) {
 extern "C" {
 
 /// Prepares an event: NotificationEvent (releases all, stays set) or SynchronizationEvent (releases one,
-/// clears itself). IRQL: any. Differs from NT: none. Source: WDK wdm/KeInitializeEvent.
+/// clears itself).
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeInitializeEvent.
 NT_EXPORT(KeInitializeEvent, nt::AnyIrql(), Full, "KeEvent.*");
 VOID NTAPI KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {
   InitializeHeader(&Event->Header, static_cast<UCHAR>(Type), sizeof(KEVENT), State != FALSE);
 }
 
 /// Signals an event: releases one waiter (synchronization) or all (notification). Returns the previous state.
-/// With Wait TRUE the IRQL stays at DISPATCH_LEVEL for the wait that follows, which restores it. IRQL: <=
-/// DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE. Differs from NT: none. Source: WDK wdm/KeSetEvent.
+/// With Wait TRUE the IRQL stays at DISPATCH_LEVEL for the wait that follows, which restores it.
+/// IRQL: <= DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeSetEvent.
 NT_EXPORT(KeSetEvent, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
 LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
   LONG previous;
@@ -71,8 +76,10 @@ LONG NTAPI KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
 }
 
 /// Signals a synchronization event; a waiter that it releases gets the processor sooner. Thread, if wanted,
-/// is that waiter, or 0. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: not documented by Microsoft;
-/// signature as drivers declare it.
+/// is that waiter, or 0.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeSetEventBoostPriority, nt::AtMost(DISPATCH_LEVEL), Full, "KeEvent.*");
 VOID NTAPI KeSetEventBoostPriority(PRKEVENT Event, PRKTHREAD* Thread) {
   ObjectGuard guard(&Event->Header);
@@ -213,8 +220,10 @@ VOID NTAPI KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN InitialOwner) {
 
 /// Gives up one acquisition of a mutant. Abandon TRUE frees it and marks it abandoned, whoever owns it.
 /// Returns the previous state. Raises STATUS_MUTANT_NOT_OWNED, or STATUS_ABANDONED for one that was
-/// abandoned. Wait: as KeSetEvent. IRQL: <= DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE. Differs from NT:
-/// none. Source: WDK ntifs/KeReleaseMutant.
+/// abandoned. Wait: as KeSetEvent.
+/// IRQL: <= DISPATCH_LEVEL; <= APC_LEVEL with Wait TRUE.
+/// Differs from NT: none.
+/// Source: WDK ntifs/KeReleaseMutant.
 NT_EXPORT(KeReleaseMutant, nt::AtMost(DISPATCH_LEVEL), Full, "KeMutex.*");
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandon, BOOLEAN Wait) {
   PKTHREAD thread = KeCurrentThread();

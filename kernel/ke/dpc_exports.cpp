@@ -61,7 +61,10 @@ VOID NTAPI KeInitializeDpc(PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID
 
 /// Prepares a threaded DPC: its routine runs at PASSIVE_LEVEL in a thread of the highest priority, bound to
 /// the DPC's processor; at DISPATCH_LEVEL as an ordinary DPC where ThreadDpcEnable (Session Manager\Kernel in
-/// the registry, at boot) is 0. IRQL: any. Differs from NT: none. Source: WDK wdm/KeInitializeThreadedDpc.
+/// the registry, at boot) is 0.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeInitializeThreadedDpc.
 NT_EXPORT(KeInitializeThreadedDpc, nt::AnyIrql(), Full, "KeThreadedDpc.*");
 VOID NTAPI KeInitializeThreadedDpc(PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext) {
   KeInitializeDpc(Dpc, DeferredRoutine, DeferredContext);
@@ -90,8 +93,10 @@ BOOLEAN NTAPI KeRemoveQueueDpc(PRKDPC Dpc) {
 }
 
 /// As KeRemoveQueueDpc; with WaitIfActive it also returns only when the routine runs nowhere any more, but
-/// for the DPC that calls it. IRQL: any; with WaitIfActive <= DISPATCH_LEVEL. Differs from NT: none. Source:
-/// not documented by Microsoft; signature as drivers declare it.
+/// for the DPC that calls it.
+/// IRQL: any; with WaitIfActive <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeRemoveQueueDpcEx, nt::AnyIrql(), Full, "KeDpc.*");
 BOOLEAN NTAPI KeRemoveQueueDpcEx(PRKDPC Dpc, BOOLEAN WaitIfActive) {
   const BOOLEAN removed = KiRemoveQueueDpc(Dpc);
@@ -132,7 +137,10 @@ NTSTATUS NTAPI KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber
 }
 
 /// Sets the importance of a DPC: high goes to the head of the queue, the others to its end; KeInsertQueueDpc
-/// tells when each is looked at. IRQL: any. Differs from NT: none. Source: WDK wdm/KeSetImportanceDpc.
+/// tells when each is looked at.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeSetImportanceDpc.
 NT_EXPORT(KeSetImportanceDpc, nt::AnyIrql(), Full, "KeDpc.*");
 VOID NTAPI KeSetImportanceDpc(PRKDPC Dpc, KDPC_IMPORTANCE Importance) {
   Dpc->Importance = static_cast<UCHAR>(Importance);

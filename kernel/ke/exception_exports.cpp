@@ -78,7 +78,10 @@ void UnwindScopes(ULONG flags, PVOID establisher, PDISPATCHER_CONTEXT dispatcher
 extern "C" {
 
 /// The language handler of functions with __try: runs filters in the first pass, __finally blocks in the
-/// second. IRQL: any. Differs from NT: none. Source: winnt.h __C_specific_handler.
+/// second.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: winnt.h __C_specific_handler.
 NT_EXPORT(__C_specific_handler, nt::AnyIrql(), Full, "Seh.*");
 KI_DISPOSITION __C_specific_handler(PEXCEPTION_RECORD ExceptionRecord, PVOID EstablisherFrame,
                                     PCONTEXT ContextRecord, PDISPATCHER_CONTEXT DispatcherContext) {
@@ -167,7 +170,10 @@ DECLSPEC_NORETURN VOID NTAPI ExRaiseDatatypeMisalignment() {
 }
 
 /// A filter that takes the exceptions of services called from user mode and passes those of kernel callers
-/// on. IRQL: any. Differs from NT: none. Source: ntifs.h ExSystemExceptionFilter.
+/// on.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: ntifs.h ExSystemExceptionFilter.
 NT_EXPORT(ExSystemExceptionFilter, nt::AnyIrql(), Full, "Seh.*");
 LONG NTAPI ExSystemExceptionFilter() {
   return KeCurrentThread()->PreviousMode != KernelMode ? 1 : 0;

@@ -86,8 +86,10 @@ ULONG64 NTAPI RtlGetEnabledExtendedFeatures(ULONG64 FeatureMask) {
 }
 
 /// Saves the state of the features in Mask, so that the caller may use them until
-/// KeRestoreExtendedProcessorState. In between, below DISPATCH_LEVEL, the state goes with the thread. IRQL:
-/// <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/KeSaveExtendedProcessorState.
+/// KeRestoreExtendedProcessorState. In between, below DISPATCH_LEVEL, the state goes with the thread.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeSaveExtendedProcessorState.
 NT_EXPORT(KeSaveExtendedProcessorState, nt::AtMost(DISPATCH_LEVEL), Full, "KeExtendedState.*");
 NTSTATUS NTAPI KeSaveExtendedProcessorState(ULONG64 Mask, PXSTATE_SAVE XStateSave) {
   const ULONG64 usable = enabled != 0 ? enabled : arch::kXStateLegacy;

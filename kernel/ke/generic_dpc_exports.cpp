@@ -55,8 +55,10 @@ VOID NTAPI KeGenericCallDpc(PKDEFERRED_ROUTINE Routine, PVOID Context) {
 }
 
 /// From a routine of KeGenericCallDpc: this processor has finished. The argument is the routine's
-/// SystemArgument1. IRQL: DISPATCH_LEVEL. Differs from NT: none. Source: not documented by Microsoft;
-/// signature as drivers declare it.
+/// SystemArgument1.
+/// IRQL: DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeSignalCallDpcDone, nt::Exactly(DISPATCH_LEVEL), Full, "KeGenericDpc.*");
 VOID NTAPI KeSignalCallDpcDone(PVOID SystemArgument1) {
   if (__atomic_sub_fetch(&CallOf(SystemArgument1)->left, 1, __ATOMIC_ACQ_REL) == 0) {
@@ -65,8 +67,10 @@ VOID NTAPI KeSignalCallDpcDone(PVOID SystemArgument1) {
 }
 
 /// From a routine of KeGenericCallDpc: waits until every processor is here. The argument is SystemArgument2.
-/// TRUE on one of them. IRQL: DISPATCH_LEVEL. Differs from NT: none. Source: not documented by Microsoft;
-/// signature as drivers declare it.
+/// TRUE on one of them.
+/// IRQL: DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeSignalCallDpcSynchronize, nt::Exactly(DISPATCH_LEVEL), Full, "KeGenericDpc.*");
 LOGICAL NTAPI KeSignalCallDpcSynchronize(PVOID SystemArgument2) {
   GenericCall* call = CallOf(SystemArgument2);

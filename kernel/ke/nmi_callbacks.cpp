@@ -32,8 +32,10 @@ BOOLEAN KiRunNmiCallbacks() {
 }
 
 /// Registers a routine for nonmaskable interrupts that are not the system's own. If none says that the
-/// interrupt was its own, it is bug check 80. The handle is for KeDeregisterNmiCallback; 0 on failure. IRQL:
-/// <= APC_LEVEL. Differs from NT: none. Source: WDK wdm/KeRegisterNmiCallback.
+/// interrupt was its own, it is bug check 80. The handle is for KeDeregisterNmiCallback; 0 on failure.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeRegisterNmiCallback.
 NT_EXPORT(KeRegisterNmiCallback, nt::AtMost(APC_LEVEL), Full, "KeNmi.*");
 PVOID NTAPI KeRegisterNmiCallback(PNMI_CALLBACK CallbackRoutine, PVOID Context) {
   auto* callback =

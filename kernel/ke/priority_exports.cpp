@@ -58,7 +58,10 @@ KPRIORITY NTAPI KeQueryPriorityThread(PKTHREAD Thread) {
 }
 
 /// Sets a thread's base priority relative to its process, and the current one with it; returns the previous
-/// increment. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntddk/KeSetBasePriorityThread.
+/// increment.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/KeSetBasePriorityThread.
 NT_EXPORT(KeSetBasePriorityThread, nt::Exactly(PASSIVE_LEVEL), Full, "KeThread.*");
 LONG NTAPI KeSetBasePriorityThread(PKTHREAD Thread, LONG Increment) {
   DispatchGuard guard;
@@ -81,8 +84,9 @@ KPRIORITY NTAPI KeSetActualBasePriorityThread(PKTHREAD Thread, KPRIORITY Priorit
 }
 
 /// Binds the current thread to the given processors; below DISPATCH_LEVEL it runs on one of them when this
-/// returns. The previous set, 0 if it was the thread's own, is for KeRevertToUserAffinityThreadEx. IRQL: <=
-/// DISPATCH_LEVEL; at DISPATCH_LEVEL the thread moves when the IRQL is lowered. Differs from NT: none.
+/// returns. The previous set, 0 if it was the thread's own, is for KeRevertToUserAffinityThreadEx.
+/// IRQL: <= DISPATCH_LEVEL; at DISPATCH_LEVEL the thread moves when the IRQL is lowered.
+/// Differs from NT: none.
 /// Source: WDK wdm/KeSetSystemAffinityThreadEx.
 NT_EXPORT(KeSetSystemAffinityThreadEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
 KAFFINITY NTAPI KeSetSystemAffinityThreadEx(KAFFINITY Affinity) {
@@ -125,8 +129,10 @@ VOID NTAPI KeRevertToUserAffinityThread() {
 }
 
 /// Binds any thread to the given processors, which become its own set; returns the previous one. One that
-/// runs elsewhere leaves when its processor comes below DISPATCH_LEVEL. IRQL: <= DISPATCH_LEVEL. Differs from
-/// NT: none. Source: not documented by Microsoft; signature as drivers declare it.
+/// runs elsewhere leaves when its processor comes below DISPATCH_LEVEL.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeSetAffinityThread, nt::AtMost(DISPATCH_LEVEL), Full, "KeThread.*");
 KAFFINITY NTAPI KeSetAffinityThread(PKTHREAD Thread, KAFFINITY Affinity) {
   const KAFFINITY usable = Affinity & KeActiveProcessors;
@@ -148,7 +154,10 @@ NTSTATUS NTAPI NtYieldExecution() {
 }
 
 /// Lets another ready thread of the same or higher priority run. Returns STATUS_NO_YIELD_PERFORMED if there
-/// is none. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwYieldExecution.
+/// is none.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwYieldExecution.
 NT_EXPORT(ZwYieldExecution, nt::AtMost(APC_LEVEL), Full, "KeThread.*");
 NTSTATUS NTAPI ZwYieldExecution() {
   return NtYieldExecution();

@@ -214,8 +214,10 @@ LONG NTAPI KeInsertHeadQueue(PRKQUEUE Queue, PLIST_ENTRY Entry) {
 
 /// Takes an entry, waiting for one if need be; the thread belongs to the queue from then on. Returns
 /// STATUS_TIMEOUT, STATUS_USER_APC or STATUS_ABANDONED (the queue is run down) as a pointer where there is
-/// none. IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout. Differs from NT: none. Source: WDK
-/// ntifs/KeRemoveQueue.
+/// none.
+/// IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout.
+/// Differs from NT: none.
+/// Source: WDK ntifs/KeRemoveQueue.
 NT_EXPORT(KeRemoveQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KeQueue.*");
 PLIST_ENTRY NTAPI KeRemoveQueue(PRKQUEUE Queue, KPROCESSOR_MODE WaitMode, PLARGE_INTEGER Timeout) {
   const KiDeadline deadline(Timeout);
@@ -226,7 +228,8 @@ PLIST_ENTRY NTAPI KeRemoveQueue(PRKQUEUE Queue, KPROCESSOR_MODE WaitMode, PLARGE
 }
 
 /// Takes up to Count entries at once, waiting for the first if need be. Returns how many; where there is
-/// none, 1 and the status as the first pointer. IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout.
+/// none, 1 and the status as the first pointer.
+/// IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout.
 /// Differs from NT: none.
 /// Source: WDK ntifs header: KeRemoveQueueEx.
 NT_EXPORT(KeRemoveQueueEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeQueue.*");
@@ -240,7 +243,9 @@ ULONG NTAPI KeRemoveQueueEx(PKQUEUE Queue, KPROCESSOR_MODE WaitMode, BOOLEAN Ale
 }
 
 /// Empties a queue before it goes away: threads are let go, those that wait with STATUS_ABANDONED; the
-/// entries are returned as a circular list without head. IRQL: <= DISPATCH_LEVEL. Differs from NT: none.
+/// entries are returned as a circular list without head.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK ntifs/KeRundownQueue.
 NT_EXPORT(KeRundownQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KeQueue.*");
 PLIST_ENTRY NTAPI KeRundownQueue(PRKQUEUE Queue) {

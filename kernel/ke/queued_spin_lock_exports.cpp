@@ -88,7 +88,9 @@ KIRQL KiAcquireQueuedSpinLockFor(KSPIN_LOCK_QUEUE_NUMBER number, KIRQL level, PV
 }
 
 /// Raises to DISPATCH_LEVEL and takes the lock in turn; the handle lies on the caller's stack until the
-/// release. IRQL: <= DISPATCH_LEVEL. Differs from NT: none; the acquisition is recorded in the lock trace.
+/// release.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none; the acquisition is recorded in the lock trace.
 /// Source: WDK wdm/KeAcquireInStackQueuedSpinLock.
 NT_EXPORT(KeAcquireInStackQueuedSpinLock, nt::AtMost(DISPATCH_LEVEL), Full,
           "KeSpinLockFamilies.Queued* StressSpinLock.Queued*");
@@ -202,8 +204,10 @@ LOGICAL FASTCALL KeTryToAcquireQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER Number, PK
 }
 
 /// Takes a numbered lock if it is free, raised to SYNCH_LEVEL (12); otherwise FALSE and the IRQL is as
-/// before. IRQL: <= SYNCH_LEVEL. Differs from NT: none. Source: WDK headers:
-/// KeTryToAcquireQueuedSpinLockRaiseToSynch.
+/// before.
+/// IRQL: <= SYNCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK headers: KeTryToAcquireQueuedSpinLockRaiseToSynch.
 NT_EXPORT(KeTryToAcquireQueuedSpinLockRaiseToSynch, nt::AtMost(kSynchLevel), Full,
           "KeSpinLockFamilies.Numbered*");
 LOGICAL FASTCALL KeTryToAcquireQueuedSpinLockRaiseToSynch(KSPIN_LOCK_QUEUE_NUMBER Number, PKIRQL OldIrql) {

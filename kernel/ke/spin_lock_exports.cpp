@@ -83,7 +83,10 @@ BOOLEAN NTAPI KeTestSpinLock(PKSPIN_LOCK SpinLock) {
 }
 
 /// Takes the lock for a DPC that may be threaded: raises to DISPATCH_LEVEL where it runs below. Returns the
-/// old IRQL. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/KeAcquireSpinLockForDpc.
+/// old IRQL.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeAcquireSpinLockForDpc.
 NT_EXPORT(KeAcquireSpinLockForDpc, nt::AtMost(DISPATCH_LEVEL), Full, "KeSpinLockFamilies.PlainForDpc*");
 KIRQL NTAPI KeAcquireSpinLockForDpc(PKSPIN_LOCK SpinLock) {
   return KiAcquireSpinLockFor(SpinLock, DISPATCH_LEVEL, __builtin_return_address(0));
@@ -99,8 +102,10 @@ VOID NTAPI KeReleaseSpinLockForDpc(PKSPIN_LOCK SpinLock, KIRQL OldIrql) {
 }
 
 /// Raises to SYNCH_LEVEL (12), then takes the lock. Returns the old IRQL; KeReleaseSpinLock gives the lock
-/// back. IRQL: <= SYNCH_LEVEL. Differs from NT: none. Source: WDK ntifs header:
-/// KeAcquireSpinLockRaiseToSynch.
+/// back.
+/// IRQL: <= SYNCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs header: KeAcquireSpinLockRaiseToSynch.
 NT_EXPORT(KeAcquireSpinLockRaiseToSynch, nt::AtMost(kSynchLevel), Full,
           "KeSpinLockFamilies.PlainRaiseToSynch*");
 KIRQL NTAPI KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK SpinLock) {

@@ -87,8 +87,10 @@ NTSTATUS NTAPI KeExpandKernelStackAndCallout(PEXPAND_STACK_CALLOUT Callout, PVOI
 }
 
 /// KeExpandKernelStackAndCallout for any IRQL up to DISPATCH_LEVEL, where Wait must be FALSE. Wait: until
-/// there is memory for the stack. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
-/// ntddk/KeExpandKernelStackAndCalloutEx.
+/// there is memory for the stack.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/KeExpandKernelStackAndCalloutEx.
 NT_EXPORT(KeExpandKernelStackAndCalloutEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeExpandStack.*");
 NTSTATUS NTAPI KeExpandKernelStackAndCalloutEx(PEXPAND_STACK_CALLOUT Callout, PVOID Parameter, SIZE_T Size,
                                                BOOLEAN Wait, PVOID) {

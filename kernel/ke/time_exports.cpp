@@ -31,7 +31,10 @@ VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime) {
 }
 
 /// Interrupt time of the last clock interrupt, in 100 ns since boot, without time spent asleep: this machine
-/// does not sleep. IRQL: any. Differs from NT: none. Source: WDK wdm/KeQueryUnbiasedInterruptTime.
+/// does not sleep.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeQueryUnbiasedInterruptTime.
 NT_EXPORT(KeQueryUnbiasedInterruptTime, nt::AnyIrql(), Full, "KeTime.*");
 ULONGLONG NTAPI KeQueryUnbiasedInterruptTime() {
   return KiSharedInterruptTime();

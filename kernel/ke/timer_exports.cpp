@@ -5,7 +5,10 @@
 extern "C" {
 
 /// Prepares a timer: NotificationTimer stays signalled, SynchronizationTimer releases one waiter and clears
-/// itself. IRQL: any. Differs from NT: none. Source: WDK wdm/KeInitializeTimerEx.
+/// itself.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeInitializeTimerEx.
 NT_EXPORT(KeInitializeTimerEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
 VOID NTAPI KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
   RtlZeroMemory(Timer, sizeof(*Timer));
@@ -25,8 +28,10 @@ VOID NTAPI KeInitializeTimer(PKTIMER Timer) {
 
 /// Starts a timer: due time negative = relative, else absolute (it follows changes of the system time), in
 /// 100 ns; Period in ms, 0 = once. Queues the DPC and signals the timer when it is due, never earlier.
-/// Returns TRUE if the timer was running. IRQL: <= DISPATCH_LEVEL. Differs from NT: due times are kept to
-/// about 0.1 ms, not to a clock tick. Source: WDK wdm/KeSetTimerEx.
+/// Returns TRUE if the timer was running.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: due times are kept to about 0.1 ms, not to a clock tick.
+/// Source: WDK wdm/KeSetTimerEx.
 NT_EXPORT(KeSetTimerEx, nt::AtMost(DISPATCH_LEVEL), Full, "KeTimer.*");
 BOOLEAN NTAPI KeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc) {
   return KiSetTimer(Timer, DueTime, Period > 0 ? static_cast<ULONG>(Period) : 0, 0, Dpc);

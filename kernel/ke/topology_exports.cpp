@@ -160,8 +160,10 @@ USHORT NTAPI KeQueryNodeMaximumProcessorCount(USHORT NodeNumber) {
 }
 
 /// How processors are related: cores, caches, nodes, packages and groups, of one processor (all but groups)
-/// or all. A buffer that is too small gives STATUS_INFO_LENGTH_MISMATCH and the length that is needed. IRQL:
-/// <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/KeQueryLogicalProcessorRelationship.
+/// or all. A buffer that is too small gives STATUS_INFO_LENGTH_MISMATCH and the length that is needed.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeQueryLogicalProcessorRelationship.
 NT_EXPORT(KeQueryLogicalProcessorRelationship, nt::AtMost(DISPATCH_LEVEL), Full, "KeProcessor.*");
 NTSTATUS NTAPI KeQueryLogicalProcessorRelationship(PPROCESSOR_NUMBER ProcessorNumber,
                                                    LOGICAL_PROCESSOR_RELATIONSHIP RelationshipType,
@@ -196,8 +198,10 @@ NTSTATUS NTAPI KeQueryLogicalProcessorRelationship(PPROCESSOR_NUMBER ProcessorNu
 
 /// Calls a routine for each processor that is added to the running machine and, if Flags asks for it, for
 /// those that are there: once before (it may refuse) and once after. Returns a handle, 0 if it refused or
-/// there is no memory. IRQL: PASSIVE_LEVEL. Differs from NT: none; processors are never added to a running
-/// machine. Source: WDK wdm/KeRegisterProcessorChangeCallback.
+/// there is no memory.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none; processors are never added to a running machine.
+/// Source: WDK wdm/KeRegisterProcessorChangeCallback.
 NT_EXPORT(KeRegisterProcessorChangeCallback, nt::Exactly(PASSIVE_LEVEL), Full, "KeProcessor.*");
 PVOID NTAPI KeRegisterProcessorChangeCallback(PPROCESSOR_CALLBACK_FUNCTION CallbackFunction,
                                               PVOID CallbackContext, ULONG Flags) {

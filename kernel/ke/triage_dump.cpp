@@ -28,8 +28,10 @@ NTSTATUS NTAPI KeInitializeTriageDumpDataArray(PKTRIAGE_DUMP_DATA_ARRAY KtriageD
 
 /// Adds a range; one that begins where the last ended makes that longer.
 /// Returns: STATUS_INVALID_PARAMETER for an empty range, STATUS_BUFFER_OVERFLOW when it would be too much
-/// memory, STATUS_INSUFFICIENT_RESOURCES when the array is full. IRQL: any. Differs from NT: none known; the
-/// WDK names no statuses. Source: WDK wdm/KeAddTriageDumpDataBlock.
+/// memory, STATUS_INSUFFICIENT_RESOURCES when the array is full.
+/// IRQL: any.
+/// Differs from NT: none known; the WDK names no statuses.
+/// Source: WDK wdm/KeAddTriageDumpDataBlock.
 NT_EXPORT(KeAddTriageDumpDataBlock, nt::AnyIrql(), Full, "KeBugCheck.Triage*");
 NTSTATUS NTAPI KeAddTriageDumpDataBlock(PKTRIAGE_DUMP_DATA_ARRAY KtriageDumpDataArray, PVOID Address,
                                         SIZE_T Size) {

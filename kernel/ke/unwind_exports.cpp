@@ -39,8 +39,10 @@ const RUNTIME_FUNCTION* NTAPI RtlLookupFunctionEntry(ULONG64 ControlPc, PULONG64
 }
 
 /// Leaves one frame: ContextRecord becomes the caller's. Returns the frame's language handler if it is of
-/// HandlerType and the function's body executes. IRQL: any. Differs from NT: none. Source: winnt.h
-/// RtlVirtualUnwind.
+/// HandlerType and the function's body executes.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: winnt.h RtlVirtualUnwind.
 NT_EXPORT(RtlVirtualUnwind, nt::AnyIrql(), Full, "RtlUnwind.*");
 PKLANGUAGE_HANDLER NTAPI RtlVirtualUnwind(ULONG HandlerType, ULONG64 ImageBase, ULONG64 ControlPc,
                                           const RUNTIME_FUNCTION* FunctionEntry, PCONTEXT ContextRecord,

@@ -331,8 +331,11 @@ VOID KiAbandonMutants(PKTHREAD thread) {
 
 /// Waits until the object is signalled or the time is over. Timeout: 0 = for ever; negative = relative,
 /// positive = absolute, in 100 ns; zero = only tests. An alertable wait ends with STATUS_ALERTED or, in user
-/// mode, STATUS_USER_APC. IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout. A wait that would have
-/// to sleep at DISPATCH_LEVEL is bug check B8. Differs from NT: none. Source: WDK wdm/KeWaitForSingleObject.
+/// mode, STATUS_USER_APC.
+/// IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout. A wait that would have to sleep at
+/// DISPATCH_LEVEL is bug check B8.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeWaitForSingleObject.
 NT_EXPORT(KeWaitForSingleObject, nt::AtMost(DISPATCH_LEVEL), Full, "KeWait.*");
 NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
                                      BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
@@ -344,8 +347,10 @@ NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPRO
 }
 
 /// Waits for any or all of several objects. Returns STATUS_WAIT_0 + index for WaitAny. All are taken at once
-/// or none. IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout. Differs from NT: none. Source: WDK
-/// wdm/KeWaitForMultipleObjects.
+/// or none.
+/// IRQL: <= APC_LEVEL; <= DISPATCH_LEVEL with a zero timeout.
+/// Differs from NT: none.
+/// Source: WDK wdm/KeWaitForMultipleObjects.
 NT_EXPORT(KeWaitForMultipleObjects, nt::AtMost(DISPATCH_LEVEL), Full, "KeWait.*");
 NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType,
                                         KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
@@ -377,7 +382,9 @@ NTSTATUS NTAPI KeWaitForMutexObject(PVOID Mutex, KWAIT_REASON WaitReason, KPROCE
 }
 
 /// Sleeps for the interval (negative: relative; positive: until that system time; in 100 ns); zero gives way
-/// to others. IRQL: <= APC_LEVEL. Differs from NT: intervals are kept to about 0.1 ms, not to a clock tick.
+/// to others.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: intervals are kept to about 0.1 ms, not to a clock tick.
 /// Source: WDK wdm/KeDelayExecutionThread.
 NT_EXPORT(KeDelayExecutionThread, nt::AtMost(APC_LEVEL), Full, "KeWait.*");
 NTSTATUS NTAPI KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval) {

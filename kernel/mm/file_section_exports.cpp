@@ -37,8 +37,10 @@ NTSTATUS Prefetch(Segment* segment, ULONG64 index) {
 }  // namespace
 
 /// Whether a file may be cut to a size (0: none): not while it is mapped as an image, nor below that size
-/// while a program has a view of it. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/MmCanFileBeTruncated.
+/// while a program has a view of it.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/MmCanFileBeTruncated.
 NT_EXPORT(MmCanFileBeTruncated, nt::AtMost(APC_LEVEL), Full, "MmFileSection.Truncated*");
 extern "C" BOOLEAN NTAPI MmCanFileBeTruncated(PSECTION_OBJECT_POINTERS SectionPointer,
                                               PLARGE_INTEGER NewFileSize) {
@@ -62,7 +64,9 @@ extern "C" ULONG NTAPI MmDoesFileHaveUserWritableReferences(PSECTION_OBJECT_POIN
 
 /// Flushes a file's image section, for a write to the file or its deletion.
 /// Returns: FALSE where the file is mapped as an image, or (MmFlushForDelete) a program has a view of its
-/// data. IRQL: PASSIVE_LEVEL. Differs from NT: there are no image sections (SEC_IMAGE), so none is in use.
+/// data.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: there are no image sections (SEC_IMAGE), so none is in use.
 /// Source: WDK ntifs/MmFlushImageSection.
 NT_EXPORT(MmFlushImageSection, nt::AtMost(APC_LEVEL), Partial, "MmFileSection.FlushImage*");
 extern "C" BOOLEAN NTAPI MmFlushImageSection(PSECTION_OBJECT_POINTERS SectionObjectPointer,

@@ -200,8 +200,10 @@ extern "C" VOID NTAPI MmResetDriverPaging(PVOID AddressWithinSection) {
 /// Makes all pageable memory that nobody has locked not resident: drivers' pageable sections, paged pool,
 /// private pages and views of processes. With PurgeTransition at PASSIVE_LEVEL the pages are written to
 /// C:\pagefile.sys (pages of mapped files to their files) and freed; without, they stay in memory until they
-/// are touched. Returns: non-zero. IRQL: <= APC_LEVEL. Differs from NT: what PurgeTransition frees, and when,
-/// is ours. Source: not documented; the way to make a missing page fault show at once.
+/// are touched. Returns: non-zero.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: what PurgeTransition frees, and when, is ours.
+/// Source: not documented; the way to make a missing page fault show at once.
 NT_EXPORT(MmTrimAllSystemPagableMemory, nt::AtMost(APC_LEVEL), Partial,
           "MmPaging.Trimmed* MmPaging.PagedOut*");
 extern "C" ULONG NTAPI MmTrimAllSystemPagableMemory(ULONG PurgeTransition) {

@@ -63,9 +63,11 @@ PVOID AllocateContiguous(SIZE_T bytes, ULONG64 low, ULONG64 high, ULONG64 bounda
 }  // namespace
 
 /// Maps device memory (or any physical range) into system space and returns the address, with the offset in
-/// the page. Returns: the address, NULL when there is no room. IRQL: <= DISPATCH_LEVEL. Differs from NT:
-/// none known; the memory is not executable, as with memory integrity on Windows. A range of RAM is cached as
-/// its other mappings are. Source: WDK wdm/MmMapIoSpace.
+/// the page. Returns: the address, NULL when there is no room.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none known; the memory is not executable, as with memory integrity on Windows. A range of
+/// RAM is cached as its other mappings are.
+/// Source: WDK wdm/MmMapIoSpace.
 NT_EXPORT(MmMapIoSpace, nt::AtMost(DISPATCH_LEVEL), Full, "MmMapping.IoSpace*");
 extern "C" PVOID NTAPI MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes,
                                     MEMORY_CACHING_TYPE CacheEnable) {
@@ -85,7 +87,10 @@ extern "C" PVOID NTAPI MmMapIoSpaceEx(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T N
 }
 
 /// Unmaps what MmMapIoSpace mapped. Address and size are those of that call; others are bug check 0xDA (0x302
-/// to 0x305). IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/MmUnmapIoSpace.
+/// to 0x305).
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmUnmapIoSpace.
 NT_EXPORT(MmUnmapIoSpace, nt::AtMost(DISPATCH_LEVEL), Full, "MmMapping.IoSpace*");
 extern "C" VOID NTAPI MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes) {
   const ULONG64 offset = mm::Va(BaseAddress) % kPageSize;

@@ -133,7 +133,10 @@ ULONG64 TakeAllPages(PPFN_NUMBER pages, ULONG64 wanted, PageOrder order) {
 }  // namespace
 
 /// Fills in the page numbers of an MDL whose buffer lies in nonpaged memory; the buffer's own address serves
-/// as mapping. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/MmBuildMdlForNonPagedPool.
+/// as mapping.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmBuildMdlForNonPagedPool.
 NT_EXPORT(MmBuildMdlForNonPagedPool, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.NonPaged*");
 extern "C" VOID NTAPI MmBuildMdlForNonPagedPool(PMDL MemoryDescriptorList) {
   PMDL mdl = MemoryDescriptorList;
@@ -178,7 +181,9 @@ extern "C" VOID NTAPI MmProbeAndLockProcessPages(PMDL MemoryDescriptorList, PEPR
 }
 
 /// Locks pages that need not be neighbours: one for each element of a segment array, as many as the MDL
-/// describes. Returns: nothing; raises as MmProbeAndLockPages. IRQL: <= APC_LEVEL. Differs from NT: none.
+/// describes. Returns: nothing; raises as MmProbeAndLockPages.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK wdm/MmProbeAndLockSelectedPages.
 NT_EXPORT(MmProbeAndLockSelectedPages, nt::AtMost(APC_LEVEL), Full, "MmMdl.SelectedPages*");
 extern "C" VOID NTAPI MmProbeAndLockSelectedPages(PMDL MemoryDescriptorList,
@@ -207,8 +212,10 @@ extern "C" VOID NTAPI MmProbeAndLockSelectedPages(PMDL MemoryDescriptorList,
 }
 
 /// Undoes MmProbeAndLockPages, and the MDL's system mapping if it has one. A page that is unlocked more often
-/// than it was locked is bug check 0x4E (7), a program's 0x76 (1). IRQL: <= DISPATCH_LEVEL. Differs from NT:
-/// none. Source: WDK wdm/MmUnlockPages.
+/// than it was locked is bug check 0x4E (7), a program's 0x76 (1).
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmUnlockPages.
 NT_EXPORT(MmUnlockPages, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Lock*");
 extern "C" VOID NTAPI MmUnlockPages(PMDL MemoryDescriptorList) {
   PMDL mdl = MemoryDescriptorList;
@@ -226,8 +233,9 @@ extern "C" VOID NTAPI MmUnlockPages(PMDL MemoryDescriptorList) {
 /// Maps an MDL's locked pages into system space, or (UserMode) into the current process: at RequestedAddress
 /// or where there is room. Returns: the address of the buffer's first byte; NULL when there is no room in
 /// system space, or bug check 0x3F (0xD8 with TrackPtes) with BugCheckOnFailure. UserMode raises instead.
-/// Pages that are not locked are bug check 0x1A (0x1233). IRQL: <= DISPATCH_LEVEL; UserMode <= APC_LEVEL.
-/// A page that is cached in some way already is mapped in that way.
+/// Pages that are not locked are bug check 0x1A (0x1233).
+/// IRQL: <= DISPATCH_LEVEL; UserMode <= APC_LEVEL. A page that is cached in some way already is mapped in
+/// that way.
 /// Differs from NT: none.
 /// Source: WDK wdm/MmMapLockedPagesSpecifyCache.
 NT_EXPORT(MmMapLockedPagesSpecifyCache, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Map*");
@@ -250,7 +258,8 @@ extern "C" PVOID NTAPI MmMapLockedPages(PMDL MemoryDescriptorList, KPROCESSOR_MO
 }
 
 /// Undoes MmMapLockedPagesSpecifyCache. An MDL that is not mapped is bug check 0xDA (6), an address that is
-/// not its mapping 0xDA (0x302 to 0x305). IRQL: <= DISPATCH_LEVEL; addresses of a program <= APC_LEVEL.
+/// not its mapping 0xDA (0x302 to 0x305).
+/// IRQL: <= DISPATCH_LEVEL; addresses of a program <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/MmUnmapLockedPages.
 NT_EXPORT(MmUnmapLockedPages, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.Map*");
@@ -346,8 +355,10 @@ extern "C" PMDL NTAPI MmAllocateNodePagesForMdlEx(PHYSICAL_ADDRESS LowAddress, P
 }
 
 /// Frees the pages of an MDL of MmAllocatePagesForMdl(Ex); the MDL itself is freed by ExFreePool afterwards.
-/// A page that another MDL still locks is bug check 0x4E (0x9A), one that is free already 0x4E (0x99). IRQL:
-/// <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/MmFreePagesFromMdl.
+/// A page that another MDL still locks is bug check 0x4E (0x9A), one that is free already 0x4E (0x99).
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmFreePagesFromMdl.
 NT_EXPORT(MmFreePagesFromMdl, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.AllocatePages*");
 extern "C" VOID NTAPI MmFreePagesFromMdl(PMDL MemoryDescriptorList) {
   PMDL mdl = MemoryDescriptorList;
@@ -372,7 +383,8 @@ extern "C" SIZE_T NTAPI MmSizeOfMdl(PVOID Base, SIZE_T Length) {
 /// Returns: STATUS_INVALID_PARAMETER_2 past the end.
 /// IRQL: <= DISPATCH_LEVEL.
 /// Differs from NT: dropped pages stay locked until the MDL's remaining ones are unlocked is not done: they
-/// are unlocked now. Source: WDK wdm/MmAdvanceMdl.
+/// are unlocked now.
+/// Source: WDK wdm/MmAdvanceMdl.
 NT_EXPORT(MmAdvanceMdl, nt::AtMost(DISPATCH_LEVEL), Partial, "MmMdl.Advance*");
 extern "C" NTSTATUS NTAPI MmAdvanceMdl(PMDL Mdl, ULONG NumberOfBytes) {
   if (NumberOfBytes >= Mdl->ByteCount) return STATUS_INVALID_PARAMETER_2;

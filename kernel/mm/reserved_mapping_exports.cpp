@@ -70,7 +70,8 @@ extern "C" PVOID NTAPI MmAllocateMappingAddress(SIZE_T NumberOfBytes, ULONG Pool
 }
 
 /// Gives back what MmAllocateMappingAddress reserved. Somebody else's tag is bug check 0xDA (0x101), an
-/// address that is not reserved 0xDA (0x102), one that is still mapped 0xDA (0x103). IRQL: <= APC_LEVEL.
+/// address that is not reserved 0xDA (0x102), one that is still mapped 0xDA (0x103).
+/// IRQL: <= APC_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/MmFreeMappingAddress.
 NT_EXPORT(MmFreeMappingAddress, nt::AtMost(APC_LEVEL), Full, "MmMdl.ReservedMapping*");
@@ -91,8 +92,10 @@ extern "C" VOID NTAPI MmFreeMappingAddress(PVOID BaseAddress, ULONG PoolTag) {
 /// Maps an MDL's locked pages at addresses of MmAllocateMappingAddress.
 /// Returns: the address of the buffer's first byte, NULL when the MDL has more pages than were reserved. Bug
 /// check 0xDA: 0x104 for somebody else's tag, 0x105 for an address that is not reserved, 0x107 where
-/// something is mapped. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK
-/// wdm/MmMapLockedPagesWithReservedMapping.
+/// something is mapped.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmMapLockedPagesWithReservedMapping.
 NT_EXPORT(MmMapLockedPagesWithReservedMapping, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.ReservedMapping*");
 extern "C" PVOID NTAPI MmMapLockedPagesWithReservedMapping(PVOID MappingAddress, ULONG PoolTag,
                                                            PMDL MemoryDescriptorList,
@@ -118,8 +121,10 @@ extern "C" PVOID NTAPI MmMapLockedPagesWithReservedMapping(PVOID MappingAddress,
 
 /// Unmaps what MmMapLockedPagesWithReservedMapping mapped; the addresses stay reserved. Bug check 0xDA: 0x108
 /// for somebody else's tag, 0x109 for an address that is not reserved, 0x10A for more pages than reserved,
-/// 0x10B where nothing is mapped, 0x10C when pages would stay mapped. IRQL: <= DISPATCH_LEVEL. Differs from
-/// NT: none. Source: WDK wdm/MmUnmapReservedMapping.
+/// 0x10B where nothing is mapped, 0x10C when pages would stay mapped.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmUnmapReservedMapping.
 NT_EXPORT(MmUnmapReservedMapping, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.ReservedMapping*");
 extern "C" VOID NTAPI MmUnmapReservedMapping(PVOID BaseAddress, ULONG PoolTag, PMDL MemoryDescriptorList) {
   PMDL mdl = MemoryDescriptorList;
@@ -141,8 +146,10 @@ extern "C" VOID NTAPI MmUnmapReservedMapping(PVOID BaseAddress, ULONG PoolTag, P
 
 /// An MDL for ranges of device memory, given as a list of physical addresses and sizes (whole pages); the
 /// caller frees it with IoFreeMdl. Returns: STATUS_INVALID_PARAMETER_1 for a range that is not whole pages or
-/// is RAM, STATUS_INVALID_PARAMETER_2 for an empty list, STATUS_INSUFFICIENT_RESOURCES. IRQL: <=
-/// DISPATCH_LEVEL. Differs from NT: none. Source: WDK wdm/MmAllocateMdlForIoSpace.
+/// is RAM, STATUS_INVALID_PARAMETER_2 for an empty list, STATUS_INSUFFICIENT_RESOURCES.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/MmAllocateMdlForIoSpace.
 NT_EXPORT(MmAllocateMdlForIoSpace, nt::AtMost(DISPATCH_LEVEL), Full, "MmMdl.IoSpace*");
 extern "C" NTSTATUS NTAPI MmAllocateMdlForIoSpace(PMM_PHYSICAL_ADDRESS_LIST PhysicalAddressList,
                                                   SIZE_T NumberOfEntries, PMDL* NewMdl) {

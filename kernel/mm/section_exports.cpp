@@ -140,8 +140,8 @@ NTSTATUS MapInSystem(PVOID section_object, PVOID* base, PSIZE_T size, ULONG64 of
 /// STATUS_INVALID_PAGE_PROTECTION.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: SEC_IMAGE is STATUS_NOT_IMPLEMENTED; SEC_RESERVE commits; no large pages; what
-/// ZwWriteFile writes to a file is seen by its views only where the page has not been touched yet. Source:
-/// WDK wdm/ZwCreateSection.
+/// ZwWriteFile writes to a file is seen by its views only where the page has not been touched yet.
+/// Source: WDK wdm/ZwCreateSection.
 NT_EXPORT(ZwCreateSection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.*");
 extern "C" NTSTATUS NTAPI ZwCreateSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess,
                                           POBJECT_ATTRIBUTES ObjectAttributes, PLARGE_INTEGER MaximumSize,
@@ -234,10 +234,11 @@ extern "C" NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE Proces
 
 /// Maps a view of a section into a process. Offsets and addresses are multiples of 64 KiB; a size of 0 is the
 /// rest. Returns: STATUS_SECTION_PROTECTION for a view that may do more than the section,
-/// STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_NO_MEMORY. IRQL:
-/// PASSIVE_LEVEL. Differs from NT: none; CommitSize commits nothing that is not committed already, and
-/// InheritDisposition is for processes made by cloning, which there are not. Source: WDK
-/// wdm/ZwMapViewOfSection.
+/// STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_NO_MEMORY.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none; CommitSize commits nothing that is not committed already, and InheritDisposition is
+/// for processes made by cloning, which there are not.
+/// Source: WDK wdm/ZwMapViewOfSection.
 NT_EXPORT(ZwMapViewOfSection, nt::Exactly(PASSIVE_LEVEL), Full, "MmSection.*");
 extern "C" NTSTATUS NTAPI ZwMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID* BaseAddress,
                                              ULONG_PTR ZeroBits, SIZE_T CommitSize,

@@ -106,8 +106,10 @@ extern "C" VOID NTAPI ProbeForWrite(PVOID Address, SIZE_T Length, ULONG Alignmen
 
 /// Keeps the current process from freeing pages or changing their protection; they are probed for
 /// PAGE_READONLY or PAGE_READWRITE access first. Returns: a handle for MmUnsecureVirtualMemory, NULL where a
-/// page does not allow that access. A change of protection that leaves it is allowed. IRQL: <= APC_LEVEL.
-/// Differs from NT: none. Source: WDK ntddk/MmSecureVirtualMemory.
+/// page does not allow that access. A change of protection that leaves it is allowed.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/MmSecureVirtualMemory.
 NT_EXPORT(MmSecureVirtualMemory, nt::AtMost(APC_LEVEL), Full, "MmUser.Secure*");
 extern "C" HANDLE NTAPI MmSecureVirtualMemory(PVOID Address, SIZE_T Size, ULONG ProbeMode) {
   const ULONG64 first = mm::Va(Address) & ~(kPageSize - 1);
@@ -151,8 +153,10 @@ extern "C" VOID NTAPI MmUnsecureVirtualMemory(HANDLE SecureHandle) {
 
 /// Copies between the memory of two processes (or system memory).
 /// Returns: STATUS_ACCESS_VIOLATION where an address has no memory that allows it, STATUS_PARTIAL_COPY when
-/// part was copied before; *ReturnSize is how much. IRQL: <= APC_LEVEL. Differs from NT: none. Source: not
-/// documented; used by many drivers.
+/// part was copied before; *ReturnSize is how much.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented; used by many drivers.
 NT_EXPORT(MmCopyVirtualMemory, nt::AtMost(APC_LEVEL), Full, "MmUser.CopyBetweenProcesses*");
 extern "C" NTSTATUS NTAPI MmCopyVirtualMemory(PEPROCESS SourceProcess, const VOID* SourceAddress,
                                               PEPROCESS TargetProcess, PVOID TargetAddress, SIZE_T BufferSize,

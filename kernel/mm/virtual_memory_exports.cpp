@@ -110,10 +110,11 @@ NTSTATUS Query(HANDLE process, PVOID base, ULONG info_class, PVOID information, 
 
 /// Reserves (MEM_RESERVE) and commits (MEM_COMMIT) pages of a process: at the address, or where there is
 /// room. Committed pages are zero at their first touch. Returns: STATUS_CONFLICTING_ADDRESSES where something
-/// is, STATUS_NO_MEMORY, STATUS_INVALID_PAGE_PROTECTION, STATUS_INVALID_PARAMETER_n. IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no large pages, write watch nor physical (AWE) pages; there is no commit
-/// limit, a touch fails (STATUS_NO_MEMORY) when memory is exhausted. Source: WDK
-/// ntifs/ZwAllocateVirtualMemory.
+/// is, STATUS_NO_MEMORY, STATUS_INVALID_PAGE_PROTECTION, STATUS_INVALID_PARAMETER_n.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no large pages, write watch nor physical (AWE) pages; there is no commit limit, a touch
+/// fails (STATUS_NO_MEMORY) when memory is exhausted.
+/// Source: WDK ntifs/ZwAllocateVirtualMemory.
 NT_EXPORT(ZwAllocateVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Partial, "MmVirtual.*");
 extern "C" NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress,
                                                   ULONG_PTR ZeroBits, PSIZE_T RegionSize,
@@ -136,7 +137,10 @@ extern "C" NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID* B
 /// Decommits pages (MEM_DECOMMIT) or gives the address range back (MEM_RELEASE), whole (size 0) or in part.
 /// Returns: STATUS_MEMORY_NOT_ALLOCATED, STATUS_FREE_VM_NOT_AT_BASE, STATUS_UNABLE_TO_FREE_VM for a range
 /// past the end, STATUS_UNABLE_TO_DELETE_SECTION for a view, STATUS_INVALID_PAGE_PROTECTION for secured
-/// memory. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwFreeVirtualMemory.
+/// memory.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwFreeVirtualMemory.
 NT_EXPORT(ZwFreeVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmVirtual.*");
 extern "C" NTSTATUS NTAPI ZwFreeVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize,
                                               ULONG FreeType) {

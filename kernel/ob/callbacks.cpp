@@ -199,8 +199,10 @@ void HandleOperation::Complete(NTSTATUS status, ACCESS_MASK granted) {
 }  // namespace ob
 
 /// Registers routines that are called before and after handles to processes or threads are opened or
-/// duplicated. Before it, they may take access rights away. IRQL: <= APC_LEVEL. Differs from NT: there is no
-/// desktop type; an image needs no signature, only to be loaded; at most 32 registrations see one operation.
+/// duplicated. Before it, they may take access rights away.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: there is no desktop type; an image needs no signature, only to be loaded; at most 32
+/// registrations see one operation.
 /// Source: WDK wdm/ObRegisterCallbacks.
 NT_EXPORT(ObRegisterCallbacks, nt::AtMost(APC_LEVEL), Full, "ObCallbacks.*");
 extern "C" NTSTATUS NTAPI ObRegisterCallbacks(POB_CALLBACK_REGISTRATION CallbackRegistration,

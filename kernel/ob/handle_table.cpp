@@ -285,9 +285,10 @@ extern "C" NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousM
 }
 
 /// The object of a handle, referenced, if it is of the type (0: any). Callers from kernel mode get it
-/// whatever access the handle has, as on Windows; from user mode the granted access counts. IRQL: <=
-/// PASSIVE_LEVEL as documented; nothing checks it. Differs from NT: none. Source: WDK
-/// wdm/ObReferenceObjectByHandle.
+/// whatever access the handle has, as on Windows; from user mode the granted access counts.
+/// IRQL: <= PASSIVE_LEVEL as documented; nothing checks it.
+/// Differs from NT: none.
+/// Source: WDK wdm/ObReferenceObjectByHandle.
 NT_EXPORT(ObReferenceObjectByHandle, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK DesiredAccess,
                                                     POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,

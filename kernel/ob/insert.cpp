@@ -17,8 +17,10 @@ void EndCreation(POBJECT_HEADER header) {
 
 /// Enters a new object into the name space (if it has a name) and, when wanted, into the handle table. With a
 /// handle the caller's reference is consumed; if the name exists and OBJ_OPENIF is set the existing object is
-/// what is returned (STATUS_OBJECT_NAME_EXISTS). On failure the new object is dereferenced. IRQL:
-/// PASSIVE_LEVEL. Differs from NT: no access check (kernel callers only). Source: WDK ntifs/ObInsertObject.
+/// what is returned (STATUS_OBJECT_NAME_EXISTS). On failure the new object is dereferenced.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: no access check (kernel callers only).
+/// Source: WDK ntifs/ObInsertObject.
 NT_EXPORT(ObInsertObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObInsertObject(PVOID Object, PACCESS_STATE, ACCESS_MASK DesiredAccess,
                                          ULONG ObjectPointerBias, PVOID* NewObject, PHANDLE Handle) {

@@ -114,7 +114,10 @@ NTSTATUS TypedName(PVOID object, UNICODE_STRING* prefix, UNICODE_STRING* rest) {
 }  // namespace
 
 /// The full name of an object (a file's: the device's name and the file's path). Objects without a name: an
-/// empty string. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/ObQueryNameString.
+/// empty string.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ObQueryNameString.
 NT_EXPORT(ObQueryNameString, nt::AtMost(APC_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo,
                                             ULONG Length, PULONG ReturnLength) {
@@ -188,8 +191,10 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQueryObject(HANDLE Handle, OBJECT_
 }
 
 /// Basic facts, name or type of a handle's object (ObjectBasicInformation 0, ObjectNameInformation 1,
-/// ObjectTypeInformation 2). IRQL: PASSIVE_LEVEL. Differs from NT: the other classes answer
-/// STATUS_INVALID_INFO_CLASS; type information holds the name only. Source: WDK ntifs/ZwQueryObject.
+/// ObjectTypeInformation 2).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the other classes answer STATUS_INVALID_INFO_CLASS; type information holds the name only.
+/// Source: WDK ntifs/ZwQueryObject.
 NT_EXPORT(ZwQueryObject, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS Class, PVOID Information,
                                         ULONG Length, PULONG ReturnLength) {
@@ -284,8 +289,10 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProce
 }
 
 /// A handle of one process to the object of a handle of another (or the same); DUPLICATE_CLOSE_SOURCE closes
-/// that one, whatever comes of it. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/ZwDuplicateObject.
+/// that one, whatever comes of it.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwDuplicateObject.
 NT_EXPORT(ZwDuplicateObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.* ObSecurity.*");
 extern "C" NTSTATUS NTAPI ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
                                             HANDLE TargetProcessHandle, PHANDLE TargetHandle,

@@ -227,7 +227,10 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenThreadTokenEx(HANDLE ThreadHan
 }
 
 /// A handle to the token that a thread acts as (a copy where the client wants that); STATUS_NO_TOKEN if it
-/// acts for itself. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwOpenThreadTokenEx.
+/// acts for itself.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwOpenThreadTokenEx.
 NT_EXPORT(ZwOpenThreadTokenEx, nt::AtMost(PASSIVE_LEVEL), Full, "PsToken.*");
 extern "C" NTSTATUS NTAPI ZwOpenThreadTokenEx(HANDLE ThreadHandle, ACCESS_MASK DesiredAccess,
                                               BOOLEAN OpenAsSelf, ULONG HandleAttributes,

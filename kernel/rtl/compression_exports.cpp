@@ -39,8 +39,10 @@ NTSTATUS NTAPI RtlGetCompressionWorkSpaceSize(USHORT CompressionFormatAndEngine,
 }
 
 /// Compresses a buffer in chunks of 4096 bytes. STATUS_BUFFER_ALL_ZEROS, a success, if there is nothing else
-/// in it. IRQL: <= APC_LEVEL. Differs from NT: LZNT1 only; both engines find the same repetitions. Source:
-/// WDK ntifs/RtlCompressBuffer.
+/// in it.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: LZNT1 only; both engines find the same repetitions.
+/// Source: WDK ntifs/RtlCompressBuffer.
 NT_EXPORT(RtlCompressBuffer, nt::AtMost(APC_LEVEL), Partial, "RtlCompression.*");
 NTSTATUS NTAPI RtlCompressBuffer(USHORT CompressionFormatAndEngine, PUCHAR UncompressedBuffer,
                                  ULONG UncompressedBufferSize, PUCHAR CompressedBuffer,

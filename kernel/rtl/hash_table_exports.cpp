@@ -71,7 +71,10 @@ bool Double(PRTL_DYNAMIC_HASH_TABLE table) {
 extern "C" {
 
 /// Creates a hash table, in the caller's memory or in a block of its own. The lowest Shift bits of signatures
-/// are not looked at. IRQL: <= DISPATCH_LEVEL. Differs from NT: none. Source: WDK ntddk/RtlCreateHashTable.
+/// are not looked at.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlCreateHashTable.
 NT_EXPORT(RtlCreateHashTable, nt::AtMost(DISPATCH_LEVEL), Full, "RtlHashTable.*");
 BOOLEAN NTAPI RtlCreateHashTable(PRTL_DYNAMIC_HASH_TABLE* HashTable, ULONG Shift, ULONG Flags) {
   if (Flags != 0) return FALSE;
@@ -253,7 +256,9 @@ BOOLEAN NTAPI RtlExpandHashTable(PRTL_DYNAMIC_HASH_TABLE HashTable) {
 }
 
 /// Takes the last chain away: what it holds goes to the one it was split from. FALSE while the table is
-/// enumerated, or at its first size. IRQL: <= DISPATCH_LEVEL. Differs from NT: memory is not given back.
+/// enumerated, or at its first size.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: memory is not given back.
 /// Source: WDK ntddk/RtlContractHashTable.
 NT_EXPORT(RtlContractHashTable, nt::AtMost(DISPATCH_LEVEL), Full, "RtlHashTable.*");
 BOOLEAN NTAPI RtlContractHashTable(PRTL_DYNAMIC_HASH_TABLE HashTable) {

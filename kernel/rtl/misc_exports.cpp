@@ -147,7 +147,10 @@ NTSTATUS NTAPI RtlVerifyVersionInfo(PRTL_OSVERSIONINFOEXW VersionInfo, ULONG Typ
 }
 
 /// Adds the comparison of a field (a VER_ bit of the type mask) to a condition mask; of several bits the
-/// highest. IRQL: any. Differs from NT: none. Source: WDK wdm/VerSetConditionMask.
+/// highest.
+/// IRQL: any.
+/// Differs from NT: none.
+/// Source: WDK wdm/VerSetConditionMask.
 NT_EXPORT(VerSetConditionMask, nt::AnyIrql(), Full, "RtlMisc.VerifyVersion*");
 ULONGLONG NTAPI VerSetConditionMask(ULONGLONG ConditionMask, ULONG TypeMask, UCHAR Condition) {
   for (ULONG bit = 8; bit-- > 0;) {

@@ -99,9 +99,10 @@ NTSTATUS NTAPI RtlOemStringToCountedUnicodeString(PUNICODE_STRING DestinationStr
 }
 
 /// Converts a wide string to a counted OEM string without a terminator; STATUS_UNMAPPABLE_CHARACTER, and
-/// nothing done, if the code page has no fit for a character. IRQL: as the documentation says; any where the
-/// buffers are resident. Differs from NT: the code page is 437; its best fits are those of 1252, not
-/// Microsoft's own table. Source: WDK ntifs/RtlUnicodeStringToCountedOemString.
+/// nothing done, if the code page has no fit for a character.
+/// IRQL: as the documentation says; any where the buffers are resident.
+/// Differs from NT: the code page is 437; its best fits are those of 1252, not Microsoft's own table.
+/// Source: WDK ntifs/RtlUnicodeStringToCountedOemString.
 NT_EXPORT(RtlUnicodeStringToCountedOemString, nt::AtMost(APC_LEVEL), Partial, "RtlConversion.Oem*");
 NTSTATUS NTAPI RtlUnicodeStringToCountedOemString(POEM_STRING DestinationString,
                                                   PCUNICODE_STRING SourceString,

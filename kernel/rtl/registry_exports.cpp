@@ -251,7 +251,8 @@ extern "C" {
 /// Reads registry values by a table: into buffers, or through the caller's routine.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: environment variables in REG_EXPAND_SZ values are never expanded; direct reads without
-/// type check are allowed from any key. Source: WDK wdm/RtlQueryRegistryValues.
+/// type check are allowed from any key.
+/// Source: WDK wdm/RtlQueryRegistryValues.
 NT_EXPORT(RtlQueryRegistryValues, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlRegistry.*");
 NTSTATUS NTAPI RtlQueryRegistryValues(ULONG RelativeTo, PCWSTR Path, PRTL_QUERY_REGISTRY_TABLE QueryTable,
                                       PVOID Context, PVOID Environment) {
@@ -328,7 +329,10 @@ NTSTATUS NTAPI RtlDeleteRegistryValue(ULONG RelativeTo, PCWSTR Path, PCWSTR Valu
 }
 
 /// Reports a failed assertion of a checked driver and stops at a breakpoint: nobody is there to answer a
-/// prompt. IRQL: any. Differs from NT: none, as no debugger is attached. Source: WDK ntddk, macro ASSERT.
+/// prompt.
+/// IRQL: any.
+/// Differs from NT: none, as no debugger is attached.
+/// Source: WDK ntddk, macro ASSERT.
 NT_EXPORT(RtlAssert, nt::AnyIrql(), Full, "RtlRegistry.AssertIsExported");
 VOID NTAPI RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PSTR Message) {
   DbgPrint("*** Assertion failed: %s%s\n***   Source File: %s, line %u\n", Message != nullptr ? Message : "",

@@ -52,8 +52,10 @@ extern "C" VOID NTAPI RtlRunOnceInitialize(PRTL_RUN_ONCE RunOnce) {
 
 /// Begins a one-time initialization. STATUS_PENDING: the caller is to do it (with RTL_RUN_ONCE_ASYNC perhaps
 /// beside others). STATUS_SUCCESS: it is done, *Context is its result. With RTL_RUN_ONCE_CHECK_ONLY nothing
-/// is begun: STATUS_UNSUCCESSFUL if it is not done. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntddk/RtlRunOnceBeginInitialize.
+/// is begun: STATUS_UNSUCCESSFUL if it is not done.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlRunOnceBeginInitialize.
 NT_EXPORT(RtlRunOnceBeginInitialize, nt::AtMost(APC_LEVEL), Full, "RtlRunOnce.*");
 extern "C" NTSTATUS NTAPI RtlRunOnceBeginInitialize(PRTL_RUN_ONCE RunOnce, ULONG Flags, PVOID* Context) {
   constexpr ULONG kKnown = RTL_RUN_ONCE_CHECK_ONLY | RTL_RUN_ONCE_ASYNC;
@@ -79,7 +81,10 @@ extern "C" NTSTATUS NTAPI RtlRunOnceBeginInitialize(PRTL_RUN_ONCE RunOnce, ULONG
 
 /// Ends a one-time initialization: Context (its low two bits clear) is the result, or
 /// RTL_RUN_ONCE_INIT_FAILED leaves it to the next. With RTL_RUN_ONCE_ASYNC STATUS_UNSUCCESSFUL if another
-/// thread was first. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK ntddk/RtlRunOnceComplete.
+/// thread was first.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlRunOnceComplete.
 NT_EXPORT(RtlRunOnceComplete, nt::AtMost(APC_LEVEL), Full, "RtlRunOnce.*");
 extern "C" NTSTATUS NTAPI RtlRunOnceComplete(PRTL_RUN_ONCE RunOnce, ULONG Flags, PVOID Context) {
   constexpr ULONG kKnown = RTL_RUN_ONCE_INIT_FAILED | RTL_RUN_ONCE_ASYNC;
@@ -100,8 +105,10 @@ extern "C" NTSTATUS NTAPI RtlRunOnceComplete(PRTL_RUN_ONCE RunOnce, ULONG Flags,
 }
 
 /// Calls InitFn unless that was done with success already; other threads wait meanwhile. STATUS_UNSUCCESSFUL
-/// if it returns 0: then the next caller tries. IRQL: <= APC_LEVEL. Differs from NT: none. Source: WDK
-/// ntddk/RtlRunOnceExecuteOnce.
+/// if it returns 0: then the next caller tries.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntddk/RtlRunOnceExecuteOnce.
 NT_EXPORT(RtlRunOnceExecuteOnce, nt::AtMost(APC_LEVEL), Full, "RtlRunOnce.*");
 extern "C" NTSTATUS NTAPI RtlRunOnceExecuteOnce(PRTL_RUN_ONCE RunOnce, PRTL_RUN_ONCE_INIT_FN InitFn,
                                                 PVOID Parameter, PVOID* Context) {

@@ -65,8 +65,10 @@ void UseChecksum(PGENERATE_NAME_CONTEXT context) {
 extern "C" {
 
 /// Makes a short name for a long one: NAME~1.EXT, with another number at each further call with the same
-/// context; after four, with a hash of the name in it. IRQL: <= APC_LEVEL. Differs from NT: another hash; the
-/// mapping is not documented to be deterministic. Source: WDK ntifs/RtlGenerate8dot3Name.
+/// context; after four, with a hash of the name in it.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: another hash; the mapping is not documented to be deterministic.
+/// Source: WDK ntifs/RtlGenerate8dot3Name.
 NT_EXPORT(RtlGenerate8dot3Name, nt::AtMost(APC_LEVEL), Full, "RtlShortName.*");
 NTSTATUS NTAPI RtlGenerate8dot3Name(PCUNICODE_STRING Name, BOOLEAN AllowExtendedCharacters,
                                     PGENERATE_NAME_CONTEXT Context, PUNICODE_STRING Name8dot3) {

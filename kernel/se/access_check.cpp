@@ -180,9 +180,11 @@ NTSTATUS CheckLocked(const Check& check, ACCESS_MASK wanted, PACCESS_MASK grante
 
 /// Whether a subject may access an object as it wants: by the object's discretionary list (deny and allow
 /// entries in their order, owner's rights, restricted SIDs), its mandatory label and the subject's
-/// privileges. Kernel mode is granted what it asks for. IRQL: PASSIVE_LEVEL. Differs from NT: the conditions
-/// of callback entries are not computed but taken as unknown (no token has claims): such an entry denies, or
-/// does not allow. Source: WDK wdm/SeAccessCheck.
+/// privileges. Kernel mode is granted what it asks for.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: the conditions of callback entries are not computed but taken as unknown (no token has
+/// claims): such an entry denies, or does not allow.
+/// Source: WDK wdm/SeAccessCheck.
 NT_EXPORT(SeAccessCheck, nt::AtMost(PASSIVE_LEVEL), Full, "SeAccess.*");
 extern "C" BOOLEAN NTAPI SeAccessCheck(PSECURITY_DESCRIPTOR SecurityDescriptor,
                                        PSECURITY_SUBJECT_CONTEXT SubjectSecurityContext,

@@ -430,7 +430,9 @@ NTSTATUS CaptureParts(const se::Parts& from, se::Parts* parts) {
 }  // namespace
 
 /// A self-relative copy of a descriptor whose parts are the user's, checked while they are copied. The
-/// kernel's own descriptor is copied only with `CaptureIfKernel`. IRQL: PASSIVE_LEVEL. Differs from NT: none.
+/// kernel's own descriptor is copied only with `CaptureIfKernel`.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
 /// Source: not documented by Microsoft; used by file systems.
 NT_EXPORT(SeCaptureSecurityDescriptor, nt::AtMost(PASSIVE_LEVEL), Full, "SeAssign.*");
 extern "C" NTSTATUS NTAPI SeCaptureSecurityDescriptor(PSECURITY_DESCRIPTOR InputSecurityDescriptor,

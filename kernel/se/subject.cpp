@@ -6,8 +6,10 @@
 #include "se/token.h"
 
 /// The tokens that the current thread acts with: its client's, if it impersonates one, and its process's.
-/// They stay until SeReleaseSubjectContext. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK
-/// ntifs/SeCaptureSubjectContext.
+/// They stay until SeReleaseSubjectContext.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/SeCaptureSubjectContext.
 NT_EXPORT(SeCaptureSubjectContext, nt::AtMost(PASSIVE_LEVEL), Full, "SeSubject.*");
 extern "C" VOID NTAPI SeCaptureSubjectContext(PSECURITY_SUBJECT_CONTEXT SubjectContext) {
   auto* thread = reinterpret_cast<PETHREAD>(KeGetCurrentThread());

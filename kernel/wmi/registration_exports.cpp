@@ -5,7 +5,10 @@ extern "C" {
 
 /// Registers a device as a provider of data blocks, takes that back, or has its driver asked again which
 /// blocks those are (IRP_MN_REGINFO_EX, then IRP_MN_REGINFO, from a worker thread). Deregistering waits for
-/// requests to end. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/IoWMIRegistrationControl.
+/// requests to end.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/IoWMIRegistrationControl.
 NT_EXPORT(IoWMIRegistrationControl, nt::Exactly(PASSIVE_LEVEL), Full, "Wmi.*");
 NTSTATUS NTAPI IoWMIRegistrationControl(PDEVICE_OBJECT DeviceObject, ULONG Action) {
   switch (Action) {
