@@ -6,17 +6,6 @@
 namespace io {
 namespace {
 
-NTSTATUS DuplicateString(const UNICODE_STRING& source, UNICODE_STRING* copy) {
-  copy->Buffer =
-      static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, source.Length + sizeof(WCHAR), kNameTag));
-  if (copy->Buffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  RtlCopyMemory(copy->Buffer, source.Buffer, source.Length);
-  copy->Buffer[source.Length / sizeof(WCHAR)] = 0;
-  copy->Length = source.Length;
-  copy->MaximumLength = static_cast<USHORT>(source.Length + sizeof(WCHAR));
-  return STATUS_SUCCESS;
-}
-
 void InitializeDriver(PDRIVER_OBJECT driver, const UNICODE_STRING& name, ULONG extension_offset) {
   driver->Type = IO_TYPE_DRIVER;
   driver->Size = sizeof(DRIVER_OBJECT);
@@ -47,9 +36,11 @@ NTSTATUS NewDriverObject(const UNICODE_STRING& name, const UNICODE_STRING& servi
   }
   auto* created = static_cast<PDRIVER_OBJECT>(object);
   InitializeDriver(created, name, driver_size);
-  status = DuplicateString(service_name, &created->DriverExtension->ServiceKeyName);
+  status =
+      ob::DuplicateString(service_name, NonPagedPoolNx, kNameTag, &created->DriverExtension->ServiceKeyName);
   if (NT_SUCCESS(status) && key != nullptr)
-    status = DuplicateString(*key, &IopDriverExtensionOf(created)->RegistryPath);
+    status =
+        ob::DuplicateString(*key, NonPagedPoolNx, kNameTag, &IopDriverExtensionOf(created)->RegistryPath);
   if (!NT_SUCCESS(status)) {
     ObfDereferenceObject(object);
     return status;

@@ -79,16 +79,11 @@ NTSTATUS CreateFileObject(PDEVICE_OBJECT device, const OPEN_PACKET* packet, ULON
   KeInitializeSpinLock(&file->IrpListLock);
   InitializeListHead(&file->IrpList);
   if (name->Length != 0) {
-    file->FileName.MaximumLength = static_cast<USHORT>(name->Length + sizeof(WCHAR));
-    file->FileName.Buffer =
-        static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, file->FileName.MaximumLength, kNameTag));
-    if (file->FileName.Buffer == nullptr) {
+    status = ob::DuplicateString(*name, NonPagedPoolNx, kNameTag, &file->FileName);
+    if (!NT_SUCCESS(status)) {
       ObfDereferenceObject(object);
-      return STATUS_INSUFFICIENT_RESOURCES;
+      return status;
     }
-    RtlCopyMemory(file->FileName.Buffer, name->Buffer, name->Length);
-    file->FileName.Buffer[name->Length / sizeof(WCHAR)] = 0;
-    file->FileName.Length = name->Length;
   }
   file->DeviceObject = device;
   InterlockedIncrement(&device->ReferenceCount);

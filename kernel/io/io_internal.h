@@ -130,6 +130,20 @@ ULONG IopReferenceStackDrivers(PDEVICE_OBJECT Base, PDRIVER_OBJECT* Drivers, ULO
 
 namespace io {
 
+// Holds a mutex: recursive, the holder takes no normal kernel APCs.
+class MutexGuard {
+ public:
+  explicit MutexGuard(PKMUTEX mutex) : mutex_(mutex) {
+    KeWaitForSingleObject(mutex_, Executive, KernelMode, FALSE, nullptr);
+  }
+  ~MutexGuard() { KeReleaseMutex(mutex_, FALSE); }
+  MutexGuard(const MutexGuard&) = delete;
+  MutexGuard& operator=(const MutexGuard&) = delete;
+
+ private:
+  PKMUTEX mutex_;
+};
+
 // What the services have in common: the file, its device, the caller's event, the lock of a synchronous file.
 struct FileService {
   PFILE_OBJECT file = nullptr;

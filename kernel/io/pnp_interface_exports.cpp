@@ -17,14 +17,6 @@ struct Interface {
 KMUTEX g_lock;
 LIST_ENTRY g_interfaces = {&g_interfaces, &g_interfaces};
 
-class Lock {
- public:
-  Lock() { KeWaitForSingleObject(&g_lock, Executive, KernelMode, FALSE, nullptr); }
-  ~Lock() { KeReleaseMutex(&g_lock, FALSE); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-};
-
 Interface* Find(PCUNICODE_STRING name) {
   for (LIST_ENTRY* at = g_interfaces.Flink; at != &g_interfaces; at = at->Flink) {
     auto* found = CONTAINING_RECORD(at, Interface, link);
@@ -123,16 +115,6 @@ NTSTATUS Disable(Interface* found) {
   return STATUS_SUCCESS;
 }
 
-NTSTATUS GiveName(const UNICODE_STRING& name, PUNICODE_STRING result) {
-  result->Buffer = static_cast<PWCH>(ExAllocatePoolWithTag(PagedPool, name.Length + sizeof(WCHAR), kNameTag));
-  if (result->Buffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  RtlCopyMemory(result->Buffer, name.Buffer, name.Length);
-  result->Buffer[name.Length / sizeof(WCHAR)] = 0;
-  result->Length = name.Length;
-  result->MaximumLength = static_cast<USHORT>(name.Length + sizeof(WCHAR));
-  return STATUS_SUCCESS;
-}
-
 NTSTATUS Register(PDEVICE_OBJECT pdo, const GUID& interface_class, Name* name, USHORT base_length) {
   if (Find(name->Get()) != nullptr) return STATUS_SUCCESS;  // registered before: the same name
   auto* added = static_cast<Interface*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Interface), kNodeTag));
@@ -156,7 +138,7 @@ void InitializeInterfaces() {
 }
 
 void DisableInterfacesOf(PDEVICE_NODE node) {
-  Lock lock;
+  io::MutexGuard guard(&g_lock);
   for (LIST_ENTRY* at = g_interfaces.Flink; at != &g_interfaces; at = at->Flink) {
     auto* found = CONTAINING_RECORD(at, Interface, link);
     if (found->pdo == node->PhysicalDeviceObject) Disable(found);
@@ -164,7 +146,7 @@ void DisableInterfacesOf(PDEVICE_NODE node) {
 }
 
 void ForgetInterfacesOf(PDEVICE_NODE node) {
-  Lock lock;
+  io::MutexGuard guard(&g_lock);
   for (LIST_ENTRY* at = g_interfaces.Flink; at != &g_interfaces;) {
     auto* found = CONTAINING_RECORD(at, Interface, link);
     at = at->Flink;
@@ -200,9 +182,9 @@ extern "C" NTSTATUS NTAPI IoRegisterDeviceInterface(PDEVICE_OBJECT PhysicalDevic
   pnp::Name name;
   USHORT base_length;
   NTSTATUS status = pnp::MakeName(node, *InterfaceClassGuid, ReferenceString, &name, &base_length);
-  if (NT_SUCCESS(status)) status = pnp::GiveName(*name.Get(), SymbolicLinkName);
+  if (NT_SUCCESS(status)) status = ob::DuplicateString(*name.Get(), PagedPool, kNameTag, SymbolicLinkName);
   if (!NT_SUCCESS(status)) return status;
-  pnp::Lock lock;
+  io::MutexGuard guard(&pnp::g_lock);
   status = pnp::Register(PhysicalDeviceObject, *InterfaceClassGuid, &name, base_length);
   if (!NT_SUCCESS(status)) RtlFreeUnicodeString(SymbolicLinkName);
   return status;
@@ -215,7 +197,7 @@ extern "C" NTSTATUS NTAPI IoRegisterDeviceInterface(PDEVICE_OBJECT PhysicalDevic
 /// Source: WDK wdm/IoSetDeviceInterfaceState.
 NT_EXPORT(IoSetDeviceInterfaceState, nt::AtMost(PASSIVE_LEVEL), Full, "PnpInterface.*");
 extern "C" NTSTATUS NTAPI IoSetDeviceInterfaceState(PUNICODE_STRING SymbolicLinkName, BOOLEAN Enable) {
-  pnp::Lock lock;
+  io::MutexGuard guard(&pnp::g_lock);
   pnp::Interface* found = pnp::Find(SymbolicLinkName);
   if (found == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
   return Enable ? pnp::Enable(found) : pnp::Disable(found);
@@ -231,7 +213,7 @@ NT_EXPORT(IoGetDeviceInterfaces, nt::AtMost(PASSIVE_LEVEL), Partial, "PnpInterfa
 extern "C" NTSTATUS NTAPI IoGetDeviceInterfaces(CONST GUID* InterfaceClassGuid,
                                                 PDEVICE_OBJECT PhysicalDeviceObject, ULONG Flags,
                                                 PWSTR* SymbolicLinkList) {
-  pnp::Lock lock;
+  io::MutexGuard guard(&pnp::g_lock);
   SIZE_T size = sizeof(WCHAR);
   const auto wanted = [&](LIST_ENTRY* at) {
     auto* found = CONTAINING_RECORD(at, pnp::Interface, link);
@@ -262,7 +244,7 @@ NT_EXPORT(IoGetDeviceInterfaceAlias, nt::AtMost(PASSIVE_LEVEL), Full, "PnpInterf
 extern "C" NTSTATUS NTAPI IoGetDeviceInterfaceAlias(PUNICODE_STRING SymbolicLinkName,
                                                     CONST GUID* AliasInterfaceClassGuid,
                                                     PUNICODE_STRING AliasSymbolicLinkName) {
-  pnp::Lock lock;
+  io::MutexGuard guard(&pnp::g_lock);
   pnp::Interface* found = pnp::Find(SymbolicLinkName);
   if (found == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
   UNICODE_STRING reference = {};
@@ -278,7 +260,8 @@ extern "C" NTSTATUS NTAPI IoGetDeviceInterfaceAlias(PUNICODE_STRING SymbolicLink
       pnp::MakeName(pnp::NodeOf(found->pdo), *AliasInterfaceClassGuid, &reference, &name, &base_length);
   if (!NT_SUCCESS(status)) return status;
   const pnp::Interface* alias = pnp::Find(name.Get());
-  return alias != nullptr ? pnp::GiveName(alias->name, AliasSymbolicLinkName) : STATUS_OBJECT_NAME_NOT_FOUND;
+  return alias != nullptr ? ob::DuplicateString(alias->name, PagedPool, kNameTag, AliasSymbolicLinkName)
+                          : STATUS_OBJECT_NAME_NOT_FOUND;
 }
 
 /// Opens the key where drivers keep facts of an interface; it is made if it is not there.
@@ -289,7 +272,7 @@ NT_EXPORT(IoOpenDeviceInterfaceRegistryKey, nt::AtMost(PASSIVE_LEVEL), Full, "Pn
 extern "C" NTSTATUS NTAPI IoOpenDeviceInterfaceRegistryKey(PUNICODE_STRING SymbolicLinkName,
                                                            ACCESS_MASK DesiredAccess,
                                                            PHANDLE DeviceInterfaceKey) {
-  pnp::Lock lock;
+  io::MutexGuard guard(&pnp::g_lock);
   pnp::Interface* found = pnp::Find(SymbolicLinkName);
   if (found == nullptr) return STATUS_OBJECT_NAME_NOT_FOUND;
   pnp::Key reference, parameters;

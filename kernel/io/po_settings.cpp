@@ -30,14 +30,6 @@ LIST_ENTRY g_registrations = {&g_registrations, &g_registrations};
 // Held while routines are called, so that unregistration waits for them; the owner may take it again.
 KMUTEX g_lock;
 
-class Lock {
- public:
-  Lock() { KeWaitForSingleObject(&g_lock, Executive, KernelMode, FALSE, nullptr); }
-  ~Lock() { KeReleaseMutex(&g_lock, FALSE); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-};
-
 Setting* Find(const GUID& id) {
   for (Setting& setting : g_settings) {
     if (IsEqualGUID(*setting.id, id)) return &setting;
@@ -52,7 +44,7 @@ void InitializeSettings() {
 }
 
 NTSTATUS ChangeSetting(const GUID& id, ULONG value) {
-  Lock lock;
+  io::MutexGuard guard(&g_lock);
   Setting* setting = Find(id);
   if (setting == nullptr) return STATUS_NOT_FOUND;
   if (setting->value == value) return STATUS_SUCCESS;
@@ -83,7 +75,7 @@ extern "C" NTSTATUS NTAPI PoRegisterPowerSettingCallback(PDEVICE_OBJECT, LPCGUID
   if (registration == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   *registration = {{}, *SettingGuid, Callback, Context};
   if (Handle != nullptr) *Handle = registration;
-  po::Lock lock;
+  io::MutexGuard guard(&po::g_lock);
   InsertTailList(&po::g_registrations, &registration->link);
   if (po::Setting* setting = po::Find(*SettingGuid); setting != nullptr) {
     ULONG value = setting->value;
@@ -100,7 +92,7 @@ NT_EXPORT(PoUnregisterPowerSettingCallback, nt::AtMost(PASSIVE_LEVEL), Full, "Po
 extern "C" NTSTATUS NTAPI PoUnregisterPowerSettingCallback(PVOID Handle) {
   auto* registration = static_cast<po::Registration*>(Handle);
   {
-    po::Lock lock;
+    io::MutexGuard guard(&po::g_lock);
     RemoveEntryList(&registration->link);
   }
   ExFreePoolWithTag(registration, 'tSoP');

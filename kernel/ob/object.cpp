@@ -37,14 +37,7 @@ NTSTATUS CaptureName(POBJECT_ATTRIBUTES attributes, UNICODE_STRING* name) {
     return STATUS_SUCCESS;
   const UNICODE_STRING& source = *attributes->ObjectName;
   if (source.Length % sizeof(WCHAR) != 0 || source.Buffer == nullptr) return STATUS_OBJECT_NAME_INVALID;
-  name->Buffer =
-      static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, source.Length + sizeof(WCHAR), kNameTag));
-  if (name->Buffer == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  RtlCopyMemory(name->Buffer, source.Buffer, source.Length);
-  name->Buffer[source.Length / sizeof(WCHAR)] = 0;
-  name->Length = source.Length;
-  name->MaximumLength = static_cast<USHORT>(source.Length + sizeof(WCHAR));
-  return STATUS_SUCCESS;
+  return ob::DuplicateString(source, NonPagedPoolNx, kNameTag, name);
 }
 
 void CountObject(POBJECT_TYPE type) {

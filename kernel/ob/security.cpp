@@ -8,30 +8,10 @@
 namespace ob {
 namespace {
 
-class HeaderGuard {
- public:
-  HeaderGuard(POBJECT_HEADER header, bool exclusive) : header_(header) {
-    KeEnterCriticalRegion();
-    if (exclusive)
-      ExAcquirePushLockExclusiveEx(&header_->Lock, 0);
-    else
-      ExAcquirePushLockSharedEx(&header_->Lock, 0);
-  }
-  ~HeaderGuard() {
-    ExReleasePushLockEx(&header_->Lock, 0);
-    KeLeaveCriticalRegion();
-  }
-  HeaderGuard(const HeaderGuard&) = delete;
-  HeaderGuard& operator=(const HeaderGuard&) = delete;
-
- private:
-  POBJECT_HEADER header_;
-};
-
 NTSTATUS Check(POBJECT_HEADER header, ACCESS_MASK desired, PSECURITY_SUBJECT_CONTEXT subject,
                ACCESS_MASK* granted) {
   GENERIC_MAPPING mapping = ObTypeIndexTable[header->TypeIndex]->TypeInfo.GenericMapping;
-  HeaderGuard guard(header, false);
+  PushLockGuard guard(&header->Lock, PushLockGuard::Access::kShared);
   if (header->SecurityDescriptor == nullptr) return STATUS_SUCCESS;
   NTSTATUS status;
   PPRIVILEGE_SET used = nullptr;
@@ -91,7 +71,7 @@ NTSTATUS QuerySecurity(PVOID object, SECURITY_INFORMATION information, PSECURITY
   if (SecurityMethod method = MethodOf(object); method != nullptr)
     return method(object, false, &information, descriptor, length);
   POBJECT_HEADER header = ObjectToHeader(object);
-  HeaderGuard guard(header, false);
+  PushLockGuard guard(&header->Lock, PushLockGuard::Access::kShared);
   return SeQuerySecurityDescriptorInfo(&information, descriptor, length, &header->SecurityDescriptor);
 }
 
@@ -99,7 +79,7 @@ NTSTATUS SetSecurity(PVOID object, SECURITY_INFORMATION information, PSECURITY_D
   if (SecurityMethod method = MethodOf(object); method != nullptr)
     return method(object, true, &information, descriptor, nullptr);
   POBJECT_HEADER header = ObjectToHeader(object);
-  HeaderGuard guard(header, true);
+  PushLockGuard guard(&header->Lock, PushLockGuard::Access::kExclusive);
   if (header->SecurityDescriptor == nullptr) {
     const NTSTATUS status = AssignSecurity(object, nullptr);
     if (!NT_SUCCESS(status)) return status;

@@ -17,17 +17,9 @@ NTSTATUS MakeLink(POBJECT_ATTRIBUTES attributes, PCUNICODE_STRING target, PVOID*
   if (!NT_SUCCESS(status)) return status;
   auto* link = static_cast<POBJECT_SYMBOLIC_LINK>(*object);
   KeQuerySystemTime(&link->CreationTime);
-  link->LinkTarget.MaximumLength = static_cast<USHORT>(target->Length + sizeof(WCHAR));
-  link->LinkTarget.Buffer =
-      static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, link->LinkTarget.MaximumLength, kNameTag));
-  if (link->LinkTarget.Buffer == nullptr) {
-    ObfDereferenceObject(*object);
-    return STATUS_INSUFFICIENT_RESOURCES;
-  }
-  RtlCopyMemory(link->LinkTarget.Buffer, target->Buffer, target->Length);
-  link->LinkTarget.Buffer[target->Length / sizeof(WCHAR)] = 0;
-  link->LinkTarget.Length = target->Length;
-  return STATUS_SUCCESS;
+  status = ob::DuplicateString(*target, NonPagedPoolNx, kNameTag, &link->LinkTarget);
+  if (!NT_SUCCESS(status)) ObfDereferenceObject(*object);
+  return status;
 }
 
 }  // namespace

@@ -7,30 +7,12 @@
 
 namespace {
 
-// ETHREAD.ThreadLock, with normal kernel APCs off.
-class ThreadGuard {
- public:
-  explicit ThreadGuard(PETHREAD thread) : thread_(thread) {
-    KeEnterCriticalRegion();
-    ExAcquirePushLockExclusiveEx(&thread_->ThreadLock, 0);
-  }
-  ~ThreadGuard() {
-    ExReleasePushLockExclusiveEx(&thread_->ThreadLock, 0);
-    KeLeaveCriticalRegion();
-  }
-  ThreadGuard(const ThreadGuard&) = delete;
-  ThreadGuard& operator=(const ThreadGuard&) = delete;
-
- private:
-  PETHREAD thread_;
-};
-
 // Puts `token` (0: none) in the place of what the thread had; the old one's reference is given back.
 void Replace(PETHREAD thread, PTOKEN token, SECURITY_IMPERSONATION_LEVEL level, BOOLEAN copy,
              BOOLEAN effective) {
   PTOKEN old;
   {
-    ThreadGuard guard(thread);
+    ob::PushLockGuard guard(&thread->ThreadLock, ob::PushLockGuard::Access::kExclusive);
     old = thread->ActiveImpersonationInfo ? thread->ImpersonationToken : nullptr;
     thread->ImpersonationToken = token;
     thread->ImpersonationLevel = level;
@@ -91,7 +73,7 @@ extern "C" PACCESS_TOKEN NTAPI
 PsReferenceImpersonationToken(PETHREAD Thread, PBOOLEAN CopyOnOpen, PBOOLEAN EffectiveOnly,
                               PSECURITY_IMPERSONATION_LEVEL ImpersonationLevel) {
   if (!Thread->ActiveImpersonationInfo) return nullptr;
-  ThreadGuard guard(Thread);
+  ob::PushLockGuard guard(&Thread->ThreadLock, ob::PushLockGuard::Access::kExclusive);
   if (!Thread->ActiveImpersonationInfo) return nullptr;
   ObfReferenceObject(Thread->ImpersonationToken);
   *CopyOnOpen = Thread->CopyOnOpen;

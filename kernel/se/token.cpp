@@ -194,7 +194,7 @@ NTSTATUS DuplicateToken(PTOKEN source, TOKEN_TYPE type, SECURITY_IMPERSONATION_L
   NTSTATUS status = NewToken(&copy);
   if (!NT_SUCCESS(status)) return status;
   {
-    TokenGuard guard(source, TokenGuard::Access::kShared);
+    ob::PushLockGuard guard(&source->TokenLock, ob::PushLockGuard::Access::kShared);
     const LUID id = copy->TokenId;
     *copy = *source;
     copy->TokenId = id;
@@ -224,19 +224,6 @@ NTSTATUS DuplicateToken(PTOKEN source, TOKEN_TYPE type, SECURITY_IMPERSONATION_L
 
 ULONG IntegrityOf(const TOKEN* token) {
   return *RtlSubAuthoritySid(token->UserAndGroups[token->IntegrityLevelIndex].Sid, 0);
-}
-
-TokenGuard::TokenGuard(PTOKEN token, Access access) : token_(token), access_(access) {
-  KeEnterCriticalRegion();
-  if (access_ == Access::kExclusive)
-    ExAcquirePushLockExclusiveEx(&token_->TokenLock, 0);
-  else
-    ExAcquirePushLockSharedEx(&token_->TokenLock, 0);
-}
-
-TokenGuard::~TokenGuard() {
-  ExReleasePushLockEx(&token_->TokenLock, 0);
-  KeLeaveCriticalRegion();
 }
 
 namespace {

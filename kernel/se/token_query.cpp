@@ -183,7 +183,7 @@ extern "C" NTSTATUS NTAPI SeQueryInformationToken(PACCESS_TOKEN Token,
                                                   TOKEN_INFORMATION_CLASS TokenInformationClass,
                                                   PVOID* TokenInformation) {
   auto* token = static_cast<PTOKEN>(Token);
-  se::TokenGuard guard(token, se::TokenGuard::Access::kShared);
+  ob::PushLockGuard guard(&token->TokenLock, ob::PushLockGuard::Access::kShared);
   if (TokenInformationClass == TokenIntegrityLevel) {
     *reinterpret_cast<PULONG>(TokenInformation) = se::IntegrityOf(token);
     return STATUS_SUCCESS;
@@ -216,7 +216,7 @@ NtQueryInformationToken(HANDLE TokenHandle, TOKEN_INFORMATION_CLASS TokenInforma
   if (!(granted & wanted)) {
     status = STATUS_ACCESS_DENIED;
   } else {
-    se::TokenGuard guard(token, se::TokenGuard::Access::kShared);
+    ob::PushLockGuard guard(&token->TokenLock, ob::PushLockGuard::Access::kShared);
     se::Answer measure(nullptr);
     status = se::Compose(token, TokenInformationClass, &measure);
     *ReturnLength = measure.Size();

@@ -93,6 +93,9 @@ inline UNICODE_STRING String(const wchar_t* text) {
   return {static_cast<USHORT>(length * 2), static_cast<USHORT>(length * 2 + 2), const_cast<PWCH>(text)};
 }
 
+// A zero-terminated copy in pool; without memory copy->Buffer is 0.
+NTSTATUS DuplicateString(const UNICODE_STRING& from, POOL_TYPE pool, ULONG tag, UNICODE_STRING* copy);
+
 class SpinGuard {
  public:
   explicit SpinGuard(KSPIN_LOCK* lock) : lock_(lock), irql_(KeAcquireSpinLockRaiseToDpc(lock)) {}
@@ -103,6 +106,28 @@ class SpinGuard {
  private:
   KSPIN_LOCK* lock_;
   KIRQL irql_;
+};
+
+// Holds a push lock with normal kernel APCs off.
+class PushLockGuard {
+ public:
+  enum class Access { kShared, kExclusive };
+  PushLockGuard(PEX_PUSH_LOCK lock, Access access) : lock_(lock) {
+    KeEnterCriticalRegion();
+    if (access == Access::kExclusive)
+      ExAcquirePushLockExclusiveEx(lock_, 0);
+    else
+      ExAcquirePushLockSharedEx(lock_, 0);
+  }
+  ~PushLockGuard() {
+    ExReleasePushLockEx(lock_, 0);
+    KeLeaveCriticalRegion();
+  }
+  PushLockGuard(const PushLockGuard&) = delete;
+  PushLockGuard& operator=(const PushLockGuard&) = delete;
+
+ private:
+  PEX_PUSH_LOCK lock_;
 };
 
 // Takes the same locks for a handful of instructions that neither wait nor signal: with interrupts off

@@ -40,19 +40,6 @@ inline bool HasPrivilege(const TOKEN* token, LUID privilege) {
 ULONG IntegrityOf(const TOKEN* token);
 void NewLuid(LUID* luid);
 
-class TokenGuard {
- public:
-  enum class Access { kShared, kExclusive };
-  TokenGuard(PTOKEN token, Access access);
-  ~TokenGuard();
-  TokenGuard(const TokenGuard&) = delete;
-  TokenGuard& operator=(const TokenGuard&) = delete;
-
- private:
-  PTOKEN token_;
-  Access access_;
-};
-
 // What the token class's creator decides for a type of information: the answer's bytes, in new memory.
 NTSTATUS QueryToken(PTOKEN token, TOKEN_INFORMATION_CLASS information, PVOID* answer, ULONG* length);
 
