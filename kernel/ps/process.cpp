@@ -26,6 +26,13 @@ NT_EXPORT_DATA(PsProcessType, Full, "KernelPs.*");
 namespace ps {
 
 KSPIN_LOCK g_list_lock;
+
+void PackString(PUNICODE_STRING string, const UNICODE_STRING& text) {
+  *string = {text.Length, static_cast<USHORT>(text.Length + sizeof(WCHAR)),
+             reinterpret_cast<PWCH>(string + 1)};
+  RtlCopyMemory(string->Buffer, text.Buffer, text.Length);
+  string->Buffer[text.Length / sizeof(WCHAR)] = 0;
+}
 OBJECT_NAME_INFORMATION g_no_name;
 
 namespace {

@@ -91,13 +91,10 @@ extern "C" HANDLE NTAPI PsGetProcessInheritedFromUniqueProcessId(PEPROCESS Proce
 NT_EXPORT(SeLocateProcessImageName, nt::AtMost(PASSIVE_LEVEL), Full, "PsProgram.*");
 extern "C" NTSTATUS NTAPI SeLocateProcessImageName(PEPROCESS Process, PUNICODE_STRING* pImageFileName) {
   const UNICODE_STRING& name = Process->SeAuditProcessCreationInfo.ImageFileName->Name;
-  auto* copy = static_cast<PUNICODE_STRING>(
-      ExAllocatePoolWithTag(PagedPool, sizeof(UNICODE_STRING) + name.Length + sizeof(WCHAR), 'aPeS'));
+  auto* copy = static_cast<PUNICODE_STRING>(ExAllocatePoolWithTag(PagedPool, ps::PackedBytes(name), 'aPeS'));
   *pImageFileName = copy;
   if (copy == nullptr) return STATUS_NO_MEMORY;
-  *copy = {name.Length, static_cast<USHORT>(name.Length + sizeof(WCHAR)), reinterpret_cast<PWCH>(copy + 1)};
-  RtlCopyMemory(copy->Buffer, name.Buffer, name.Length);
-  copy->Buffer[name.Length / sizeof(WCHAR)] = 0;
+  ps::PackString(copy, name);
   return STATUS_SUCCESS;
 }
 
@@ -127,13 +124,9 @@ NTSTATUS PutValue(Reply* reply, const T& value) {
 
 // A string and its text behind it.
 NTSTATUS PutString(Reply* reply, const UNICODE_STRING& text) {
-  reply->needed = sizeof(UNICODE_STRING) + text.Length + sizeof(WCHAR);
+  reply->needed = ps::PackedBytes(text);
   if (reply->length < reply->needed) return STATUS_INFO_LENGTH_MISMATCH;
-  auto* string = static_cast<PUNICODE_STRING>(reply->buffer);
-  *string = {text.Length, static_cast<USHORT>(text.Length + sizeof(WCHAR)),
-             reinterpret_cast<PWCH>(string + 1)};
-  RtlCopyMemory(string->Buffer, text.Buffer, text.Length);
-  string->Buffer[text.Length / sizeof(WCHAR)] = 0;
+  ps::PackString(static_cast<PUNICODE_STRING>(reply->buffer), text);
   return STATUS_SUCCESS;
 }
 

@@ -110,12 +110,9 @@ NTSTATUS SetImageFile(PEPROCESS process, HANDLE handle) {
 }
 
 NTSTATUS SetCommandLine(PEPROCESS process, const UNICODE_STRING& text) {
-  auto* copy = static_cast<PUNICODE_STRING>(
-      ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(UNICODE_STRING) + text.Length + sizeof(WCHAR), kTag));
+  auto* copy = static_cast<PUNICODE_STRING>(ExAllocatePoolWithTag(NonPagedPoolNx, PackedBytes(text), kTag));
   if (copy == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  *copy = {text.Length, static_cast<USHORT>(text.Length + sizeof(WCHAR)), reinterpret_cast<PWCH>(copy + 1)};
-  RtlCopyMemory(copy->Buffer, text.Buffer, text.Length);
-  copy->Buffer[text.Length / sizeof(WCHAR)] = 0;
+  PackString(copy, text);
   process->CommandLine = copy;
   return STATUS_SUCCESS;
 }

@@ -25,6 +25,12 @@ VOID NTAPI DeleteProcess(PVOID object);
 // Called in nt!KiReaperThread: hands the thread to PspReaper.
 VOID ReapThread(PKTHREAD thread);
 
+// Makes a string whose text stands behind it, as in Windows's answers: PackedBytes(text) in all.
+inline ULONG PackedBytes(const UNICODE_STRING& text) {
+  return sizeof(UNICODE_STRING) + text.Length + sizeof(WCHAR);
+}
+void PackString(PUNICODE_STRING string, const UNICODE_STRING& text);
+
 // The notification routines. A process: `information` 0 at its end. PASSIVE_LEVEL.
 void NotifyProcess(PEPROCESS process, PPS_CREATE_NOTIFY_INFO information);
 void NotifyThread(PETHREAD thread, BOOLEAN create);
