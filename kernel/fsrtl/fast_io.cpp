@@ -158,6 +158,12 @@ BOOLEAN Write(Transfer t, ULONG key, PDEVICE_OBJECT device, CacheCall call) {
   return Answer(&t, status);
 }
 
+// The file's position after a transfer at `offset`.
+void Advance(PFILE_OBJECT file, LARGE_INTEGER offset, const IO_STATUS_BLOCK& outcome) {
+  if (NT_SUCCESS(outcome.Status))
+    file->CurrentByteOffset.QuadPart = offset.QuadPart + static_cast<LONGLONG>(outcome.Information);
+}
+
 }  // namespace
 
 /// Reads a cached file without an IRP. FALSE: the caller has to send one (not cached, in use, would wait).
@@ -170,9 +176,7 @@ extern "C" BOOLEAN NTAPI FsRtlCopyRead(PFILE_OBJECT FileObject, PLARGE_INTEGER F
                                        PDEVICE_OBJECT DeviceObject) {
   const BOOLEAN read = Read({FileObject, *FileOffset, Length, Wait, Buffer, nullptr, IoStatus}, LockKey,
                             DeviceObject, CallCopyRead);
-  if (read && NT_SUCCESS(IoStatus->Status))
-    FileObject->CurrentByteOffset.QuadPart =
-        FileOffset->QuadPart + static_cast<LONGLONG>(IoStatus->Information);
+  if (read) Advance(FileObject, *FileOffset, *IoStatus);
   return read;
 }
 
@@ -186,9 +190,7 @@ extern "C" BOOLEAN NTAPI FsRtlCopyWrite(PFILE_OBJECT FileObject, PLARGE_INTEGER 
                                         PDEVICE_OBJECT DeviceObject) {
   const BOOLEAN written = Write({FileObject, *FileOffset, Length, Wait, Buffer, nullptr, IoStatus}, LockKey,
                                 DeviceObject, CallCopyWrite);
-  if (written && NT_SUCCESS(IoStatus->Status))
-    FileObject->CurrentByteOffset.QuadPart =
-        FileOffset->QuadPart + static_cast<LONGLONG>(IoStatus->Information);
+  if (written) Advance(FileObject, *FileOffset, *IoStatus);
   return written;
 }
 
