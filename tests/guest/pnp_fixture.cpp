@@ -27,6 +27,16 @@ NTSTATUS PassDown(PDEVICE_OBJECT device, PIRP irp) {
   return IoCallDriver(Of(device)->lower, irp);
 }
 
+// The last request: the device goes with it.
+NTSTATUS LeaveStack(PDEVICE_OBJECT device, PIRP irp) {
+  irp->IoStatus.Status = STATUS_SUCCESS;
+  PDEVICE_OBJECT lower = Of(device)->lower;
+  const NTSTATUS status = PassDown(device, irp);
+  IoDetachDevice(lower);
+  IoDeleteDevice(device);
+  return status;
+}
+
 NTSTATUS PassDownAndWait(PDEVICE_OBJECT device, PIRP irp) {
   return IoForwardIrpSynchronously(Of(device)->lower, irp) ? irp->IoStatus.Status : STATUS_UNSUCCESSFUL;
 }
@@ -105,12 +115,7 @@ NTSTATUS BusPnp(PDEVICE_OBJECT device, PIRP irp) {
       }
       return PassDown(device, irp);
     case IRP_MN_REMOVE_DEVICE: {
-      irp->IoStatus.Status = STATUS_SUCCESS;
-      PDEVICE_OBJECT lower = Of(device)->lower;
-      IoSkipCurrentIrpStackLocation(irp);
-      const NTSTATUS status = IoCallDriver(lower, irp);
-      IoDetachDevice(lower);
-      IoDeleteDevice(device);
+      const NTSTATUS status = LeaveStack(device, irp);
       bus_device = nullptr;
       return status;
     }
@@ -260,12 +265,7 @@ NTSTATUS FunctionPnp(PDEVICE_OBJECT device, PIRP irp) {
       irp->IoStatus.Status = STATUS_SUCCESS;
       return PassDown(device, irp);
     case IRP_MN_REMOVE_DEVICE: {
-      irp->IoStatus.Status = STATUS_SUCCESS;
-      PDEVICE_OBJECT lower = Of(device)->lower;
-      IoSkipCurrentIrpStackLocation(irp);
-      const NTSTATUS status = IoCallDriver(lower, irp);
-      IoDetachDevice(lower);
-      IoDeleteDevice(device);
+      const NTSTATUS status = LeaveStack(device, irp);
       child.started = false;
       child.function = nullptr;
       return status;
