@@ -26,7 +26,7 @@ NTSTATUS LookupThread(const CLIENT_ID& client_id, PETHREAD* thread) {
 
 /// Opens a handle to the process with an id (or whose thread has the id in ClientId->UniqueThread).
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: a process without a program has no descriptor: everybody may open it.
 /// Source: WDK ntddk/NtOpenProcess.
 NT_EXPORT(NtOpenProcess, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
@@ -57,7 +57,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle,
 
 /// Opens a handle to the process with an id.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: a process without a program has no descriptor: everybody may open it.
 /// Source: WDK ntddk/ZwOpenProcess.
 NT_EXPORT(ZwOpenProcess, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
 extern "C" NTSTATUS NTAPI ZwOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
@@ -81,7 +81,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtOpenThread(PHANDLE ThreadHandle, A
 
 /// Opens a handle to the thread with an id.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no access check (kernel callers only).
+/// Differs from NT: a thread has a descriptor only if its creator gave one.
 /// Source: not documented for drivers; the API OpenThread.
 NT_EXPORT(ZwOpenThread, nt::AtMost(PASSIVE_LEVEL), Full, "PsOpen.*");
 extern "C" NTSTATUS NTAPI ZwOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess,
