@@ -69,6 +69,10 @@ typedef struct _BCB {
   ERESOURCE Resource;  // held shared or exclusive by who pins
 } BCB, *PBCB;
 
+// In fsrtl: the file system's locks around a flush. A failed acquisition needs no release.
+extern "C" NTSTATUS FsRtlAcquireFileForCcFlushEx(PFILE_OBJECT FileObject);
+extern "C" VOID FsRtlReleaseFileForCcFlush(PFILE_OBJECT FileObject);
+
 namespace cc {
 
 class MapGuard {

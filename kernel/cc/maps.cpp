@@ -200,17 +200,21 @@ extern "C" VOID NTAPI CcSetFileSizes(PFILE_OBJECT FileObject, PCC_FILE_SIZES Fil
 
 /// Writes a range of a cached stream out, or all of it; waits for the file system.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: the file system's AcquireForCcFlush is not called: who flushes holds its locks.
+/// Differs from NT: none.
 /// Source: WDK ntifs/CcFlushCache.
 NT_EXPORT(CcFlushCache, nt::AtMost(APC_LEVEL), Full, "CcFiles.*");
 extern "C" VOID NTAPI CcFlushCache(PSECTION_OBJECT_POINTERS SectionObjectPointer, PLARGE_INTEGER FileOffset,
                                    ULONG Length, PIO_STATUS_BLOCK IoStatus) {
   NTSTATUS status = STATUS_SUCCESS;
   if (PSHARED_CACHE_MAP map = cc::ReferenceMap(SectionObjectPointer); map != nullptr) {
-    {
-      cc::MapGuard guard(map);
-      const cc::Range range = cc::RangeOf(FileOffset, Length);
-      status = cc::Flush(map, range.from, range.to);
+    status = FsRtlAcquireFileForCcFlushEx(map->FileObject);
+    if (NT_SUCCESS(status)) {
+      {
+        cc::MapGuard guard(map);
+        const cc::Range range = cc::RangeOf(FileOffset, Length);
+        status = cc::Flush(map, range.from, range.to);
+      }
+      FsRtlReleaseFileForCcFlush(map->FileObject);
     }
     cc::DereferenceMap(map);
   }

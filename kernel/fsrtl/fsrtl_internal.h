@@ -29,4 +29,8 @@ inline void Complete(PIRP irp, NTSTATUS status, ULONG_PTR information = 0) {
   IofCompleteRequest(irp, IO_DISK_INCREMENT);
 }
 
+// Sends a device control request and waits for it. PASSIVE_LEVEL.
+NTSTATUS SendControl(PDEVICE_OBJECT device, ULONG code, PVOID input, ULONG input_bytes, PVOID output,
+                     ULONG output_bytes, PULONG_PTR written);
+
 }  // namespace fsrtl

@@ -51,16 +51,6 @@ extern "C" BOOLEAN NTAPI FsRtlAreVolumeStartupApplicationsComplete() {
 /// Source: WDK ntifs/FsRtlBalanceReads.
 NT_EXPORT(FsRtlBalanceReads, nt::AtMost(PASSIVE_LEVEL), Full, "FsRtlMisc.*");
 extern "C" NTSTATUS NTAPI FsRtlBalanceReads(PDEVICE_OBJECT TargetDevice) {
-  KEVENT event;
-  IO_STATUS_BLOCK iosb = {};
-  KeInitializeEvent(&event, NotificationEvent, FALSE);
-  PIRP irp = IoBuildDeviceIoControlRequest(kBalancedReads, TargetDevice, nullptr, 0, nullptr, 0, FALSE,
-                                           &event, &iosb);
-  if (irp == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  NTSTATUS status = IofCallDriver(TargetDevice, irp);
-  if (status == STATUS_PENDING) {
-    KeWaitForSingleObject(&event, Executive, KernelMode, FALSE, nullptr);
-    status = iosb.Status;
-  }
-  return status;
+  ULONG_PTR written;
+  return fsrtl::SendControl(TargetDevice, kBalancedReads, nullptr, 0, nullptr, 0, &written);
 }

@@ -207,6 +207,11 @@ void NotifyInterfaceChange(const GUID& event, const GUID& interface_class, PUNIC
 
 }  // namespace pnp
 
+// For fsrtl: the PDO of the device below an open file, referenced. PASSIVE_LEVEL.
+extern "C" NTSTATUS IoGetRelatedTargetDevice(PFILE_OBJECT FileObject, PDEVICE_OBJECT* DeviceObject) {
+  return pnp::TargetOf(FileObject, DeviceObject);
+}
+
 /// Asks for calls of a routine: at changes of the interfaces of a class (at once for those that exist, if the
 /// flag says so), or at what happens to the device of a file object.
 /// IRQL: PASSIVE_LEVEL.

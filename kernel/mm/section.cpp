@@ -36,15 +36,19 @@ NTSTATUS FileBytes(PFILE_OBJECT file, PLARGE_INTEGER maximum_size, bool writable
   return FileInformation(file, true, FileEndOfFileInformation, &end, sizeof(end));
 }
 
-NTSTATUS OpenSegment(PFILE_OBJECT file, PLARGE_INTEGER maximum_size, Protection protection, ULONG64* bytes,
-                     Segment** segment) {
+NTSTATUS OpenSegment(PFILE_OBJECT file, PLARGE_INTEGER maximum_size, Protection protection,
+                     ULONG win32_protection, ULONG64* bytes, Segment** segment) {
   if (file == nullptr) {
     *bytes = maximum_size != nullptr ? static_cast<ULONG64>(maximum_size->QuadPart) : 0;
     if (*bytes == 0) return STATUS_INVALID_PARAMETER_4;
     return CreatePagefileSegment(*bytes, segment);
   }
-  const NTSTATUS status = FileBytes(file, maximum_size, IsWritable(protection), bytes);
-  return NT_SUCCESS(status) ? OpenFileSegment(file, *bytes, segment) : status;
+  NTSTATUS status = FsRtlAcquireToCreateMappedSection(file, win32_protection);
+  if (!NT_SUCCESS(status)) return status;
+  status = FileBytes(file, maximum_size, IsWritable(protection), bytes);
+  if (NT_SUCCESS(status)) status = OpenFileSegment(file, *bytes, segment);
+  FsRtlReleaseFile(file);
+  return status;
 }
 
 // The processor's dirty bits of a view become the pages' own.
@@ -122,7 +126,7 @@ NTSTATUS CreateSection(POBJECT_ATTRIBUTES attributes, PLARGE_INTEGER maximum_siz
   section->protection = protection;
   section->win32_protection = protect;
   section->attributes = allocation_attributes | (file != nullptr ? SEC_FILE : 0);
-  status = OpenSegment(file, maximum_size, protection, &section->bytes, &section->segment);
+  status = OpenSegment(file, maximum_size, protection, protect, &section->bytes, &section->segment);
   if (!NT_SUCCESS(status)) {
     section->segment = nullptr;
     ObDereferenceObject(section);
@@ -170,7 +174,10 @@ NTSTATUS UnmapView(AddressSpace& space, ULONG64 va) {
   return STATUS_SUCCESS;
 }
 
-NTSTATUS FlushView(AddressSpace& space, Region* region) {
+namespace {
+
+// What of a view is to be flushed: the segment (referenced) and its pages.
+NTSTATUS FindFlushed(AddressSpace& space, Region* region, Segment** segment, ULONG64* page) {
   SleepGuard guard(space.lock);
   const PMMVAD vad = FindVad(space, region->base);
   if (vad == nullptr || vad->Kind != VadKind::kView || vad->Segment->file == nullptr)
@@ -180,7 +187,27 @@ NTSTATUS FlushView(AddressSpace& space, Region* region) {
   if (last > vad->EndingVpn) return STATUS_NOT_MAPPED_VIEW;
   *region = {first * kPageSize, (last - first + 1) * kPageSize};
   HarvestDirty(*vad, region->base, last - first + 1);
-  return FlushSegment(vad->Segment, vad->FirstPage + first - vad->StartingVpn, last - first + 1);
+  *segment = vad->Segment;
+  *page = vad->FirstPage + first - vad->StartingVpn;
+  ReferenceSegment(*segment);
+  return STATUS_SUCCESS;
+}
+
+}  // namespace
+
+// The file system's locks are taken without the address space's: their owner may fault in it.
+NTSTATUS FlushView(AddressSpace& space, Region* region) {
+  Segment* segment;
+  ULONG64 page;
+  NTSTATUS status = FindFlushed(space, region, &segment, &page);
+  if (!NT_SUCCESS(status)) return status;
+  status = FsRtlAcquireFileForCcFlushEx(segment->file);
+  if (NT_SUCCESS(status)) {
+    status = FlushSegment(segment, page, region->size / kPageSize);
+    FsRtlReleaseFileForCcFlush(segment->file);
+  }
+  DereferenceSegment(segment);
+  return status;
 }
 
 ULONG64 TrimViews(AddressSpace& space) {

@@ -67,3 +67,14 @@ NTSTATUS CreateSection(POBJECT_ATTRIBUTES attributes, PLARGE_INTEGER maximum_siz
                        ULONG allocation_attributes, PFILE_OBJECT file, Section** section);
 
 }  // namespace mm
+
+// In fsrtl: the file system's locks around sections and their writes. A failed acquisition needs no release.
+extern "C" {
+NTSTATUS FsRtlAcquireToCreateMappedSection(PFILE_OBJECT FileObject, ULONG PageProtection);
+NTSTATUS FsRtlAcquireFileForCcFlushEx(PFILE_OBJECT FileObject);
+VOID FsRtlReleaseFileForCcFlush(PFILE_OBJECT FileObject);
+NTSTATUS FsRtlAcquireFileForModWriteEx(PFILE_OBJECT FileObject, PLARGE_INTEGER EndingOffset,
+                                       PERESOURCE* ResourceToRelease);
+VOID FsRtlReleaseFileForModWrite(PFILE_OBJECT FileObject, PERESOURCE ResourceToRelease);
+VOID NTAPI FsRtlReleaseFile(PFILE_OBJECT FileObject);
+}

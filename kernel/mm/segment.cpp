@@ -110,13 +110,24 @@ bool IsUnused(PFN_NUMBER pfn) {
   return MmPfnDatabase[pfn].u2.ShareCount == 0 && MmPfnDatabase[pfn].u3.ReferenceCount == 1;
 }
 
+// The same as the writer of modified pages: not now, if somebody else has the file.
+bool WriteFilePageIfFree(Segment* segment, ULONG64 index) {
+  LARGE_INTEGER end;
+  end.QuadPart = static_cast<LONGLONG>(index * kPageSize + BytesInPage(segment, index));
+  PERESOURCE resource;
+  if (!NT_SUCCESS(FsRtlAcquireFileForModWriteEx(segment->file, &end, &resource))) return false;
+  const NTSTATUS status = WriteFilePage(segment, index);
+  FsRtlReleaseFileForModWrite(segment->file, resource);
+  return NT_SUCCESS(status);
+}
+
 // Writes out one page that no view maps. The segment's lock keeps views from mapping it.
 bool EvictPage(Segment* segment, ULONG64 index) {
   const MMPTE old = segment->ptes[index];
   if (!IsTransition(old) || !IsUnused(old.u.Trans.PageFrameNumber)) return false;
   const PFN_NUMBER pfn = old.u.Trans.PageFrameNumber;
   if (segment->file != nullptr) {
-    if (!NT_SUCCESS(WriteFilePage(segment, index))) return false;
+    if (!WriteFilePageIfFree(segment, index)) return false;
     segment->ptes[index] = MMPTE{};
   } else {
     const ULONG slot = AllocateSlot();

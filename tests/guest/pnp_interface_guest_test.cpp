@@ -1,6 +1,8 @@
 // Device interfaces and notification. Oracle: the WDK's pages of the routines.
 #define INITGUID
+#include "ddi_fs.h"
 #include "pnp_fixture.h"
+#include <ioevent.h>
 #include <wdmguid.h>
 
 using toy::children;
@@ -220,4 +222,88 @@ NT_TEST(PnpNotification, EventsOfADriversOwn) {
   NT_EXPECT_EQ(IoReportTargetDeviceChange(children[0].pdo, &event), STATUS_INVALID_DEVICE_REQUEST);
   NT_EXPECT_SUCCESS(IoUnregisterPlugPlayNotification(heard.entry));
   ObDereferenceObject(file);
+}
+
+namespace {
+
+struct VolumeHeard {
+  volatile LONG count;
+  GUID last;
+  PFILE_OBJECT file;
+  LONG name_offset;
+};
+
+NTSTATUS NTAPI HearVolume(PVOID structure, PVOID context) {
+  auto* heard = static_cast<VolumeHeard*>(context);
+  const auto* notification = static_cast<PTARGET_DEVICE_CUSTOM_NOTIFICATION>(structure);
+  heard->last = notification->Event;
+  heard->file = notification->FileObject;
+  heard->name_offset = notification->NameBufferOffset;
+  InterlockedIncrement(&heard->count);
+  return STATUS_SUCCESS;
+}
+
+bool Same(const GUID& a, const GUID& b) {
+  return RtlCompareMemory(&a, &b, sizeof(GUID)) == sizeof(GUID);
+}
+
+}  // namespace
+
+NT_TEST(FsRtlVolumeEvents, TellWhoRegisteredForTheDevice) {
+  PluggedChild child(0);
+  Registered one(children[0].pdo, kToys);
+  NT_ASSERT_SUCCESS(one.Set(true));
+  PFILE_OBJECT file;
+  NT_ASSERT_SUCCESS(Open(one.name(), &file));
+  VolumeHeard heard = {};
+  PVOID entry;
+  NT_ASSERT_SUCCESS(IoRegisterPlugPlayNotification(EventCategoryTargetDeviceChange, 0, file, nt_test::driver,
+                                                   HearVolume, &heard, &entry));
+  // Who holds the volume has heard of these when the file system goes on.
+  const struct {
+    ULONG code;
+    const GUID* guid;
+  } kAtOnce[] = {{FSRTL_VOLUME_DISMOUNT, &GUID_IO_VOLUME_DISMOUNT},
+                 {FSRTL_VOLUME_DISMOUNT_FAILED, &GUID_IO_VOLUME_DISMOUNT_FAILED},
+                 {FSRTL_VOLUME_LOCK, &GUID_IO_VOLUME_LOCK},
+                 {FSRTL_VOLUME_LOCK_FAILED, &GUID_IO_VOLUME_LOCK_FAILED},
+                 {FSRTL_VOLUME_UNLOCK, &GUID_IO_VOLUME_UNLOCK}};
+  LONG told = 0;
+  for (const auto& event : kAtOnce) {
+    NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, event.code));
+    NT_EXPECT_EQ(heard.count, ++told);
+    NT_EXPECT_TRUE(Same(heard.last, *event.guid));
+    NT_EXPECT_TRUE(heard.file == nullptr && heard.name_offset == -1);
+  }
+  NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, FSRTL_VOLUME_MOUNT));
+  WaitFor([&] { return heard.count == told + 1; });
+  NT_EXPECT_TRUE(Same(heard.last, GUID_IO_VOLUME_MOUNT));
+  ++told;
+  for (ULONG code = FSRTL_VOLUME_NEEDS_CHKDSK; code <= FSRTL_VOLUME_BACKGROUND_FORMAT; ++code) {
+    const GUID before = heard.last;
+    NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, code));
+    ++told;
+    WaitFor([&] { return heard.count == told; });
+    NT_EXPECT_TRUE(!Same(heard.last, before));  // each has its own
+  }
+  NT_EXPECT_EQ(FsRtlNotifyVolumeEvent(file, 0), STATUS_INVALID_PARAMETER);
+  NT_EXPECT_EQ(FsRtlNotifyVolumeEvent(file, FSRTL_VOLUME_BACKGROUND_FORMAT + 1), STATUS_INVALID_PARAMETER);
+  TARGET_DEVICE_CUSTOM_NOTIFICATION own = {};
+  own.Version = 1;
+  own.Size = sizeof own;
+  own.NameBufferOffset = 4;
+  NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEventEx(file, FSRTL_VOLUME_LOCK, &own));
+  NT_EXPECT_EQ(heard.count, ++told);
+  NT_EXPECT_EQ(heard.name_offset, 4);
+  NT_EXPECT_TRUE(Same(own.Event, GUID_IO_VOLUME_LOCK));
+  NT_EXPECT_SUCCESS(IoUnregisterPlugPlayNotification(entry));
+  ObDereferenceObject(file);
+}
+
+NT_TEST(FsRtlVolumeEvents, DismountsAreCounted) {
+  const ULONG before = SharedUserData->DismountCount;
+  FsRtlDismountComplete(nt_test::driver->DeviceObject, STATUS_ACCESS_DENIED);
+  NT_EXPECT_EQ(SharedUserData->DismountCount, before);
+  FsRtlDismountComplete(nt_test::driver->DeviceObject, STATUS_SUCCESS);
+  NT_EXPECT_EQ(SharedUserData->DismountCount, before + 1);
 }
