@@ -131,7 +131,7 @@ class LowMemory(unittest.TestCase):
         for _ in range(SEEDS):
             seed = random.SystemRandom().randrange(1, 1 << 31)
             run = self.starve(f"fail-pool={random.choice((3, 10, 40))} fail-pool-seed={seed}", 4)
-            self.assertGreater(run.injected, 20)
+            self.assertGreater(run.injected, 0)  # one in 40 of some 800: that none fails has a probability of e^-20
             self.assertGreater(run.succeeded + run.refused, 200)
             self.check_leaks(run, quiet)
 
