@@ -212,8 +212,8 @@ class Bench:
                 self.row(f"guest: {name}", count, None, "instructions", "on one processor")
 
     def guest_contention(self):
-        """Hand-over and fairness between the machine's processors. With more of them than the host has, a processor that the host
-        does not run misses its turns: what the queued lock itself does is what the stress tests and the native runs show."""
+        """Hand-over and fairness between the machine's processors, often more than the host has: one that the host does not run while
+        it stands in no queue misses rounds of every lock."""
         for cpus in (1, 2, 4, 8):
             values = self.lock_bench("--cpus", cpus)
             for name in ("plain", "queued", "shared exclusively", "shared shared"):

@@ -1,17 +1,51 @@
 // Queued spin locks: in-stack, with a node of the caller's, and numbered, with a node of each processor's
 // (KPRCB.LockQueue). Waiters get the lock in the order in which they came: ktl/queued_spin_lock.h. A lock
 // word that is used so must not be used as a plain spin lock.
+//
+// A waiter halts after a while, as under a hypervisor on Windows, and the one that hands the lock over wakes
+// it: a machine may have more processors than the host, and each that spins keeps the next in line from
+// running.
 #include "ke_internal.h"
 #include "ktl/queued_spin_lock.h"
 #include "nt/export.h"
 
 namespace {
 
-using Queued = ktl::QueuedSpinLock<KiSpinPolicy>;
+constexpr KIRQL kSynchLevel = 12;
+
+// The node on which each processor sleeps. It is set with interrupts disabled just before the halt, and an
+// interrupt ends the halt: a node that an interrupt routine's wait has overwritten belongs to a waiter that
+// is awake.
+struct alignas(64) HaltedOn {
+  ktl::QueueNode* volatile node;
+};
+HaltedOn halted_on[MAXIMUM_PROCESSORS];
+
+struct HaltingPolicy : KiSpinPolicy {
+  static constexpr unsigned kPatience = 8192;
+
+  static bool Halt(ktl::QueueNode* node, bool (*announce)(ktl::QueueNode*)) {
+    // The waking interrupt comes at IPI_LEVEL; at high IRQL, and with interrupts disabled, the wait spins.
+    if (arch::ReadCr8() > kSynchLevel || !arch::DisableInterruptsAndTell()) return false;
+    halted_on[KeGetCurrentPrcb()->Number].node = node;
+    if (announce(node)) {
+      arch::EnableInterruptsAndHalt();
+    } else {
+      arch::EnableInterrupts();
+    }
+    return true;
+  }
+
+  static DECLSPEC_NOINLINE void Wake(ktl::QueueNode* node) {
+    for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors); ++i) {
+      if (halted_on[i].node == node) hal::SendIpi(KiProcessorBlock[i]->ApicId, hal::kIpiVector);
+    }
+  }
+};
+
+using Queued = ktl::QueuedSpinLock<HaltingPolicy>;
 static_assert(sizeof(ktl::QueueNode) == sizeof(KSPIN_LOCK_QUEUE));
 static_assert(offsetof(ktl::QueueNode, lock) == FIELD_OFFSET(KSPIN_LOCK_QUEUE, Lock));
-
-constexpr KIRQL kSynchLevel = 12;
 
 // One cache line each: they have nothing to do with each other.
 struct alignas(64) NumberedLock {

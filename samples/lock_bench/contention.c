@@ -1,6 +1,7 @@
 /*
  * All processors want one lock all the time: how long a hand-over takes, and how evenly it goes round (per mille: acquisitions of
- * the slowest processor over those of the fastest).
+ * the slowest processor over those of the fastest). The count begins when each processor has had the lock once: where the host
+ * has fewer processors than the machine, those that it runs first would else have it to themselves for a while.
  */
 #include "lock_bench.h"
 
@@ -19,14 +20,15 @@ typedef struct {
     FAMILY Family;
     ULONG Processors;
     ULONG Milliseconds;
-    ULONG64 End; /* interrupt time */
-    volatile LONG Ready;
+    ULONG64 End; /* interrupt time; 0 before the count begins */
+    volatile LONG Entered; /* processors that have had the lock */
 } CONTEST;
 
 typedef struct {
     CONTEST *Contest;
     ULONG Processor;
-    DECLSPEC_ALIGN(64) ULONG64 Rounds;
+    DECLSPEC_ALIGN(64) ULONG64 Early; /* rounds before the count began */
+    ULONG64 Rounds;
 } CONTENDER;
 
 static VOID Round(CONTEST *Contest)
@@ -62,32 +64,33 @@ static VOID Contend(PVOID Context)
 {
     CONTENDER *Contender = Context;
     CONTEST *Contest = Contender->Contest;
-    ULONG64 Rounds = 0;
+    volatile ULONG64 *End = &Contest->End;
 
     KeSetSystemAffinityThread((KAFFINITY)1 << Contender->Processor);
-    if (InterlockedIncrement(&Contest->Ready) == (LONG)Contest->Processors)
-        Contest->End = KeQueryInterruptTime() + Contest->Milliseconds * 10000ULL;
-    while (Contest->Ready != (LONG)Contest->Processors || Contest->End == 0)
-        YieldProcessor();
-    while (KeQueryInterruptTime() < Contest->End) {
+    Round(Contest);
+    Contender->Early = 1;
+    Contender->Rounds = 0;
+    if (InterlockedIncrement(&Contest->Entered) == (LONG)Contest->Processors)
+        *End = KeQueryInterruptTime() + Contest->Milliseconds * 10000ULL;
+    for (; *End == 0; ++Contender->Early)
         Round(Contest);
-        ++Rounds;
-    }
-    Contender->Rounds = Rounds;
+    for (; KeQueryInterruptTime() < *End; ++Contender->Rounds)
+        Round(Contest);
     KeRevertToUserAffinityThread();
 }
 
 static VOID Report(const CONTEST *Contest, const CONTENDER *Contenders)
 {
-    ULONG64 Total = 0, Slowest = ~0ULL, Fastest = 1;
+    ULONG64 Total = 0, Early = 0, Slowest = ~0ULL, Fastest = 1;
 
     for (ULONG i = 0; i < Contest->Processors; ++i) {
         Total += Contenders[i].Rounds;
+        Early += Contenders[i].Early;
         Slowest = min(Slowest, Contenders[i].Rounds);
         Fastest = max(Fastest, Contenders[i].Rounds);
     }
-    if ((ULONG64)Contest->Counter != Total)
-        DbgPrint("lock_bench: ERROR %s: %I64u counted, %I64u rounds\n", Names[Contest->Family], Contest->Counter, Total);
+    if ((ULONG64)Contest->Counter != Total + Early)
+        DbgPrint("lock_bench: ERROR %s: %I64u counted, %I64u rounds\n", Names[Contest->Family], Contest->Counter, Total + Early);
     DbgPrint("lock_bench: %s: %I64u rounds, slowest %I64u, fastest %I64u\n", Names[Contest->Family], Total, Slowest, Fastest);
     DbgPrint("lock_bench: contended %s hand-over ns = %I64u\n", Names[Contest->Family],
              Contest->Milliseconds * 1000000ULL / max(Total, 1));

@@ -132,6 +132,52 @@ TEST(KtlQueuedSpinLock, FirstComeFirstServed) {
   EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3}));
 }
 
+// Waiters that sleep at once, each until it is woken: one wake-up that is lost stops the test for good.
+struct SleepingPolicy : RandomPolicy {
+  static constexpr unsigned kPatience = 2;
+  static inline std::atomic<ktl::QueueNode*> asleep[kThreads];
+  static inline std::atomic<bool> woken[kThreads];
+  static inline std::atomic<int> halts;
+  static inline thread_local int self;
+
+  static bool Halt(ktl::QueueNode* node, bool (*announce)(ktl::QueueNode*)) {
+    if (halts % 7 == 6) return ++halts, false;  // as with interrupts disabled
+    woken[self] = false;
+    asleep[self] = node;
+    Step();
+    if (announce(node)) {
+      ++halts;
+      while (!woken[self]) sched_yield();
+    }
+    asleep[self] = nullptr;
+    return true;
+  }
+  static void Wake(ktl::QueueNode* node) {
+    for (int i = 0; i < kThreads; ++i) {
+      if (asleep[i] == node) woken[i] = true;
+    }
+  }
+};
+
+TEST(KtlQueuedSpinLock, HandsOverToWhoSleeps) {
+  using Sleeping = ktl::QueuedSpinLock<SleepingPolicy>;
+  ktl::QueueNode* volatile word = nullptr;
+  uint64_t counter = 0;
+  OnThreads(kThreads, [&](int number) {
+    SleepingPolicy::self = number;
+    for (int i = 0; i < kRounds; ++i) {
+      ktl::QueueNode node;
+      Sleeping::Acquire(&word, &node);
+      counter = counter + 1;
+      EXPECT_EQ(node.lock & Sleeping::kBits, Sleeping::kOwner);
+      Sleeping::Release(&node);
+    }
+  });
+  EXPECT_EQ(counter, uint64_t{kThreads} * kRounds);
+  EXPECT_TRUE(Sleeping::IsFree(&word));
+  EXPECT_GT(SleepingPolicy::halts, 0);
+}
+
 // ---- shared ----
 using Shared = ktl::SharedSpinLock<RandomPolicy>;
 

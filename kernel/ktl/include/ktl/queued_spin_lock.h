@@ -1,8 +1,11 @@
 // The queued spin lock (Mellor-Crummey and Scott, 1991): the lock word points to the last in the queue, each
 // waiter spins on its own node, and the holder hands the lock to the next in line. First come, first served.
 //
-// The node has the layout of NT's KSPIN_LOCK_QUEUE. Its `lock` is the address of the lock word plus two bits:
-// kWaiting while the node's owner waits, kOwner while it holds the lock.
+// The node has the layout of NT's KSPIN_LOCK_QUEUE. Its `lock` is the address of the lock word plus three
+// bits: kWaiting while the node's owner waits, kOwner while it holds the lock, kHalted while it waits asleep.
+//
+// A waiter in line that a policy lets halt (Policy::kPatience, Halt, Wake) gives its processor away: where
+// several share one processor of the host, the others need it to bring the queue forward.
 #pragma once
 
 #include "ktl/spin_wait.h"
@@ -17,7 +20,7 @@ struct QueueNode {
 template <typename Policy>
 struct QueuedSpinLock {
   using Word = QueueNode* volatile;
-  static constexpr uint64_t kWaiting = 1, kOwner = 2, kBits = 3;
+  static constexpr uint64_t kWaiting = 1, kOwner = 2, kHalted = 4, kBits = 7;
 
   static Word* WordOf(const QueueNode* node) { return reinterpret_cast<Word*>(node->lock & ~kBits); }
 
@@ -38,6 +41,9 @@ struct QueuedSpinLock {
     Policy::Step();
     __atomic_store_n(&before->next, node, __ATOMIC_RELEASE);
     for (unsigned round = 0; (__atomic_load_n(&node->lock, __ATOMIC_ACQUIRE) & kWaiting) != 0; ++round) {
+      if constexpr (kHalts) {
+        if (round >= Policy::kPatience && Policy::Halt(node, AnnounceHalt)) continue;
+      }
       Policy::Relax(round);
     }
   }
@@ -76,12 +82,31 @@ struct QueuedSpinLock {
     }
     node->lock = reinterpret_cast<uint64_t>(word);
     Policy::Step();
-    __atomic_store_n(&next->lock, reinterpret_cast<uint64_t>(word) | kOwner, __ATOMIC_RELEASE);
+    HandOver(next, reinterpret_cast<uint64_t>(word) | kOwner);
   }
 
   static bool IsFree(const Word* word) { return __atomic_load_n(word, __ATOMIC_RELAXED) == nullptr; }
 
  private:
+  static constexpr bool kHalts = requires { Policy::kPatience; };
+
+  // Says in the node that whoever hands the lock over has to wake its owner. False: it was handed over
+  // before.
+  static bool AnnounceHalt(QueueNode* node) {
+    uint64_t seen = __atomic_load_n(&node->lock, __ATOMIC_ACQUIRE);
+    return (seen & kWaiting) != 0 && __atomic_compare_exchange_n(&node->lock, &seen, seen | kHalted, false,
+                                                                 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  }
+
+  // From the write on the node is its owner's again: Wake gets its address only.
+  static void HandOver(QueueNode* next, uint64_t value) {
+    if constexpr (kHalts) {
+      if ((__atomic_exchange_n(&next->lock, value, __ATOMIC_ACQ_REL) & kHalted) != 0) Policy::Wake(next);
+    } else {
+      __atomic_store_n(&next->lock, value, __ATOMIC_RELEASE);
+    }
+  }
+
   // Somebody is the new tail and has not linked itself to us yet.
   static QueueNode* WaitForNext(QueueNode* node) {
     QueueNode* next;
