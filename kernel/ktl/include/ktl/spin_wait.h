@@ -4,13 +4,12 @@
 //   struct Policy {
 //     static void Relax(unsigned round);  // one turn of a wait loop, the round-th of this wait
 //     static void Step();                 // before each step that other processors can see (tests stop here)
-//     // Only where waiters of a queued lock may sleep:
-//     static constexpr unsigned kPatience;                               // rounds of waiting before that
-//     static bool Halt(QueueNode* node, bool (*announce)(QueueNode*));   // sleeps unless announce says no,
-//     until
-//                                                                        // Wake or any other reason; false:
-//                                                                        cannot
-//     static void Wake(QueueNode* node);  // wakes who sleeps on the node; may come when nobody does
+//     // Only where the waiters of a queued lock may sleep, and then after so many rounds of waiting. Halt
+//     // asks `announce`, sleeps if it says yes, and returns after Wake or for any other reason; false: it
+//     // cannot. Wake may come when nobody sleeps on the node.
+//     static constexpr unsigned kPatience;
+//     static bool Halt(QueueNode* node, bool (*announce)(QueueNode*));
+//     static void Wake(QueueNode* node);
 //   };
 //
 // A lock word is plain memory of the caller's: zero is a free lock. Whoever waits reads until the word looks
