@@ -51,7 +51,7 @@ void WriteMap(PSHARED_CACHE_MAP map) {
 
 // The map behind `after` in the list that has something to do, referenced.
 PSHARED_CACHE_MAP NextMap(PSHARED_CACHE_MAP after) {
-  ob::SpinGuard guard(&g_maps_lock);
+  ke::SpinGuard guard(&g_maps_lock);
   LIST_ENTRY* link = after != nullptr ? after->SharedCacheMapLinks.Flink : g_maps.Flink;
   for (; link != &g_maps; link = link->Flink) {
     auto* map = CONTAINING_RECORD(link, SHARED_CACHE_MAP, SharedCacheMapLinks);
@@ -75,7 +75,7 @@ void WriteAll() {
 }
 
 Deferred* TakeDeferred() {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (IsListEmpty(&g_deferred)) return nullptr;
   auto* deferred = CONTAINING_RECORD(g_deferred.Flink, Deferred, link);
   const auto pages = static_cast<LONG>(deferred->bytes / PAGE_SIZE + 1);
@@ -93,7 +93,7 @@ void PostDeferred() {
 }
 
 void TakeWaiters(LIST_ENTRY* list) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   InitializeListHead(list);
   while (!IsListEmpty(&g_waiters)) InsertTailList(list, RemoveHeadList(&g_waiters));
 }
@@ -149,7 +149,7 @@ NTSTATUS WaitForLazyWriter() {
   Waiter waiter;
   KeInitializeEvent(&waiter.done, NotificationEvent, FALSE);
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     InsertTailList(&g_waiters, &waiter.link);
   }
   KeSetEvent(&g_now, IO_NO_INCREMENT, FALSE);
@@ -203,7 +203,7 @@ extern "C" VOID NTAPI CcDeferWrite(PFILE_OBJECT FileObject, PCC_POST_DEFERRED_WR
   deferred->context2 = Context2;
   deferred->bytes = BytesToWrite;
   {
-    ob::SpinGuard guard(&cc::g_lock);
+    ke::SpinGuard guard(&cc::g_lock);
     if (Retrying) {
       InsertHeadList(&cc::g_deferred, &deferred->link);
     } else {

@@ -5,7 +5,7 @@ namespace cc {
 
 PSHARED_CACHE_MAP ReferenceMap(PSECTION_OBJECT_POINTERS pointers) {
   if (pointers == nullptr) return nullptr;
-  ob::SpinGuard guard(&g_maps_lock);
+  ke::SpinGuard guard(&g_maps_lock);
   auto* map = static_cast<PSHARED_CACHE_MAP>(pointers->SharedCacheMap);
   if (map != nullptr) ++map->Readers;
   return map;
@@ -33,7 +33,7 @@ void DeleteMap(PSHARED_CACHE_MAP map) {
 
 // Takes the map out of the world if nobody needs it: not open, not being looked at, nothing to write.
 bool UnlinkIfIdle(PSHARED_CACHE_MAP map) {
-  ob::SpinGuard guard(&g_maps_lock);
+  ke::SpinGuard guard(&g_maps_lock);
   if (map->Readers != 0 || map->OpenCount != 0 || map->DirtyPages != 0) return false;
   RemoveEntryList(&map->SharedCacheMapLinks);
   map->SectionObjectPointers->SharedCacheMap = nullptr;
@@ -93,7 +93,7 @@ void DetachPrivate(PSHARED_CACHE_MAP map, PFILE_OBJECT file) {
   RemoveEntryList(&own->PrivateLinks);
   file->PrivateCacheMap = nullptr;
   ExFreePoolWithTag(own, kTag);
-  ob::SpinGuard guard(&g_maps_lock);
+  ke::SpinGuard guard(&g_maps_lock);
   --map->OpenCount;
 }
 
@@ -101,7 +101,7 @@ void DetachPrivate(PSHARED_CACHE_MAP map, PFILE_OBJECT file) {
 
 void DereferenceMap(PSHARED_CACHE_MAP map) {
   {
-    ob::SpinGuard guard(&g_maps_lock);
+    ke::SpinGuard guard(&g_maps_lock);
     if (--map->Readers != 0 || map->OpenCount != 0) return;
   }
   if (UnlinkIfIdle(map)) {
@@ -137,7 +137,7 @@ extern "C" VOID NTAPI CcInitializeCacheMap(PFILE_OBJECT FileObject, PCC_FILE_SIZ
   fresh->LazyWriteContext = LazyWriteContext;
   PSHARED_CACHE_MAP map;
   {
-    ob::SpinGuard guard(&cc::g_maps_lock);
+    ke::SpinGuard guard(&cc::g_maps_lock);
     map = static_cast<PSHARED_CACHE_MAP>(FileObject->SectionObjectPointer->SharedCacheMap);
     if (map == nullptr) {
       map = fresh;
@@ -269,7 +269,7 @@ extern "C" VOID NTAPI CcCoherencyFlushAndPurgeCache(PSECTION_OBJECT_POINTERS Sec
 /// Source: WDK ntifs/CcIsThereDirtyData.
 NT_EXPORT(CcIsThereDirtyData, nt::AtMost(DISPATCH_LEVEL), Full, "CcFiles.*");
 extern "C" BOOLEAN NTAPI CcIsThereDirtyData(PVPB Vpb) {
-  ob::SpinGuard guard(&cc::g_maps_lock);
+  ke::SpinGuard guard(&cc::g_maps_lock);
   for (LIST_ENTRY* link = cc::g_maps.Flink; link != &cc::g_maps; link = link->Flink) {
     auto* map = CONTAINING_RECORD(link, SHARED_CACHE_MAP, SharedCacheMapLinks);
     if (map->FileObject->Vpb == Vpb && map->DirtyPages != 0) return TRUE;

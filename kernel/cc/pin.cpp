@@ -23,7 +23,7 @@ PBCB NewBcb(PSHARED_CACHE_MAP map, View* view, LONGLONG offset, ULONG length, bo
   InterlockedIncrement(&view->users);
   InsertHeadList(&map->BcbList, &bcb->BcbLinks);
   {
-    ob::SpinGuard guard(&g_maps_lock);
+    ke::SpinGuard guard(&g_maps_lock);
     ++map->Readers;  // while a BCB lives its map does
   }
   return bcb;

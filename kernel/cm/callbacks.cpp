@@ -75,7 +75,7 @@ ObjectContext* FindContextLocked(PCM_KEY_BODY key, const Callback* callback) {
 }
 
 PVOID ContextOf(PCM_KEY_BODY key, const Callback* callback) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   const ObjectContext* context = FindContextLocked(key, callback);
   return context != nullptr ? context->context : nullptr;
 }
@@ -104,7 +104,7 @@ NTSTATUS Register(PEX_CALLBACK_FUNCTION function, const UNICODE_STRING& altitude
   InitializeListHead(&callback->ObjectContexts);
   ExInitializeRundownProtection(&callback->RundownProtect);
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     PLIST_ENTRY at = CallbackListHead.Flink;
     int order = 1;
     for (; at != &CallbackListHead; at = at->Flink) {
@@ -128,7 +128,7 @@ NTSTATUS Register(PEX_CALLBACK_FUNCTION function, const UNICODE_STRING& altitude
 Operation::Operation(Notice notice, PVOID information, PVOID* contexts, PCM_KEY_BODY key)
     : notice_(notice), information_(information), contexts_(contexts), key_(key) {
   if (g_count == 0) return;
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   for (PLIST_ENTRY at = CallbackListHead.Flink; at != &CallbackListHead && count_ < kMaximum;
        at = at->Flink) {
     if (ExAcquireRundownProtection(&CallbackOf(at)->RundownProtect))
@@ -178,7 +178,7 @@ void CleanUpContexts(PCM_KEY_BODY key) {
   for (;;) {
     ObjectContext* context;
     {
-      ob::SpinGuard guard(&g_lock);
+      ke::SpinGuard guard(&g_lock);
       if (IsListEmpty(&key->ContextListHead)) return;
       context = CONTAINING_RECORD(key->ContextListHead.Flink, ObjectContext, of_key);
       UnlinkLocked(context);
@@ -227,7 +227,7 @@ NT_EXPORT(CmUnRegisterCallback, nt::AtMost(APC_LEVEL), Full, "CmCallbacks.*");
 extern "C" NTSTATUS NTAPI CmUnRegisterCallback(LARGE_INTEGER Cookie) {
   cm::Callback* callback;
   {
-    ob::SpinGuard guard(&cm::g_lock);
+    ke::SpinGuard guard(&cm::g_lock);
     callback = cm::FindLocked(Cookie);
     if (callback == nullptr) return STATUS_INVALID_PARAMETER;
     RemoveEntryList(&callback->ListEntry);
@@ -236,7 +236,7 @@ extern "C" NTSTATUS NTAPI CmUnRegisterCallback(LARGE_INTEGER Cookie) {
   for (;;) {
     cm::ObjectContext* context;
     {
-      ob::SpinGuard guard(&cm::g_lock);
+      ke::SpinGuard guard(&cm::g_lock);
       if (IsListEmpty(&callback->ObjectContexts)) break;
       context = CONTAINING_RECORD(callback->ObjectContexts.Flink, cm::ObjectContext, of_callback);
       cm::UnlinkLocked(context);
@@ -267,7 +267,7 @@ extern "C" NTSTATUS NTAPI CmSetCallbackObjectContext(PVOID Object, PLARGE_INTEGE
   cm::ObjectContext* old = nullptr;
   cm::Callback* callback;
   {
-    ob::SpinGuard guard(&cm::g_lock);
+    ke::SpinGuard guard(&cm::g_lock);
     callback = cm::FindLocked(*Cookie);
     if (callback != nullptr) {
       old = cm::FindContextLocked(key, callback);

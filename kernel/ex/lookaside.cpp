@@ -1,6 +1,7 @@
 // Lookaside lists: S-lists of freed blocks in front of the pools. Allocation and freeing are inline in the
 // WDK's headers.
 #include "ex/ex.h"
+#include "ke/spin_guard.h"
 #include "nt/export.h"
 
 #undef InitializeSListHead
@@ -75,9 +76,8 @@ void Register(PLIST_ENTRY entry) {
 }
 
 void Unregister(PLIST_ENTRY entry) {
-  const KIRQL irql = KeAcquireSpinLockRaiseToDpc(&g_lists_lock);
+  ke::SpinGuard guard(&g_lists_lock);
   RemoveEntryList(entry);
-  KeReleaseSpinLock(&g_lists_lock, irql);
 }
 
 template <typename List>

@@ -99,7 +99,7 @@ bool HasRoomLocked(PERESOURCE resource) {
 bool GrowTable(PERESOURCE resource) {
   ULONG wanted;
   {
-    ob::SpinGuard guard(&resource->SpinLock);
+    ke::SpinGuard guard(&resource->SpinLock);
     if (HasRoomLocked(resource)) return true;
     wanted = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize * 2 : kFirstTable;
   }
@@ -109,7 +109,7 @@ bool GrowTable(PERESOURCE resource) {
   RtlZeroMemory(table, wanted * sizeof(OWNER_ENTRY));
   POWNER_ENTRY surplus = table;
   {
-    ob::SpinGuard guard(&resource->SpinLock);
+    ke::SpinGuard guard(&resource->SpinLock);
     const ULONG size = resource->OwnerTable != nullptr ? resource->OwnerTable[0].TableSize : 0;
     if (size < wanted) {
       surplus = resource->OwnerTable;
@@ -218,7 +218,7 @@ Block* HandOverLocked(PERESOURCE resource, bool sharers_first) {
 
 // One attempt, and if it fails and `block` is given, a place among those who wait.
 Attempt TakeOrEnqueue(PERESOURCE resource, ResourceMode mode, Block* block, PKLOCK_ENTRY entry) {
-  ob::SpinGuard guard(&resource->SpinLock);
+  ke::SpinGuard guard(&resource->SpinLock);
   const Attempt attempt = TakeLocked(resource, KeCurrentThread(), mode);
   if (attempt != Attempt::kWait || block == nullptr) return attempt;
   if (mode == ResourceMode::kExclusive) {
@@ -274,7 +274,7 @@ void ReleaseResource(PERESOURCE resource, ERESOURCE_THREAD owner) {
   Block* woken;
   PKTHREAD named = nullptr;
   {
-    ob::SpinGuard guard(&resource->SpinLock);
+    ke::SpinGuard guard(&resource->SpinLock);
     POWNER_ENTRY own = FindOwnerLocked(resource, owner);
     if (own == nullptr || own->OwnerCount == 0) {
       KeBugCheckEx(RESOURCE_NOT_OWNED, reinterpret_cast<ULONG_PTR>(resource), owner,
@@ -304,7 +304,7 @@ void ReleaseResource(PERESOURCE resource, ERESOURCE_THREAD owner) {
 void ConvertResourceToShared(PERESOURCE resource) {
   Block* woken;
   {
-    ob::SpinGuard guard(&resource->SpinLock);
+    ke::SpinGuard guard(&resource->SpinLock);
     resource->Flag &= ~ResourceOwnedExclusive;
     woken = HandOverLocked(resource, true);
   }
@@ -315,7 +315,7 @@ void ConvertResourceToShared(PERESOURCE resource) {
 // together. A thread that the pointer names gets what waiters lend, until the release in its name.
 void SetResourceOwner(PERESOURCE resource, ERESOURCE_THREAD pointer, bool is_thread) {
   PKTHREAD thread = KeCurrentThread();
-  ob::SpinGuard guard(&resource->SpinLock);
+  ke::SpinGuard guard(&resource->SpinLock);
   POWNER_ENTRY own = FindOwnerLocked(resource, CurrentOwner());
   if (own == nullptr || (pointer & kOwnerPointerBits) != kOwnerPointerBits) {
     KeBugCheckEx(RESOURCE_NOT_OWNED, reinterpret_cast<ULONG_PTR>(resource), CurrentOwner(),
@@ -341,7 +341,7 @@ void SetResourceOwner(PERESOURCE resource, ERESOURCE_THREAD pointer, bool is_thr
 }
 
 ULONG ResourceOwnership(PERESOURCE resource, ERESOURCE_THREAD thread, bool* exclusive) {
-  ob::SpinGuard guard(&resource->SpinLock);
+  ke::SpinGuard guard(&resource->SpinLock);
   POWNER_ENTRY own = FindOwnerLocked(resource, thread);
   *exclusive = own != nullptr && IsExclusive(resource);
   return own != nullptr ? own->OwnerCount : 0;
@@ -350,14 +350,14 @@ ULONG ResourceOwnership(PERESOURCE resource, ERESOURCE_THREAD thread, bool* excl
 NTSTATUS InitializeResource(PERESOURCE resource) {
   RtlZeroMemory(resource, sizeof(*resource));
   KeInitializeSpinLock(&resource->SpinLock);
-  ob::SpinGuard guard(&ExpResourceSpinLock);
+  ke::SpinGuard guard(&ExpResourceSpinLock);
   InsertTailList(&ExpSystemResourcesList, &resource->SystemResourcesList);
   return STATUS_SUCCESS;
 }
 
 void DeleteResource(PERESOURCE resource) {
   {
-    ob::SpinGuard guard(&ExpResourceSpinLock);
+    ke::SpinGuard guard(&ExpResourceSpinLock);
     RemoveEntryList(&resource->SystemResourcesList);
   }
   if (resource->OwnerTable != nullptr) ExFreePoolWithTag(resource->OwnerTable, kTag);

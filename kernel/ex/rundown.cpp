@@ -49,7 +49,7 @@ void FollowRundown(PEX_RUNDOWN_REF ref) {
   follower.ref = ref;
   KeInitializeEvent(&follower.event, SynchronizationEvent, FALSE);
   {
-    ob::SpinGuard guard(&g_followers_lock);
+    ke::SpinGuard guard(&g_followers_lock);
     if (ref->Count == EX_RUNDOWN_ACTIVE) return;
     InsertTailList(&g_followers, &follower.link);
   }
@@ -57,7 +57,7 @@ void FollowRundown(PEX_RUNDOWN_REF ref) {
 }
 
 void CompleteRundown(PEX_RUNDOWN_REF ref) {
-  ob::SpinGuard guard(&g_followers_lock);
+  ke::SpinGuard guard(&g_followers_lock);
   ref->Count = EX_RUNDOWN_ACTIVE;
   for (LIST_ENTRY* link = g_followers.Flink; link != &g_followers;) {
     auto* follower = CONTAINING_RECORD(link, Follower, link);

@@ -38,7 +38,7 @@ struct SlotQueue {
   KSPIN_LOCK lock;
 
   ULONG Take() {
-    mm::SpinGuard guard(&lock);
+    ke::SpinGuard guard(&lock);
     if (used == 0) return kNoSlot;
     const ULONG slot = ring[head];
     head = (head + 1) % count;
@@ -46,7 +46,7 @@ struct SlotQueue {
     return slot;
   }
   void Give(ULONG slot) {
-    mm::SpinGuard guard(&lock);
+    ke::SpinGuard guard(&lock);
     ring[(head + used++) % count] = slot;
   }
 };
@@ -170,7 +170,7 @@ void FinishDeparture(const Departing* taken, ULONG count) {
     mm::FreePage(taken[i].page);
     g_queues[taken[i].slot >= MiSpecialPoolPagedSlots ? 1 : 0].Give(taken[i].slot);
   }
-  mm::SpinGuard guard(&g_departing_lock);
+  ke::SpinGuard guard(&g_departing_lock);
   --g_flushes;
   const LONGLONG end = Now();
   g_next_flush = end + kMillisecond + 8 * (end - start);
@@ -185,7 +185,7 @@ void RemovePage(ULONG slot) {
   Departing taken[kBatch];
   ULONG count = 0;
   {
-    mm::SpinGuard guard(&g_departing_lock);
+    ke::SpinGuard guard(&g_departing_lock);
     g_departing[g_departing_count++] = {page, slot};
     count = TakeDeparting(taken, false);
   }
@@ -198,7 +198,7 @@ void DrainSpecialPool() {
   Departing taken[kBatch];
   ULONG count = 0;
   {
-    mm::SpinGuard guard(&g_departing_lock);
+    ke::SpinGuard guard(&g_departing_lock);
     count = TakeDeparting(taken, true);
   }
   FinishDeparture(taken, count);

@@ -281,7 +281,7 @@ extern "C" PVOID NTAPI ExRegisterCallback(PCALLBACK_OBJECT CallbackObject,
   if (entry == nullptr) return nullptr;
   *entry = {{}, CallbackObject, CallbackFunction, CallbackContext, 0, FALSE};
   {
-    ob::SpinGuard guard(&CallbackObject->Lock);
+    ke::SpinGuard guard(&CallbackObject->Lock);
     if (CallbackObject->AllowMultipleCallbacks || IsListEmpty(&CallbackObject->RegisteredCallbacks)) {
       ObfReferenceObject(CallbackObject);
       InsertTailList(&CallbackObject->RegisteredCallbacks, &entry->Link);

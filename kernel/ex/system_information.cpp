@@ -270,7 +270,7 @@ struct Module {
 NTSTATUS QueryModules(Answer* answer) {
   Snapshot<Module> modules;
   const NTSTATUS status = modules.Take([](Snapshot<Module>* snapshot) {
-    ob::SpinGuard guard(&PsLoadedModuleSpinLock);
+    ke::SpinGuard guard(&PsLoadedModuleSpinLock);
     for (PLIST_ENTRY at = PsLoadedModuleList.Flink; at != &PsLoadedModuleList; at = at->Flink) {
       const auto* entry = CONTAINING_RECORD(at, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
       static Module module;  // too large for the stack; guarded by the lock

@@ -41,7 +41,7 @@ LONGLONG TakeTime() {
 /// Source: WDK ntddk/ExUuidCreate.
 NT_EXPORT(ExUuidCreate, nt::Exactly(PASSIVE_LEVEL), Full, "ExUuid.*");
 extern "C" NTSTATUS NTAPI ExUuidCreate(UUID* Uuid) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (!g_have_node) ChooseNode();
   const LONGLONG time = TakeTime();
   Uuid->Data1 = static_cast<ULONG>(time);

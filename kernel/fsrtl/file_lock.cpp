@@ -41,7 +41,7 @@ void NTAPI CancelWaiting(PDEVICE_OBJECT, PIRP irp) {
   IoReleaseCancelSpinLock(irp->CancelIrql);
   auto* lock = static_cast<PFILE_LOCK>(irp->Tail.Overlay.DriverContext[0]);
   {
-    ob::SpinGuard guard(&TableOf(lock)->lock);
+    ke::SpinGuard guard(&TableOf(lock)->lock);
     RemoveEntryList(&irp->Tail.Overlay.ListEntry);
   }
   CompleteLockIrp(lock, irp->Tail.Overlay.DriverContext[1], irp, STATUS_CANCELLED);
@@ -86,7 +86,7 @@ void Forget(PFILE_LOCK lock, const FILE_LOCK_INFO& info) {
   auto* table = TableOf(lock);
   Lock* found = nullptr;
   {
-    ob::SpinGuard guard(&table->lock);
+    ke::SpinGuard guard(&table->lock);
     for (LIST_ENTRY* link = table->granted.Blink; link != &table->granted; link = link->Blink) {
       auto* entry = CONTAINING_RECORD(link, Lock, link);
       if (!SameRequest(entry->info, info) || entry->info.ExclusiveLock != info.ExclusiveLock) continue;
@@ -100,7 +100,7 @@ void Forget(PFILE_LOCK lock, const FILE_LOCK_INFO& info) {
 
 // The oldest waiting request that nothing stands against any more, off the queue and entered; 0: none.
 PIRP GrantNext(PFILE_LOCK lock, LockTable* table, NTSTATUS* status) {
-  ob::SpinGuard guard(&table->lock);
+  ke::SpinGuard guard(&table->lock);
   for (LIST_ENTRY* link = table->waiting.Flink; link != &table->waiting; link = link->Flink) {
     PIRP irp = CONTAINING_RECORD(link, IRP, Tail.Overlay.ListEntry);
     const FILE_LOCK_INFO info = InfoOf(irp);
@@ -126,7 +126,7 @@ void GrantWaiting(PFILE_LOCK lock) {
 }
 
 PIRP TakeWaitingOf(LockTable* table, PFILE_OBJECT file, PVOID process, const ULONG* key) {
-  ob::SpinGuard guard(&table->lock);
+  ke::SpinGuard guard(&table->lock);
   for (LIST_ENTRY* link = table->waiting.Flink; link != &table->waiting; link = link->Flink) {
     PIRP irp = CONTAINING_RECORD(link, IRP, Tail.Overlay.ListEntry);
     const LockOwner owner = OwnerOf(InfoOf(irp));
@@ -137,7 +137,7 @@ PIRP TakeWaitingOf(LockTable* table, PFILE_OBJECT file, PVOID process, const ULO
 }
 
 Lock* TakeOneOf(LockTable* table, PFILE_OBJECT file, PVOID process, const ULONG* key) {
-  ob::SpinGuard guard(&table->lock);
+  ke::SpinGuard guard(&table->lock);
   for (LIST_ENTRY* link = table->granted.Flink; link != &table->granted; link = link->Flink) {
     auto* entry = CONTAINING_RECORD(link, Lock, link);
     const LockOwner owner = OwnerOf(entry->info);
@@ -216,7 +216,7 @@ NTSTATUS RequestLock(PFILE_LOCK lock, const FILE_LOCK_INFO& wanted, bool fail_im
   InterlockedIncrement(&lock->LockRequestsInProgress);
   NTSTATUS status = STATUS_SUCCESS;
   {
-    ob::SpinGuard guard(&table->lock);
+    ke::SpinGuard guard(&table->lock);
     if (!ConflictsLocked(table, wanted)) {
       Enter(lock, table, entry);
       entry = nullptr;
@@ -236,7 +236,7 @@ NTSTATUS ReleaseOne(PFILE_LOCK lock, const FILE_LOCK_INFO& exact, PVOID context)
   if (table == nullptr) return STATUS_RANGE_NOT_LOCKED;
   Lock* found = nullptr;
   {
-    ob::SpinGuard guard(&table->lock);
+    ke::SpinGuard guard(&table->lock);
     // Where an owner has both, the exclusive lock goes first.
     for (LIST_ENTRY* link = table->granted.Flink; link != &table->granted; link = link->Flink) {
       auto* entry = CONTAINING_RECORD(link, Lock, link);
@@ -271,7 +271,7 @@ void DeleteTable(PFILE_LOCK lock) {
   for (;;) {
     PIRP irp = nullptr;
     {
-      ob::SpinGuard guard(&table->lock);
+      ke::SpinGuard guard(&table->lock);
       if (IsListEmpty(&table->waiting)) break;
       irp = CONTAINING_RECORD(table->waiting.Flink, IRP, Tail.Overlay.ListEntry);
       if (!ClaimWaitingLocked(irp)) irp = nullptr;

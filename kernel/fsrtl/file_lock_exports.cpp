@@ -22,7 +22,7 @@ BOOLEAN Allowed(PFILE_LOCK lock, PLARGE_INTEGER offset, ULONGLONG length, const 
   if (table == nullptr) return TRUE;
   fsrtl::LockRange range;
   fsrtl::LockRange::Make(offset->QuadPart, static_cast<LONGLONG>(length), &range);
-  ob::SpinGuard guard(&table->lock);
+  ke::SpinGuard guard(&table->lock);
   return !fsrtl::AccessDeniedLocked(table, owner, range, write);
 }
 
@@ -176,7 +176,7 @@ NT_EXPORT(FsRtlGetNextFileLock, nt::AtMost(APC_LEVEL), Full, "FsRtlFileLock.*");
 extern "C" PFILE_LOCK_INFO NTAPI FsRtlGetNextFileLock(PFILE_LOCK FileLock, BOOLEAN Restart) {
   fsrtl::LockTable* table = fsrtl::TableOf(FileLock);
   if (table == nullptr) return nullptr;
-  ob::SpinGuard guard(&table->lock);
+  ke::SpinGuard guard(&table->lock);
   LIST_ENTRY* next = table->granted.Flink;
   if (!Restart && FileLock->LastReturnedLock != nullptr) {
     // The lock that was returned last may be gone: then the walk is over.
@@ -262,7 +262,7 @@ NT_EXPORT(FsRtlAreThereWaitingFileLocks, nt::AtMost(APC_LEVEL), Full, "FsRtlFile
 extern "C" BOOLEAN NTAPI FsRtlAreThereWaitingFileLocks(PFILE_LOCK FileLock) {
   fsrtl::LockTable* table = fsrtl::TableOf(FileLock);
   if (table == nullptr) return FALSE;
-  ob::SpinGuard guard(&table->lock);
+  ke::SpinGuard guard(&table->lock);
   return !IsListEmpty(&table->waiting);
 }
 
@@ -277,6 +277,6 @@ extern "C" BOOLEAN NTAPI FsRtlCheckLockForOplockRequest(PFILE_LOCK FileLock, PLA
   fsrtl::LockRange range;
   fsrtl::LockRange::Make(0, AllocationSize->QuadPart, &range);
   // Nobody's: every lock counts.
-  ob::SpinGuard guard(&table->lock);
+  ke::SpinGuard guard(&table->lock);
   return !fsrtl::AccessDeniedLocked(table, {}, range, true);
 }

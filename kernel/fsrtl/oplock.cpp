@@ -384,7 +384,7 @@ void DeleteOplock(POPLOCK oplock) {
 bool AnyHolder(POPLOCK oplock, bool (*wanted)(const Holder& holder)) {
   OplockState* state = StateOf(oplock);
   if (state == nullptr) return false;
-  ob::SpinGuard guard(&state->lock);
+  ke::SpinGuard guard(&state->lock);
   for (LIST_ENTRY* link = state->holders.Flink; link != &state->holders; link = link->Flink) {
     if (wanted(*CONTAINING_RECORD(link, Holder, link))) return true;
   }

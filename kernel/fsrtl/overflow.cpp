@@ -47,7 +47,7 @@ void NTAPI StartThread(PVOID context) {
 
 void Prepare() {
   if (g_prepared != 0) return;
-  ob::SpinGuard guard(&g_prepare_lock);
+  ke::SpinGuard guard(&g_prepare_lock);
   if (g_prepared != 0) return;
   for (Worker& worker : g_workers) {
     KeInitializeSpinLock(&worker.lock);

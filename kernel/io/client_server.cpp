@@ -87,7 +87,7 @@ Client* FindClient(ULONG id) {
 }
 
 void EnterClient(ULONG id, Client* client) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   g_clients[id - 1] = client;
 }
 

@@ -8,13 +8,13 @@ namespace {
 KSPIN_LOCK g_device_lock;  // reference counts, attachment, drivers' device lists
 
 void LinkToDriver(PDRIVER_OBJECT driver, PDEVICE_OBJECT device) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   device->NextDevice = driver->DeviceObject;
   driver->DeviceObject = device;
 }
 
 void UnlinkFromDriver(PDEVICE_OBJECT device) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   PDEVICE_OBJECT* link = &device->DriverObject->DeviceObject;
   while (*link != nullptr && *link != device) link = &(*link)->NextDevice;
   if (*link == device) *link = device->NextDevice;
@@ -150,7 +150,7 @@ extern "C" VOID IopCompleteUnloadOrDelete(PDEVICE_OBJECT DeviceObject) {
 extern "C" VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject) {
   bool last;
   {
-    ob::SpinGuard guard(&g_device_lock);
+    ke::SpinGuard guard(&g_device_lock);
     last = --DeviceObject->ReferenceCount == 0 &&
            (IopDeviceExtension(DeviceObject)->ExtensionFlags & DOE_DELETE_PENDING);
   }
@@ -159,7 +159,7 @@ extern "C" VOID IopDecrementDeviceObjectRef(PDEVICE_OBJECT DeviceObject) {
 }
 
 extern "C" BOOLEAN IopStackHasOpenFiles(PDEVICE_OBJECT Base) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   for (PDEVICE_OBJECT device = Base; device != nullptr; device = device->AttachedDevice) {
     if (device->ReferenceCount != 0) return TRUE;
   }
@@ -167,7 +167,7 @@ extern "C" BOOLEAN IopStackHasOpenFiles(PDEVICE_OBJECT Base) {
 }
 
 extern "C" ULONG IopReferenceStackDrivers(PDEVICE_OBJECT Base, PDRIVER_OBJECT* Drivers, ULONG Room) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   ULONG count = 0;
   for (PDEVICE_OBJECT device = Base; device != nullptr && count < Room; device = device->AttachedDevice) {
     ObfReferenceObject(device->DriverObject);
@@ -187,7 +187,7 @@ extern "C" VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT DeviceObject) {
   IopDeleteDeviceTimer(DeviceObject);
   bool idle;
   {
-    ob::SpinGuard guard(&g_device_lock);
+    ke::SpinGuard guard(&g_device_lock);
     IopDeviceExtension(DeviceObject)->ExtensionFlags |= DOE_DELETE_PENDING;
     idle = DeviceObject->ReferenceCount == 0;
   }
@@ -195,7 +195,7 @@ extern "C" VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT DeviceObject) {
 }
 
 extern "C" VOID IopReadyDeviceObjects(PDRIVER_OBJECT Driver) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   for (PDEVICE_OBJECT device = Driver->DeviceObject; device != nullptr; device = device->NextDevice) {
     device->Flags &= ~DO_DEVICE_INITIALIZING;
   }
@@ -211,7 +211,7 @@ PDEVICE_OBJECT TopOf(PDEVICE_OBJECT device) {
 // Puts `source` on top of the stack that `target` is in; returns the device it lies on, 0 if that is going
 // away.
 PDEVICE_OBJECT AttachOnTop(PDEVICE_OBJECT source, PDEVICE_OBJECT target, PDEVICE_OBJECT* where) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   PDEVICE_OBJECT top = TopOf(target);
   if ((top->Flags & DO_DEVICE_INITIALIZING) ||
       (IopDeviceExtension(top)->ExtensionFlags & (DOE_UNLOAD_PENDING | DOE_DELETE_PENDING))) {
@@ -257,7 +257,7 @@ extern "C" NTSTATUS NTAPI IoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT SourceD
 /// Source: WDK wdm/IoDetachDevice.
 NT_EXPORT(IoDetachDevice, nt::Exactly(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" VOID NTAPI IoDetachDevice(PDEVICE_OBJECT TargetDevice) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   if (TargetDevice->AttachedDevice == nullptr) return;
   IopDeviceExtension(TargetDevice->AttachedDevice)->AttachedTo = nullptr;
   TargetDevice->AttachedDevice = nullptr;
@@ -269,7 +269,7 @@ extern "C" VOID NTAPI IoDetachDevice(PDEVICE_OBJECT TargetDevice) {
 /// Source: WDK wdm/IoGetAttachedDeviceReference.
 NT_EXPORT(IoGetAttachedDeviceReference, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PDEVICE_OBJECT NTAPI IoGetAttachedDeviceReference(PDEVICE_OBJECT DeviceObject) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   PDEVICE_OBJECT top = TopOf(DeviceObject);
   ObfReferenceObject(top);
   return top;
@@ -291,7 +291,7 @@ extern "C" PDEVICE_OBJECT NTAPI IoGetAttachedDevice(PDEVICE_OBJECT DeviceObject)
 /// Source: WDK ntifs/IoGetLowerDeviceObject.
 NT_EXPORT(IoGetLowerDeviceObject, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PDEVICE_OBJECT NTAPI IoGetLowerDeviceObject(PDEVICE_OBJECT DeviceObject) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   PDEVICE_OBJECT lower = IopDeviceExtension(DeviceObject)->AttachedTo;
   if (lower != nullptr) ObfReferenceObject(lower);
   return lower;
@@ -303,7 +303,7 @@ extern "C" PDEVICE_OBJECT NTAPI IoGetLowerDeviceObject(PDEVICE_OBJECT DeviceObje
 /// Source: WDK ntifs/IoGetDeviceAttachmentBaseRef.
 NT_EXPORT(IoGetDeviceAttachmentBaseRef, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PDEVICE_OBJECT NTAPI IoGetDeviceAttachmentBaseRef(PDEVICE_OBJECT DeviceObject) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   while (PDEVICE_OBJECT lower = IopDeviceExtension(DeviceObject)->AttachedTo) DeviceObject = lower;
   ObfReferenceObject(DeviceObject);
   return DeviceObject;
@@ -345,7 +345,7 @@ extern "C" NTSTATUS NTAPI IoEnumerateDeviceObjectList(PDRIVER_OBJECT DriverObjec
                                                       PDEVICE_OBJECT* DeviceObjectList,
                                                       ULONG DeviceObjectListSize,
                                                       PULONG ActualNumberDeviceObjects) {
-  ob::SpinGuard guard(&g_device_lock);
+  ke::SpinGuard guard(&g_device_lock);
   ULONG count = 0;
   for (PDEVICE_OBJECT device = DriverObject->DeviceObject; device != nullptr; device = device->NextDevice)
     ++count;

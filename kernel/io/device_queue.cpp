@@ -22,7 +22,7 @@ extern "C" VOID NTAPI KeInitializeDeviceQueue(PKDEVICE_QUEUE DeviceQueue) {
 NT_EXPORT(KeInsertDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI KeInsertDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
                                              PKDEVICE_QUEUE_ENTRY DeviceQueueEntry) {
-  ob::SpinGuard guard(&DeviceQueue->Lock);
+  ke::SpinGuard guard(&DeviceQueue->Lock);
   DeviceQueueEntry->Inserted = DeviceQueue->Busy;
   if (DeviceQueue->Busy) InsertTailList(&DeviceQueue->DeviceListHead, &DeviceQueueEntry->DeviceListEntry);
   DeviceQueue->Busy = TRUE;
@@ -36,7 +36,7 @@ extern "C" BOOLEAN NTAPI KeInsertDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
 NT_EXPORT(KeInsertByKeyDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI KeInsertByKeyDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
                                                   PKDEVICE_QUEUE_ENTRY DeviceQueueEntry, ULONG SortKey) {
-  ob::SpinGuard guard(&DeviceQueue->Lock);
+  ke::SpinGuard guard(&DeviceQueue->Lock);
   DeviceQueueEntry->SortKey = SortKey;
   DeviceQueueEntry->Inserted = DeviceQueue->Busy;
   if (DeviceQueue->Busy) {
@@ -57,7 +57,7 @@ extern "C" BOOLEAN NTAPI KeInsertByKeyDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
 /// Source: WDK wdm/KeRemoveDeviceQueue.
 NT_EXPORT(KeRemoveDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PKDEVICE_QUEUE_ENTRY NTAPI KeRemoveDeviceQueue(PKDEVICE_QUEUE DeviceQueue) {
-  ob::SpinGuard guard(&DeviceQueue->Lock);
+  ke::SpinGuard guard(&DeviceQueue->Lock);
   if (IsListEmpty(&DeviceQueue->DeviceListHead)) {
     DeviceQueue->Busy = FALSE;
     return nullptr;
@@ -74,7 +74,7 @@ extern "C" PKDEVICE_QUEUE_ENTRY NTAPI KeRemoveDeviceQueue(PKDEVICE_QUEUE DeviceQ
 /// Source: WDK wdm/KeRemoveByKeyDeviceQueue.
 NT_EXPORT(KeRemoveByKeyDeviceQueue, nt::Exactly(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" PKDEVICE_QUEUE_ENTRY NTAPI KeRemoveByKeyDeviceQueue(PKDEVICE_QUEUE DeviceQueue, ULONG SortKey) {
-  ob::SpinGuard guard(&DeviceQueue->Lock);
+  ke::SpinGuard guard(&DeviceQueue->Lock);
   PLIST_ENTRY head = &DeviceQueue->DeviceListHead;
   if (IsListEmpty(head)) {
     DeviceQueue->Busy = FALSE;
@@ -97,7 +97,7 @@ extern "C" PKDEVICE_QUEUE_ENTRY NTAPI KeRemoveByKeyDeviceQueue(PKDEVICE_QUEUE De
 NT_EXPORT(KeRemoveEntryDeviceQueue, nt::AtMost(DISPATCH_LEVEL), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI KeRemoveEntryDeviceQueue(PKDEVICE_QUEUE DeviceQueue,
                                                   PKDEVICE_QUEUE_ENTRY DeviceQueueEntry) {
-  ob::SpinGuard guard(&DeviceQueue->Lock);
+  ke::SpinGuard guard(&DeviceQueue->Lock);
   if (!DeviceQueueEntry->Inserted) return FALSE;
   RemoveEntryList(&DeviceQueueEntry->DeviceListEntry);
   DeviceQueueEntry->Inserted = FALSE;

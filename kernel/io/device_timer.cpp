@@ -76,7 +76,7 @@ extern "C" VOID IopDeleteDeviceTimer(PDEVICE_OBJECT DeviceObject) {
   if (timer == nullptr) return;
   DeviceObject->Timer = nullptr;
   {
-    ob::SpinGuard guard(&timers_lock);
+    ke::SpinGuard guard(&timers_lock);
     SetStarted(timer, false);
     RemoveEntryList(&timer->link);
   }
@@ -106,10 +106,10 @@ extern "C" NTSTATUS NTAPI IoInitializeTimer(PDEVICE_OBJECT DeviceObject, PIO_TIM
     RtlZeroMemory(timer, sizeof(*timer));
     timer->device = DeviceObject;
     DeviceObject->Timer = timer;
-    ob::SpinGuard guard(&timers_lock);
+    ke::SpinGuard guard(&timers_lock);
     InsertTailList(&timers, &timer->link);
   }
-  ob::SpinGuard guard(&timers_lock);
+  ke::SpinGuard guard(&timers_lock);
   DeviceObject->Timer->routine = TimerRoutine;
   DeviceObject->Timer->context = Context;
   return STATUS_SUCCESS;
@@ -121,7 +121,7 @@ extern "C" NTSTATUS NTAPI IoInitializeTimer(PDEVICE_OBJECT DeviceObject, PIO_TIM
 /// Source: WDK ntifs/IoStartTimer.
 NT_EXPORT(IoStartTimer, nt::AtMost(DISPATCH_LEVEL), Full, "IoTimer.*");
 extern "C" VOID NTAPI IoStartTimer(PDEVICE_OBJECT DeviceObject) {
-  ob::SpinGuard guard(&timers_lock);
+  ke::SpinGuard guard(&timers_lock);
   SetStarted(DeviceObject->Timer, true);
 }
 
@@ -131,6 +131,6 @@ extern "C" VOID NTAPI IoStartTimer(PDEVICE_OBJECT DeviceObject) {
 /// Source: WDK ntifs/IoStopTimer.
 NT_EXPORT(IoStopTimer, nt::AtMost(DISPATCH_LEVEL), Full, "IoTimer.*");
 extern "C" VOID NTAPI IoStopTimer(PDEVICE_OBJECT DeviceObject) {
-  ob::SpinGuard guard(&timers_lock);
+  ke::SpinGuard guard(&timers_lock);
   SetStarted(DeviceObject->Timer, false);
 }

@@ -92,7 +92,7 @@ void WriteEntry(const Entry* entry) {
 }
 
 Entry* TakeWritten() {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (IsListEmpty(&g_written)) {
     g_worker_queued = false;
     return nullptr;
@@ -144,7 +144,7 @@ extern "C" VOID NTAPI IoWriteErrorLogEntry(PVOID ElEntry) {
   KeQuerySystemTime(&entry->time);
   bool first;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     InsertTailList(&g_written, &entry->link);
     first = !g_worker_queued;
     g_worker_queued = true;

@@ -30,7 +30,7 @@ LIST_ENTRY g_registrations = {&g_registrations, &g_registrations};
 void Release(Registration* registration) {
   bool last;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     last = --registration->references == 0;
     if (last) RemoveEntryList(&registration->link);
     if (registration->references == 1 && registration->removed) KeSetEvent(&registration->idle, 0, FALSE);
@@ -44,7 +44,7 @@ void Release(Registration* registration) {
 // The first registration behind `after` (0: the first of all) that `wanted` takes, with a reference.
 template <typename Wanted>
 Registration* NextRegistration(Registration* after, Wanted wanted) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   LIST_ENTRY* at = after != nullptr ? after->link.Flink : g_registrations.Flink;
   for (; at != &g_registrations; at = at->Flink) {
     auto* registration = CONTAINING_RECORD(at, Registration, link);
@@ -91,7 +91,7 @@ NTSTATUS CallAll(Wanted wanted, Notification notification, bool query) {
 void Unlink(Registration* registration) {
   bool wait;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     registration->removed = true;
     const bool own = registration->caller == reinterpret_cast<PKTHREAD>(KeGetCurrentThread());
     wait = registration->references > 1 && !own;
@@ -255,7 +255,7 @@ extern "C" NTSTATUS NTAPI IoRegisterPlugPlayNotification(
   ObfReferenceObject(DriverObject);
   *NotificationEntry = registration;
   {
-    ob::SpinGuard guard(&pnp::g_lock);
+    ke::SpinGuard guard(&pnp::g_lock);
     InsertTailList(&pnp::g_registrations, &registration->link);
   }
   if (EventCategory == EventCategoryDeviceInterfaceChange &&

@@ -18,7 +18,7 @@ WORK_QUEUE_ITEM g_item;
 PKTHREAD g_worker;  // while it runs
 
 QueuedAction* Next() {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (IsListEmpty(&g_actions)) {
     g_worker = nullptr;
     g_running = false;
@@ -49,7 +49,7 @@ NTSTATUS Queue(NTSTATUS (*action)(PDEVICE_OBJECT, PVOID), PDEVICE_OBJECT device,
   if (device != nullptr) ObfReferenceObject(device);
   bool start;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     InsertTailList(&g_actions, &queued->link);
     start = !g_running;
     g_running = true;

@@ -90,7 +90,7 @@ void Start(PowerIrp* request) {
 }
 
 PowerIrp* TakeNext(PowerIrp* finished) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   RemoveEntryList(&finished->link);
   for (LIST_ENTRY* at = g_requests.Flink; at != &g_requests; at = at->Flink) {
     auto* waiting = CONTAINING_RECORD(at, PowerIrp, link);
@@ -166,7 +166,7 @@ NTSTATUS SendAndWait(PDEVICE_OBJECT device, const Request& what) {
   request->done = &done;
   request->sent = true;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     InsertTailList(&g_requests, &request->link);
   }
   Deliver(request);
@@ -245,7 +245,7 @@ extern "C" NTSTATUS NTAPI PoRequestPowerIrp(PDEVICE_OBJECT DeviceObject, UCHAR M
   if (Irp != nullptr) *Irp = request->irp;
   bool send;
   {
-    ob::SpinGuard guard(&po::g_lock);
+    ke::SpinGuard guard(&po::g_lock);
     InsertTailList(&po::g_requests, &request->link);
     send = request->sent = po::MaySend(request);
   }
@@ -259,7 +259,7 @@ extern "C" NTSTATUS NTAPI PoRequestPowerIrp(PDEVICE_OBJECT DeviceObject, UCHAR M
 /// Source: WDK wdm/PoQueryWatchdogTime.
 NT_EXPORT(PoQueryWatchdogTime, nt::AtMost(DISPATCH_LEVEL), Full, "PoIrp.Watchdog*");
 extern "C" BOOLEAN NTAPI PoQueryWatchdogTime(PDEVICE_OBJECT Pdo, PULONG SecondsRemaining) {
-  ob::SpinGuard guard(&po::g_lock);
+  ke::SpinGuard guard(&po::g_lock);
   for (LIST_ENTRY* at = po::g_requests.Flink; at != &po::g_requests; at = at->Flink) {
     auto* request = CONTAINING_RECORD(at, po::PowerIrp, link);
     if (request->base != Pdo || !request->sent || request->deadline.QuadPart == 0) continue;

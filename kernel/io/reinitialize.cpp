@@ -23,13 +23,13 @@ bool Register(PDRIVER_OBJECT driver, PDRIVER_REINITIALIZE routine, PVOID context
       static_cast<Reinitialization*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Reinitialization), kTag));
   if (entry == nullptr) return false;
   *entry = {{}, driver, routine, context};
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   InsertTailList(list, &entry->link);
   return true;
 }
 
 Reinitialization* Take(LIST_ENTRY* list) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   return IsListEmpty(list) ? nullptr : CONTAINING_RECORD(RemoveHeadList(list), Reinitialization, link);
 }
 

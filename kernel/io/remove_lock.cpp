@@ -38,13 +38,13 @@ void Remember(IO_REMOVE_LOCK_DBG_BLOCK* dbg, PVOID tag, PCSTR file, ULONG line) 
   block->File = file;
   block->Line = line;
   KeQueryTickCount(&block->TimeLocked);
-  ob::SpinGuard guard(&dbg->Spin);
+  ke::SpinGuard guard(&dbg->Spin);
   InsertTailList(&dbg->LockList, &block->Link);
 }
 
 // The oldest acquisition with that tag, off the list; 0: there is none.
 PIO_REMOVE_LOCK_TRACKING_BLOCK TakeTag(IO_REMOVE_LOCK_DBG_BLOCK* dbg, PVOID tag) {
-  ob::SpinGuard guard(&dbg->Spin);
+  ke::SpinGuard guard(&dbg->Spin);
   for (LIST_ENTRY* link = dbg->LockList.Flink; link != &dbg->LockList; link = link->Flink) {
     auto* block = CONTAINING_RECORD(link, IO_REMOVE_LOCK_TRACKING_BLOCK, Link);
     if (block->Tag != tag) continue;

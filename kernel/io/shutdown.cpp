@@ -21,7 +21,7 @@ NTSTATUS Register(PDEVICE_OBJECT device, LIST_ENTRY* list) {
   if (entry == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   ObfReferenceObject(device);
   entry->device = device;
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   InsertHeadList(list, &entry->link);  // last come, first served
   device->Flags |= DO_SHUTDOWN_REGISTERED;
   return STATUS_SUCCESS;
@@ -38,7 +38,7 @@ Registration* TakeLocked(LIST_ENTRY* list, PDEVICE_OBJECT device) {
 }
 
 Registration* Take(LIST_ENTRY* list, PDEVICE_OBJECT device) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   return TakeLocked(list, device);
 }
 

@@ -20,7 +20,7 @@ KSPIN_LOCK g_lock;
 LIST_ENTRY g_threads = {&g_threads, &g_threads};
 
 IoThread* TakeRecord(PETHREAD thread) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   for (LIST_ENTRY* link = g_threads.Flink; link != &g_threads; link = link->Flink) {
     auto* record = CONTAINING_RECORD(link, IoThread, link);
     if (record->thread != thread) continue;
@@ -49,7 +49,7 @@ extern "C" VOID NTAPI IopThreadStart(PVOID Context) {
   thread->StartAddress = reinterpret_cast<PVOID>(record->routine);
   thread->Win32StartAddress = thread->StartAddress;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     InsertTailList(&g_threads, &record->link);
   }
   record->routine(record->context);

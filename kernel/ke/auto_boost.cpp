@@ -7,6 +7,7 @@
 // hints are gone by then, passes through every bucket's lock before it is freed.
 #include "ke/auto_boost.h"
 
+#include "ke/spin_guard.h"
 #include "ke_internal.h"
 
 #ifndef KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION
@@ -51,20 +52,17 @@ KPRIORITY HighestLent(PKTHREAD thread) {
 
 // Brings the thread's floor and priority in line with what is lent to it.
 void UpdateFloor(PKTHREAD thread) {
-  const KIRQL irql = KeAcquireSpinLockRaiseToDpc(&floor_lock);
+  ke::SpinGuard floor_guard(&floor_lock);
   const KPRIORITY floor = HighestLent(thread);
   const KPRIORITY before = thread->AbPriorityFloor;
   thread->AbPriorityFloor = static_cast<SCHAR>(floor);
-  {
-    DispatchGuard guard;
-    if (floor > thread->Priority) {
-      KiSetPriority(thread, floor, thread->BasePriority);
-    } else if (floor < before && thread->Priority <= before) {
-      const KPRIORITY normal = floor > thread->BasePriority ? floor : thread->BasePriority;
-      if (normal < thread->Priority) KiSetPriority(thread, normal, thread->BasePriority);
-    }
+  DispatchGuard guard;
+  if (floor > thread->Priority) {
+    KiSetPriority(thread, floor, thread->BasePriority);
+  } else if (floor < before && thread->Priority <= before) {
+    const KPRIORITY normal = floor > thread->BasePriority ? floor : thread->BasePriority;
+    if (normal < thread->Priority) KiSetPriority(thread, normal, thread->BasePriority);
   }
-  KeReleaseSpinLock(&floor_lock, irql);
 }
 
 // FALSE: the entry is not of an acquired lock any more, or as much is lent already.
@@ -95,14 +93,13 @@ PVOID LendToOwner(PVOID lock, KPRIORITY priority) {
   const ULONG hash = HashOf(lock);
   if (hints[hash] == nullptr) return nullptr;
   PVOID next = nullptr;
-  const KIRQL irql = KeAcquireSpinLockRaiseToDpc(&bucket_locks[hash % kBuckets]);
+  ke::SpinGuard guard(&bucket_locks[hash % kBuckets]);
   PKLOCK_ENTRY owner = hints[hash];
   if (owner != nullptr && owner->LockState == lock && owner->Thread->Priority < priority &&
       Lend(owner, priority)) {
     UpdateFloor(owner->Thread);
     next = AwaitedLock(owner->Thread);
   }
-  KeReleaseSpinLock(&bucket_locks[hash % kBuckets], irql);
   return next;
 }
 
@@ -193,9 +190,8 @@ VOID KeAbPostReleaseEx(PKTHREAD thread, PKLOCK_ENTRY entry) {
   InterlockedExchangePointer(&entry->LockState, nullptr);
   if (state == kAcquired) return;
   // Whoever lent has applied it once it leaves the bucket.
-  const KIRQL irql = KeAcquireSpinLockRaiseToDpc(&bucket_locks[hash % kBuckets]);
+  ke::SpinGuard guard(&bucket_locks[hash % kBuckets]);
   UpdateFloor(thread);
-  KeReleaseSpinLock(&bucket_locks[hash % kBuckets], irql);
 }
 
 VOID KeAbPostRelease(PVOID lock) {

@@ -80,7 +80,7 @@ LoadedImage* KernelImage() {
 }
 
 bool InsertImage(LoadedImage* image) {
-  SpinGuard guard(&PsLoadedModuleSpinLock);
+  ke::SpinGuard guard(&PsLoadedModuleSpinLock);
   for (ImageRange& range : g_ranges) {
     if (range.base != 0) continue;
     range.size = image->entry.SizeOfImage;
@@ -99,7 +99,7 @@ bool InsertImage(LoadedImage* image) {
 }
 
 void RemoveImage(LoadedImage* image) {
-  SpinGuard guard(&PsLoadedModuleSpinLock);
+  ke::SpinGuard guard(&PsLoadedModuleSpinLock);
   for (ImageRange& range : g_ranges) {
     if (range.image != image) continue;
     range.base = 0;
@@ -134,7 +134,7 @@ void RememberUnloaded(const LoadedImage* image) {
       static_cast<PWCH>(ExAllocatePoolWithTag(NonPagedPoolNx, entry.BaseDllName.Length + 2, kUnloadedTag));
   PWCH old = nullptr;
   {
-    SpinGuard guard(&PsLoadedModuleSpinLock);
+    ke::SpinGuard guard(&PsLoadedModuleSpinLock);
     UNLOADED_DRIVERS& slot = MmUnloadedDrivers[MmLastUnloadedDriver];
     MmLastUnloadedDriver = (MmLastUnloadedDriver + 1) % MI_UNLOADED_DRIVERS;
     old = slot.Name.Buffer;

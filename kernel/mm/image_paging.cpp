@@ -25,7 +25,7 @@ ULONG64 TrimImage(LoadedImage* image) {
 }
 
 bool AddLock(ULONG64 va, LONG change) {
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   const MMPTE pte = Load(PteOf(va));
   if (pte.u.Hard.Valid == 0) return false;
   USHORT& references = MmPfnDatabase[pte.u.Hard.PageFrameNumber].u3.ReferenceCount;

@@ -14,12 +14,12 @@ ULONG64 g_cached[kCachedStacks];  // high ends
 ULONG g_cached_count;
 
 ULONG64 TakeCached() {
-  SpinGuard guard(&g_stack_lock);
+  ke::SpinGuard guard(&g_stack_lock);
   return g_cached_count == 0 ? 0 : g_cached[--g_cached_count];
 }
 
 bool PutCached(ULONG64 high) {
-  SpinGuard guard(&g_stack_lock);
+  ke::SpinGuard guard(&g_stack_lock);
   if (g_cached_count == kCachedStacks) return false;
   g_cached[g_cached_count++] = high;
   return true;

@@ -75,14 +75,14 @@ void NotePtes(ULONG64 va, ULONG64 pages, PVOID caller) {
       static_cast<PteRecord*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(PteRecord), kPteRecordTag));
   if (record == nullptr) return;
   *record = {{}, va, pages, caller};
-  SpinGuard guard(&g_pte_record_lock);
+  ke::SpinGuard guard(&g_pte_record_lock);
   InsertTailList(&g_pte_records, &record->link);
 }
 
 void ForgetPtes(ULONG64 va) {
   PteRecord* found = nullptr;
   {
-    SpinGuard guard(&g_pte_record_lock);
+    ke::SpinGuard guard(&g_pte_record_lock);
     for (PLIST_ENTRY link = g_pte_records.Flink; link != &g_pte_records; link = link->Flink) {
       auto* record = CONTAINING_RECORD(link, PteRecord, link);
       if (record->va != va) continue;
@@ -98,7 +98,7 @@ void StopWithoutPtes(ULONG64 wanted) {
   const ULONG64 total = g_system_pte_region.pages();
   const ULONG64 free = g_system_pte_region.bitmap().free_count();
   if (!g_configuration.track_ptes) KeBugCheckEx(NO_MORE_SYSTEM_PTES, 0, wanted, free, total);
-  SpinGuard guard(&g_pte_record_lock);
+  ke::SpinGuard guard(&g_pte_record_lock);
   ULONG64 pages = 0;
   PKLDR_DATA_TABLE_ENTRY driver = GreediestDriver(&pages);
   KeBugCheckEx(DRIVER_USED_EXCESSIVE_PTES, driver != nullptr ? Va(&driver->BaseDllName) : 0, pages, free,

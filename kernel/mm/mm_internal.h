@@ -1,6 +1,7 @@
 // What the files of mm (and the pools in ex) share.
 #pragma once
 
+#include "ke/spin_guard.h"
 #include "mm/mm.h"
 #include "mm/page_bitmap.h"
 #include "mm/paging.h"
@@ -70,19 +71,6 @@ enum class PageLocation : UCHAR {
 enum class Zero : bool { kNo, kYes };
 // MMPFNENTRY1.CacheAttribute, Windows's values: every mapping of a page caches it alike.
 enum class PageCache : UCHAR { kNonCached = 0, kCached = 1, kWriteCombined = 2, kNotMapped = 3 };
-
-// Holds a spin lock at DISPATCH_LEVEL for a scope.
-class SpinGuard {
- public:
-  explicit SpinGuard(PKSPIN_LOCK lock) : lock_(lock), irql_(KeAcquireSpinLockRaiseToDpc(lock)) {}
-  ~SpinGuard() { KeReleaseSpinLock(lock_, irql_); }
-  SpinGuard(const SpinGuard&) = delete;
-  SpinGuard& operator=(const SpinGuard&) = delete;
-
- private:
-  PKSPIN_LOCK lock_;
-  KIRQL irql_;
-};
 
 // A lock whose holder may take page faults and wait; raises to APC_LEVEL. Init comes first.
 class SleepLock {

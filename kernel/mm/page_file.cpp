@@ -72,7 +72,7 @@ PKLDR_DATA_TABLE_ENTRY PageFileDriver() {
 
 ULONG AllocateSlot() {
   if (g_page_file == nullptr) return 0;
-  SpinGuard guard(&g_slot_lock);
+  ke::SpinGuard guard(&g_slot_lock);
   const ULONG64 slot = g_slots.TakeOne();
   return slot == PageBitmap::kNone ? 0 : static_cast<ULONG>(slot);
 }
@@ -80,7 +80,7 @@ ULONG AllocateSlot() {
 void FreeSlot(ULONG slot) {
   bool ok;
   {
-    SpinGuard guard(&g_slot_lock);
+    ke::SpinGuard guard(&g_slot_lock);
     ok = g_slots.MarkFree(slot, 1);
   }
   if (!ok) KeBugCheckEx(MEMORY_MANAGEMENT, 0x888A, slot, 0, 0);

@@ -18,7 +18,7 @@ struct LockRecord {
 };
 
 bool LockResident(ULONG64 va, bool write, PFN_NUMBER* pfn) {
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   const Walk walk = WalkTables(va);
   if (!walk.valid || (write && walk.entry.u.Hard.Dirty1 == 0)) return false;
   *pfn = walk.physical / kPageSize;
@@ -42,7 +42,7 @@ void UnlockPage(PFN_NUMBER pfn, bool written) {
   if (record == nullptr) return;
   bool last = false;
   {
-    SpinGuard guard(&g_pfn_lock);
+    ke::SpinGuard guard(&g_pfn_lock);
     const bool orphan = record->u4.FreeWhenUnlocked != 0;
     if (record->u3.ReferenceCount <= (orphan ? 0 : 1)) {
       KeBugCheckEx(PFN_LIST_CORRUPT, 7, pfn, record->u2.ShareCount, 0);
@@ -60,7 +60,7 @@ void ChargeLocks(AddressSpace& space, PMDL mdl, ULONG64 pages, PVOID caller) {
       static_cast<LockRecord*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(LockRecord), kLockRecordTag));
   if (record == nullptr) return;
   *record = {{}, mdl, pages, caller};
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   InsertTailList(&space.lock_records, &record->link);
 }
 
@@ -71,7 +71,7 @@ void ReturnLocks(AddressSpace& space, PMDL mdl, ULONG64 pages) {
   }
   LockRecord* found = nullptr;
   {
-    SpinGuard guard(&g_pfn_lock);
+    ke::SpinGuard guard(&g_pfn_lock);
     for (PLIST_ENTRY link = space.lock_records.Flink; link != &space.lock_records; link = link->Flink) {
       auto* record = CONTAINING_RECORD(link, LockRecord, link);
       if (record->mdl != mdl) continue;

@@ -32,7 +32,7 @@ bool EnsureEntry(PMMPTE entry) {
   if (pfn == kNoPage) return false;
   bool taken = false;
   {
-    SpinGuard guard(&g_page_table_lock);
+    ke::SpinGuard guard(&g_page_table_lock);
     if (Load(entry).u.Hard.Valid == 0) {
       SetPageOwner(pfn, entry, PageLocation::kActive);
       Store(entry, TableEntry(entry, pfn));

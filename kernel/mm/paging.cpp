@@ -23,7 +23,7 @@ SleepLock& PageInLock(const MMPTE* pte) {
 bool TakeFromTransition(PMMPTE pte, MMPTE old) {
   const PFN_NUMBER pfn = old.u.Trans.PageFrameNumber;
   const auto protection = static_cast<Protection>(old.u.Trans.Protection);
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   if (Load(pte).u.Long != old.u.Long) return false;
   PMMPFN record = MmPfnDatabase + pfn;
   record->u3.e1.PageLocation = static_cast<UCHAR>(PageLocation::kActive);
@@ -81,7 +81,7 @@ void MarkTransition(PMMPTE pte, ULONG64* trimmed) {
 }
 
 bool BeginWrite(PMMPTE pte, MMPTE old) {
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   PMMPFN record = MmPfnDatabase + old.u.Trans.PageFrameNumber;
   if (Load(pte).u.Long != old.u.Long || record->u3.ReferenceCount != 1 || record->u3.e1.WriteInProgress != 0)
     return false;
@@ -90,7 +90,7 @@ bool BeginWrite(PMMPTE pte, MMPTE old) {
 }
 
 bool EndWrite(PMMPTE pte, MMPTE old, bool written, ULONG slot) {
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   PMMPFN record = MmPfnDatabase + old.u.Trans.PageFrameNumber;
   const bool untouched = Load(pte).u.Long == old.u.Long && record->u3.e1.WriteInProgress != 0;
   if (!untouched) return false;
@@ -166,7 +166,7 @@ NTSTATUS BringIn(PMMPTE pte) {
 
 ULONG64 TrimRange(ULONG64 va, ULONG64 pages) {
   ULONG64 trimmed = 0;
-  SpinGuard guard(&g_pfn_lock);  // against MmProbeAndLockPages
+  ke::SpinGuard guard(&g_pfn_lock);  // against MmProbeAndLockPages
   ForEachPte(va, pages, [&](PMMPTE pte) { MarkTransition(pte, &trimmed); });
   return trimmed;
 }
@@ -182,7 +182,7 @@ ULONG64 PageOutRange(ULONG64 va, ULONG64 pages, ULONG64 enough) {
 void DropPage(PFN_NUMBER pfn) {
   bool last = true;
   {
-    SpinGuard guard(&g_pfn_lock);
+    ke::SpinGuard guard(&g_pfn_lock);
     PMMPFN record = MmPfnDatabase + pfn;
     if (record->u3.ReferenceCount > 1) {
       --record->u3.ReferenceCount;

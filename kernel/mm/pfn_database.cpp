@@ -147,7 +147,7 @@ PFN_NUMBER AllocatePage(Zero zero) {
   PFN_NUMBER pfn = kNoPage;
   for (int attempt = 0; attempt < 2; ++attempt) {
     {
-      SpinGuard guard(&g_pfn_lock);
+      ke::SpinGuard guard(&g_pfn_lock);
       const ULONG64 index = g_free.TakeOne();
       if (index != PageBitmap::kNone) pfn = index;
       MmAvailablePages = g_free.free_count();
@@ -165,7 +165,7 @@ PFN_NUMBER AllocatePageRun(ULONG64 pages, ULONG64 low, ULONG64 high, ULONG64 bou
   for (int attempt = 0; attempt < 2; ++attempt) {
     ULONG64 first = PageBitmap::kNone;
     {
-      SpinGuard guard(&g_pfn_lock);
+      ke::SpinGuard guard(&g_pfn_lock);
       first = g_free.TakeRun(pages, 1, low, high, boundary);
       MmAvailablePages = g_free.free_count();
     }
@@ -186,7 +186,7 @@ void FreePageRun(PFN_NUMBER first, ULONG64 pages) {
   }
   bool ok = true;
   {
-    SpinGuard guard(&g_pfn_lock);
+    ke::SpinGuard guard(&g_pfn_lock);
     ok = g_free.MarkFree(first, pages);
     MmAvailablePages = g_free.free_count();
   }

@@ -29,7 +29,7 @@ Reserved* Find(ULONG64 va) {
 
 // The reservation at an address; bug check 0xDA with the codes for no reservation and a wrong tag.
 Reserved* FindOwn(PVOID address, ULONG tag, ULONG none, ULONG wrong_tag) {
-  mm::SpinGuard guard(&g_reserved_lock);
+  ke::SpinGuard guard(&g_reserved_lock);
   Reserved* reserved = Find(mm::Va(address));
   if (reserved == nullptr) KeBugCheckEx(SYSTEM_PTE_MISUSE, none, mm::Va(address), tag, 0);
   if (reserved->tag != tag) KeBugCheckEx(SYSTEM_PTE_MISUSE, wrong_tag, mm::Va(address), tag, reserved->tag);
@@ -64,7 +64,7 @@ extern "C" PVOID NTAPI MmAllocateMappingAddress(SIZE_T NumberOfBytes, ULONG Pool
     return nullptr;
   }
   *reserved = {{}, va, pages, PoolTag};
-  mm::SpinGuard guard(&g_reserved_lock);
+  ke::SpinGuard guard(&g_reserved_lock);
   InsertTailList(&g_reserved, &reserved->link);
   return reinterpret_cast<PVOID>(va);
 }
@@ -82,7 +82,7 @@ extern "C" VOID NTAPI MmFreeMappingAddress(PVOID BaseAddress, ULONG PoolTag) {
     KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x103, reserved->va + mapped * kPageSize, PoolTag, reserved->pages);
   }
   {
-    mm::SpinGuard guard(&g_reserved_lock);
+    ke::SpinGuard guard(&g_reserved_lock);
     RemoveEntryList(&reserved->link);
   }
   mm::RetireRange(mm::g_system_pte_region, reserved->va, reserved->pages, mm::FreePagesToo::kNo);

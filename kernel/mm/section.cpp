@@ -63,7 +63,7 @@ void HarvestDirty(const MMVAD& vad, ULONG64 va, ULONG64 pages) {
       PMMPFN record = MmPfnDatabase + old.u.Hard.PageFrameNumber;
       if (record->u4.PrototypePte == 0) break;
       if (CompareExchange(pte, old, clean)) {
-        SpinGuard guard(&g_pfn_lock);
+        ke::SpinGuard guard(&g_pfn_lock);
         record->u3.e1.Modified = 1;
         break;
       }
@@ -75,7 +75,7 @@ void HarvestDirty(const MMVAD& vad, ULONG64 va, ULONG64 pages) {
 
 // Takes a shared page that nobody has locked out of a view's PTE. The PFN lock: against MmProbeAndLockPages.
 bool DetachViewPage(PMMPTE pte, MMPTE* old) {
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   *old = Load(pte);
   if (old->u.Hard.Valid == 0) return false;
   const PMMPFN record = MmPfnDatabase + old->u.Hard.PageFrameNumber;

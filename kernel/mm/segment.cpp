@@ -91,7 +91,7 @@ NTSTATUS WriteFilePage(Segment* segment, ULONG64 index) {
   const PFN_NUMBER pfn = segment->ptes[index].u.Trans.PageFrameNumber;
   PMMPFN record = MmPfnDatabase + pfn;
   {
-    SpinGuard guard(&g_pfn_lock);
+    ke::SpinGuard guard(&g_pfn_lock);
     if (record->u3.e1.Modified == 0) return STATUS_SUCCESS;
     record->u3.e1.Modified = 0;
   }
@@ -100,13 +100,13 @@ NTSTATUS WriteFilePage(Segment* segment, ULONG64 index) {
   const NTSTATUS status =
       PagingTransfer(segment->file, true, pfn, index * kPageSize, BytesInPage(segment, index), &done);
   if (NT_SUCCESS(status)) return status;
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   record->u3.e1.Modified = 1;
   return status;
 }
 
 bool IsUnused(PFN_NUMBER pfn) {
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   return MmPfnDatabase[pfn].u2.ShareCount == 0 && MmPfnDatabase[pfn].u3.ReferenceCount == 1;
 }
 
@@ -233,13 +233,13 @@ NTSTATUS SharePage(Segment* segment, ULONG64 index, PFN_NUMBER* result) {
     segment->ptes[index] = TransitionPte(pfn, Protection::kReadWrite);
   }
   *result = segment->ptes[index].u.Trans.PageFrameNumber;
-  SpinGuard pfn_guard(&g_pfn_lock);
+  ke::SpinGuard pfn_guard(&g_pfn_lock);
   ++MmPfnDatabase[*result].u2.ShareCount;
   return STATUS_SUCCESS;
 }
 
 void ReleaseShare(PFN_NUMBER pfn, bool dirty) {
-  SpinGuard guard(&g_pfn_lock);
+  ke::SpinGuard guard(&g_pfn_lock);
   PMMPFN record = MmPfnDatabase + pfn;
   if (record->u2.ShareCount == 0) KeBugCheckEx(PFN_LIST_CORRUPT, 0x99, pfn, record->u3.e1.PageLocation, 0);
   --record->u2.ShareCount;

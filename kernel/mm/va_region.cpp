@@ -96,7 +96,7 @@ bool VaRegion::Init(ULONG64 base, ULONG64 pages) {
 }
 
 ULONG64 VaRegion::Reserve(ULONG64 pages, ULONG64 alignment_pages) {
-  SpinGuard guard(&lock_);
+  ke::SpinGuard guard(&lock_);
   const ULONG64 index = bitmap_.TakeRun(pages, alignment_pages);
   if (index == PageBitmap::kNone) return 0;
   starts_[index / 64] |= 1ull << (index % 64);
@@ -105,7 +105,7 @@ ULONG64 VaRegion::Reserve(ULONG64 pages, ULONG64 alignment_pages) {
 
 void VaRegion::Close(ULONG64 va) {
   const ULONG64 index = (va - base_) / kPageSize;
-  SpinGuard guard(&lock_);
+  ke::SpinGuard guard(&lock_);
   starts_[index / 64] &= ~(1ull << (index % 64));
 }
 
@@ -113,7 +113,7 @@ VaRegion::Match VaRegion::Compare(ULONG64 va, ULONG64 pages, ULONG64* actual) {
   const ULONG64 index = (va - base_) / kPageSize;
   const auto starts = [this](ULONG64 at) { return (starts_[at / 64] >> (at % 64) & 1) != 0; };
   *actual = 0;
-  SpinGuard guard(&lock_);
+  ke::SpinGuard guard(&lock_);
   if (!Contains(va) || bitmap_.IsFree(index)) return Match::kNotReserved;
   if (!starts(index)) {
     // Inside one, or what is left of one that is on its way out.
@@ -131,7 +131,7 @@ VaRegion::Match VaRegion::Compare(ULONG64 va, ULONG64 pages, ULONG64* actual) {
 
 void VaRegion::Release(ULONG64 va, ULONG64 pages) {
   Close(va);
-  SpinGuard guard(&lock_);
+  ke::SpinGuard guard(&lock_);
   if (!bitmap_.MarkFree((va - base_) / kPageSize, pages))
     KeBugCheckEx(MEMORY_MANAGEMENT, 0x1236, va, pages, base_);
 }
@@ -201,7 +201,7 @@ bool DrainList() {
   if (old_irql < DISPATCH_LEVEL) KfRaiseIrql(DISPATCH_LEVEL);
   RetiredList* full = nullptr;
   {
-    SpinGuard guard(&g_retired_lock);
+    ke::SpinGuard guard(&g_retired_lock);
     if (g_retired != nullptr && g_retired->count != 0) {
       full = g_retired;
       full->draining = true;
@@ -211,7 +211,7 @@ bool DrainList() {
   if (full != nullptr) {
     KeFlushEntireTb(TRUE, TRUE);
     ReleaseRetired(full);
-    SpinGuard guard(&g_retired_lock);
+    ke::SpinGuard guard(&g_retired_lock);
     full->draining = false;
     if (g_retired == nullptr) g_retired = full;
   }
@@ -223,7 +223,7 @@ void Queue(const Retired& range) {
   bool drain = false;
   bool queued = false;
   {
-    SpinGuard guard(&g_retired_lock);
+    ke::SpinGuard guard(&g_retired_lock);
     RetiredList* list = g_retired;
     queued = list != nullptr && list->count < kRetiredRanges;
     if (queued) {

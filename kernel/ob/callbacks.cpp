@@ -137,7 +137,7 @@ namespace ob {
 HandleOperation::HandleOperation(POBJECT_TYPE type, PVOID object, OB_OPERATION operation, bool kernel_handle)
     : type_(type), object_(object), operation_(operation), kernel_handle_(kernel_handle) {
   if (!type->TypeInfo.SupportsObjectCallbacks || IsListEmpty(&type->CallbackList)) return;
-  SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   for (PLIST_ENTRY at = type->CallbackList.Flink; at != &type->CallbackList; at = at->Flink) {
     CALLBACK_ENTRY_ITEM* item = ItemOf(at);
     if ((item->Operations & operation) == 0 || count_ == kMaximum) continue;
@@ -213,7 +213,7 @@ extern "C" NTSTATUS NTAPI ObRegisterCallbacks(POB_CALLBACK_REGISTRATION Callback
   if (entry == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   USHORT inserted = 0;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     while (inserted < entry->ItemCount && InsertLocked(&entry->Items[inserted])) ++inserted;
     if (inserted != entry->ItemCount) {
       for (USHORT i = 0; i < inserted; ++i) RemoveEntryList(&entry->Items[i].EntryItemList);
@@ -237,7 +237,7 @@ extern "C" VOID NTAPI ObUnRegisterCallbacks(PVOID RegistrationHandle) {
   auto* entry = static_cast<CALLBACK_ENTRY*>(RegistrationHandle);
   if (entry == nullptr) return;
   {
-    ob::SpinGuard guard(&g_lock);
+    ke::SpinGuard guard(&g_lock);
     for (USHORT i = 0; i < entry->ItemCount; ++i) RemoveEntryList(&entry->Items[i].EntryItemList);
   }
   for (USHORT i = 0; i < entry->ItemCount; ++i)

@@ -42,7 +42,7 @@ extern "C" NTSTATUS ObpInsertDirectoryEntry(POBJECT_DIRECTORY Directory, PVOID O
   POBJECT_HEADER_NAME_INFO name = ObjectNameInfo(ObjectToHeader(Object));
   *entry = {nullptr, Object, HashName(&name->Name)};
   {
-    ob::SpinGuard guard(&Directory->Lock);
+    ke::SpinGuard guard(&Directory->Lock);
     POBJECT_DIRECTORY_ENTRY* link = FindLocked(Directory, &name->Name, entry->HashValue);
     if (*link == nullptr) {
       ObfReferenceObject(Object);
@@ -58,7 +58,7 @@ extern "C" NTSTATUS ObpInsertDirectoryEntry(POBJECT_DIRECTORY Directory, PVOID O
 
 extern "C" PVOID ObpLookupDirectoryEntry(POBJECT_DIRECTORY Directory, PCUNICODE_STRING Name) {
   const ULONG hash = HashName(Name);
-  ob::SpinGuard guard(&Directory->Lock);
+  ke::SpinGuard guard(&Directory->Lock);
   POBJECT_DIRECTORY_ENTRY entry = *FindLocked(Directory, Name, hash);
   if (entry == nullptr) return nullptr;
   ObfReferenceObject(entry->Object);
@@ -69,7 +69,7 @@ extern "C" BOOLEAN ObpDeleteDirectoryEntry(POBJECT_DIRECTORY Directory, PVOID Ob
   POBJECT_HEADER_NAME_INFO name = ObjectNameInfo(ObjectToHeader(Object));
   POBJECT_DIRECTORY_ENTRY entry;
   {
-    ob::SpinGuard guard(&Directory->Lock);
+    ke::SpinGuard guard(&Directory->Lock);
     if (name->Directory != Directory) return FALSE;
     POBJECT_DIRECTORY_ENTRY* link = FindLocked(Directory, &name->Name, HashName(&name->Name));
     entry = *link;
@@ -106,7 +106,7 @@ struct Snapshot {
 
 // References up to `capacity` objects; returns how many there are.
 ULONG TakeSnapshot(POBJECT_DIRECTORY directory, Snapshot* snapshot) {
-  SpinGuard guard(&directory->Lock);
+  ke::SpinGuard guard(&directory->Lock);
   ULONG total = 0;
   snapshot->count = 0;
   for (auto* entry : directory->HashBuckets) {

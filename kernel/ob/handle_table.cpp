@@ -60,7 +60,7 @@ NTSTATUS Grow(HANDLE_TABLE* table) {
   RtlZeroMemory(page, kBytes);
   NTSTATUS status = STATUS_SUCCESS;
   {
-    SpinGuard guard(&table->Lock);
+    ke::SpinGuard guard(&table->Lock);
     if (table->FirstFreeHandle == 0 &&
         table->NextHandleNeedingPool < HANDLE_TABLE_PAGE_ENTRIES * HANDLE_TABLE_PAGES) {
       AddPageLocked(table, page);
@@ -74,7 +74,7 @@ NTSTATUS Grow(HANDLE_TABLE* table) {
 
 // Takes a free entry; 0 when there is none.
 ULONG TakeEntry(HANDLE_TABLE* table, const HANDLE_TABLE_ENTRY& value) {
-  SpinGuard guard(&table->Lock);
+  ke::SpinGuard guard(&table->Lock);
   const ULONG index = table->FirstFreeHandle;
   if (index == 0) return 0;
   HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
@@ -146,7 +146,7 @@ NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS
 
 void EnumerateHandles(void (*visit)(HANDLE, PVOID, const HANDLE_TABLE_ENTRY&, PVOID), PVOID context) {
   HANDLE_TABLE* table = ObpKernelHandleTable;
-  SpinGuard guard(&table->Lock);
+  ke::SpinGuard guard(&table->Lock);
   for (ULONG index = 1; index < table->NextHandleNeedingPool; ++index) {
     HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
     if (entry->Object == nullptr) continue;
@@ -176,7 +176,7 @@ NTSTATUS EnterHandle(HANDLE_TABLE* table, const HANDLE_TABLE_ENTRY& value, ULONG
 
 // Takes a handle's entry out of its table; 0 when there is none, or (`status`) when it is protected.
 POBJECT_HEADER RemoveEntry(HANDLE_TABLE* table, ULONG index, NTSTATUS* status) {
-  SpinGuard guard(&table->Lock);
+  ke::SpinGuard guard(&table->Lock);
   HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
   *status = STATUS_INVALID_HANDLE;
   if (entry == nullptr || entry->Object == nullptr) return nullptr;
@@ -245,7 +245,7 @@ HANDLE_TABLE* CreateHandleTable(PEPROCESS process) {
 void CloseAllHandles(HANDLE_TABLE* table) {
   for (ULONG index = 1; index < table->NextHandleNeedingPool; ++index) {
     {
-      SpinGuard guard(&table->Lock);
+      ke::SpinGuard guard(&table->Lock);
       EntryLocked(table, index)->Attributes &= ~static_cast<ULONG>(OBJ_PROTECT_CLOSE);
     }
     NTSTATUS status;

@@ -32,7 +32,7 @@ KSPIN_LOCK g_lock;
 Registry g_processes, g_threads, g_images;
 
 NTSTATUS Add(Registry* registry, void* routine, ULONG kind, bool unique) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   Slot* free = nullptr;
   for (Slot& slot : registry->slots) {
     if (unique && slot.routine == routine) return STATUS_INVALID_PARAMETER;
@@ -46,7 +46,7 @@ NTSTATUS Add(Registry* registry, void* routine, ULONG kind, bool unique) {
 }
 
 Slot* TakeOut(Registry* registry, void* routine, ULONG kinds) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   for (Slot& slot : registry->slots) {
     if (slot.routine != routine || !(kinds >> slot.kind & 1)) continue;
     slot.routine = nullptr;
@@ -60,7 +60,7 @@ NTSTATUS Remove(Registry* registry, void* routine, ULONG kinds) {
   Slot* slot = TakeOut(registry, routine, kinds);
   if (slot == nullptr) return STATUS_PROCEDURE_NOT_FOUND;
   ExWaitForRundownProtectionRelease(&slot->calls);
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   slot->removing = false;
   return STATUS_SUCCESS;
 }
@@ -68,7 +68,7 @@ NTSTATUS Remove(Registry* registry, void* routine, ULONG kinds) {
 // The routine of a slot, kept registered until ExReleaseRundownProtection; 0 if there is none.
 void* Hold(Slot* slot, ULONG kinds, ULONG* kind) {
   if (slot->routine == nullptr) return nullptr;
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (slot->routine == nullptr || !(kinds >> slot->kind & 1)) return nullptr;
   if (!ExAcquireRundownProtection(&slot->calls)) return nullptr;
   *kind = slot->kind;

@@ -180,7 +180,7 @@ extern "C" NTSTATUS NTAPI PsGetProcessExitStatus(PEPROCESS Process) {
 NT_EXPORT(PsLookupProcessByProcessId, nt::AtMost(APC_LEVEL), Full, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsLookupProcessByProcessId(HANDLE ProcessId, PEPROCESS* Process) {
   *Process = nullptr;
-  ob::SpinGuard guard(&ps::g_list_lock);
+  ke::SpinGuard guard(&ps::g_list_lock);
   for (LIST_ENTRY* link = PsActiveProcessHead.Flink; link != &PsActiveProcessHead; link = link->Flink) {
     PEPROCESS process = CONTAINING_RECORD(link, EPROCESS, ActiveProcessLinks);
     if (process->UniqueProcessId != ProcessId || !ob::ReferenceIfAlive(process)) continue;

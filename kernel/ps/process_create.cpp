@@ -33,7 +33,7 @@ NTSTATUS Prepare(PEPROCESS process, PEPROCESS parent) {
 }
 
 void LinkProcess(PEPROCESS process) {
-  ob::SpinGuard guard(&g_list_lock);
+  ke::SpinGuard guard(&g_list_lock);
   InsertTailList(&PsActiveProcessHead, &process->ActiveProcessLinks);
 }
 
@@ -62,7 +62,7 @@ NTSTATUS CreateProcessObject(POBJECT_ATTRIBUTES attributes, PEPROCESS parent, PE
 VOID NTAPI DeleteProcess(PVOID object) {
   auto* process = static_cast<PEPROCESS>(object);
   if (process->ActiveProcessLinks.Flink != nullptr) {
-    ob::SpinGuard guard(&g_list_lock);
+    ke::SpinGuard guard(&g_list_lock);
     RemoveEntryList(&process->ActiveProcessLinks);
   }
   if (process->ObjectTable != nullptr) ob::DeleteHandleTable(process->ObjectTable);

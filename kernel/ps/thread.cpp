@@ -141,7 +141,7 @@ NTSTATUS AllocateThread(PEPROCESS process, POBJECT_ATTRIBUTES attributes, PKSTAR
 }
 
 void LinkThread(PEPROCESS process, PETHREAD thread) {
-  ob::SpinGuard guard(&g_list_lock);
+  ke::SpinGuard guard(&g_list_lock);
   InsertTailList(&process->ThreadListHead, &thread->ThreadListEntry);
   process->ActiveThreads = process->ActiveThreads + 1;
   thread->ThreadInserted = 1;
@@ -149,7 +149,7 @@ void LinkThread(PEPROCESS process, PETHREAD thread) {
 
 // Returns how many threads are left.
 ULONG UnlinkThread(PEPROCESS process, PETHREAD thread) {
-  ob::SpinGuard guard(&g_list_lock);
+  ke::SpinGuard guard(&g_list_lock);
   RemoveEntryList(&thread->ThreadListEntry);
   process->ActiveThreads = process->ActiveThreads - 1;
   thread->ThreadInserted = 0;
@@ -252,7 +252,7 @@ void VisitList(LIST_ENTRY* head, Object* (*object_of)(LIST_ENTRY*), bool (*visit
   if (objects == nullptr) return;
   ULONG count = 0;
   {
-    ob::SpinGuard guard(&g_list_lock);
+    ke::SpinGuard guard(&g_list_lock);
     for (LIST_ENTRY* link = head->Flink; link != head && count < kMaximumVisited; link = link->Flink) {
       objects[count] = object_of(link);
       if (ob::ReferenceIfAlive(objects[count])) ++count;
@@ -459,7 +459,7 @@ extern "C" NTSTATUS NTAPI PsGetThreadExitStatus(PETHREAD Thread) {
 NT_EXPORT(PsLookupThreadByThreadId, nt::AtMost(APC_LEVEL), Full, "KernelPs.*");
 extern "C" NTSTATUS NTAPI PsLookupThreadByThreadId(HANDLE ThreadId, PETHREAD* Thread) {
   *Thread = nullptr;
-  ob::SpinGuard guard(&ps::g_list_lock);
+  ke::SpinGuard guard(&ps::g_list_lock);
   for (LIST_ENTRY* at = PsActiveProcessHead.Flink; at != &PsActiveProcessHead; at = at->Flink) {
     PLIST_ENTRY head = &CONTAINING_RECORD(at, EPROCESS, ActiveProcessLinks)->ThreadListHead;
     for (LIST_ENTRY* link = head->Flink; link != head; link = link->Flink) {

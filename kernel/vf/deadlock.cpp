@@ -188,7 +188,7 @@ FORCEINLINE void Stop(const Verdict& verdict) {
 }
 
 Verdict Acquire(PVOID lock, LockKind kind, PVOID caller) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (!Ready()) return {};
   const PVOID self = Self();
   const ULONG index = ResourceFor(lock, kind);
@@ -219,7 +219,7 @@ Verdict Acquire(PVOID lock, LockKind kind, PVOID caller) {
 }
 
 Verdict Release(PVOID lock, LockKind kind) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (!Ready()) return {};
   const PVOID self = Self();
   const ULONG index = FindResource(lock);
@@ -245,7 +245,7 @@ Verdict Release(PVOID lock, LockKind kind) {
 }
 
 Verdict Initialize(PVOID lock, LockKind kind) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (!Ready()) return {};
   const ULONG index = ResourceFor(lock, kind);
   if (index == kNone) return {};
@@ -256,7 +256,7 @@ Verdict Initialize(PVOID lock, LockKind kind) {
 }
 
 Verdict Forget(ULONG_PTR memory, SIZE_T bytes) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   if (ViDeadlockThreads == nullptr) return {};
   for (ULONG i = 0; i < ViDeadlockResourceCount; ++i) {
     VI_DEADLOCK_RESOURCE& resource = ViDeadlockResources[i];

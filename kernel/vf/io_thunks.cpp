@@ -30,7 +30,7 @@ InFlight g_in_flight[kInFlight];
 KSPIN_LOCK g_lock;
 
 InFlight* Enter(PIRP irp) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   for (InFlight& entry : g_in_flight) {
     if (entry.irp != nullptr) continue;
     entry = {irp, 0};
@@ -46,7 +46,7 @@ struct Outcome {
 
 // While the lock is held nobody gets past Note to complete the IRP: it can be looked at.
 Outcome Leave(InFlight* entry) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   Outcome outcome = {entry->fate, true};
   if (outcome.fate == 0)
     outcome.marked_pending = (IoGetCurrentIrpStackLocation(entry->irp)->Control & SL_PENDING_RETURNED) != 0;
@@ -56,7 +56,7 @@ Outcome Leave(InFlight* entry) {
 
 // The innermost dispatch of the IRP: the entry that was made last is not known, so all of them learn it.
 void Note(PIRP irp, UCHAR fate) {
-  ob::SpinGuard guard(&g_lock);
+  ke::SpinGuard guard(&g_lock);
   for (InFlight& entry : g_in_flight) {
     if (entry.irp == irp) entry.fate |= fate;
   }

@@ -11,8 +11,8 @@ LIST_ENTRY providers = {&providers, &providers};
 KSPIN_LOCK list_lock;
 ULONG next_id = 1;
 
-struct ListGuard : ob::SpinGuard {
-  ListGuard() : ob::SpinGuard(&list_lock) {}
+struct ListGuard : ke::SpinGuard {
+  ListGuard() : ke::SpinGuard(&list_lock) {}
 };
 
 Provider* FindLocked(PDEVICE_OBJECT device) {

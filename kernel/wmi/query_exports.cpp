@@ -25,7 +25,7 @@ KSPIN_LOCK blocks_lock;
 
 VOID NTAPI DeleteBlock(PVOID object) {
   auto* block = static_cast<Block*>(object);
-  ob::SpinGuard guard(&blocks_lock);
+  ke::SpinGuard guard(&blocks_lock);
   if (block->link.Flink != nullptr) RemoveEntryList(&block->link);
 }
 
@@ -135,7 +135,7 @@ bool TryReference(Block* block) {
 
 // The n-th block object with a callback for the event, referenced.
 Block* ListenerOf(const GUID& guid, ULONG number) {
-  ob::SpinGuard guard(&blocks_lock);
+  ke::SpinGuard guard(&blocks_lock);
   for (LIST_ENTRY* link = blocks.Flink; link != &blocks; link = link->Flink) {
     auto* block = CONTAINING_RECORD(link, Block, link);
     if (block->callback == nullptr || RtlCompareMemory(&block->guid, &guid, sizeof(guid)) != sizeof(guid))
@@ -178,7 +178,7 @@ NTSTATUS NTAPI IoWMIOpenBlock(GUID* DataBlockGuid, ULONG DesiredAccess, PVOID* D
   block->guid = *DataBlockGuid;
   block->access = DesiredAccess;
   block->callback = nullptr;
-  ob::SpinGuard guard(&wmi::blocks_lock);
+  ke::SpinGuard guard(&wmi::blocks_lock);
   InsertTailList(&wmi::blocks, &block->link);
   *DataBlockObject = object;
   return STATUS_SUCCESS;
@@ -206,7 +206,7 @@ NTSTATUS NTAPI IoWMIQueryAllData(PVOID DataBlockObject, PULONG InOutBufferSize, 
 NT_EXPORT(IoWMISetNotificationCallback, nt::AtMost(APC_LEVEL), Partial, "Wmi.*");
 NTSTATUS NTAPI IoWMISetNotificationCallback(PVOID Object, WMI_NOTIFICATION_CALLBACK Callback, PVOID Context) {
   auto* block = static_cast<wmi::Block*>(Object);
-  ob::SpinGuard guard(&wmi::blocks_lock);
+  ke::SpinGuard guard(&wmi::blocks_lock);
   block->context = Context;
   block->callback = Callback;
   return STATUS_SUCCESS;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arch/cpu.h"
+#include "ke/spin_guard.h"
 #include "nt/objects.h"
 
 extern "C" {
@@ -95,18 +96,6 @@ inline UNICODE_STRING String(const wchar_t* text) {
 
 // A zero-terminated copy in pool; without memory copy->Buffer is 0.
 NTSTATUS DuplicateString(const UNICODE_STRING& from, POOL_TYPE pool, ULONG tag, UNICODE_STRING* copy);
-
-class SpinGuard {
- public:
-  explicit SpinGuard(KSPIN_LOCK* lock) : lock_(lock), irql_(KeAcquireSpinLockRaiseToDpc(lock)) {}
-  ~SpinGuard() { KeReleaseSpinLock(lock_, irql_); }
-  SpinGuard(const SpinGuard&) = delete;
-  SpinGuard& operator=(const SpinGuard&) = delete;
-
- private:
-  KSPIN_LOCK* lock_;
-  KIRQL irql_;
-};
 
 // Holds a push lock with normal kernel APCs off.
 class PushLockGuard {
