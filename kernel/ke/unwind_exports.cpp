@@ -21,20 +21,48 @@ KI_NOINLINE ULONG Walk(PVOID* callers, ULONG skip, ULONG count) {
   return found;
 }
 
+// The entry of a history table that covers `pc`; null: none does.
+const RUNTIME_FUNCTION* FindInHistory(const UNWIND_HISTORY_TABLE& history, ULONG64 pc, ULONG64* base) {
+  if (pc < history.LowAddress || pc >= history.HighAddress) return nullptr;
+  for (ULONG i = 0; i < history.Count && i < UNWIND_HISTORY_TABLE_SIZE; ++i) {
+    const auto& entry = history.Entry[i];
+    const ULONG64 offset = pc - entry.ImageBase;
+    if (offset < entry.FunctionEntry->begin || offset >= entry.FunctionEntry->end) continue;
+    *base = entry.ImageBase;
+    return entry.FunctionEntry;
+  }
+  return nullptr;
+}
+
+void AddToHistory(PUNWIND_HISTORY_TABLE history, ULONG64 base, const RUNTIME_FUNCTION* function) {
+  if (history->Count >= UNWIND_HISTORY_TABLE_SIZE) return;
+  const ULONG64 begin = base + function->begin, end = base + function->end;
+  if (history->Count == 0 || begin < history->LowAddress) history->LowAddress = begin;
+  if (history->Count == 0 || end > history->HighAddress) history->HighAddress = end;
+  history->Entry[history->Count++] = {base, function};
+}
+
 }  // namespace
 
 extern "C" {
 
-/// The function table entry for an address, 0 for a leaf function; *ImageBase is its image's.
+/// The function table entry for an address, 0 for a leaf function; *ImageBase is its image's. What a history
+/// table that is to be searched has is answered from it, what it has not is added while it has room.
 /// IRQL: any.
-/// Differs from NT: there are no dynamic function tables; the history table is not used.
-/// Source: winnt.h RtlLookupFunctionEntry.
-NT_EXPORT(RtlLookupFunctionEntry, nt::AnyIrql(), Partial, "RtlUnwind.*");
+/// Differs from NT: none.
+/// Source: winnt.h RtlLookupFunctionEntry, UNWIND_HISTORY_TABLE.
+NT_EXPORT(RtlLookupFunctionEntry, nt::AnyIrql(), Full, "RtlUnwind.*");
 const RUNTIME_FUNCTION* NTAPI RtlLookupFunctionEntry(ULONG64 ControlPc, PULONG64 ImageBase,
-                                                     PUNWIND_HISTORY_TABLE) {
+                                                     PUNWIND_HISTORY_TABLE HistoryTable) {
+  const bool history = HistoryTable != nullptr && HistoryTable->Search != UNWIND_HISTORY_TABLE_NONE;
+  if (history) {
+    if (const auto* known = FindInHistory(*HistoryTable, ControlPc, ImageBase); known != nullptr)
+      return known;
+  }
   ki::ImageFunctions image;
   const RUNTIME_FUNCTION* function = image.Find(ControlPc);
   *ImageBase = image.base;
+  if (history && function != nullptr) AddToHistory(HistoryTable, image.base, function);
   return function;
 }
 

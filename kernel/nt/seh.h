@@ -30,7 +30,21 @@ struct _DISPATCHER_CONTEXT;
 typedef KI_DISPOSITION (*PKLANGUAGE_HANDLER)(PEXCEPTION_RECORD record, PVOID establisher, PCONTEXT context,
                                              struct _DISPATCHER_CONTEXT* dispatcher);
 
-typedef struct _UNWIND_HISTORY_TABLE UNWIND_HISTORY_TABLE, *PUNWIND_HISTORY_TABLE;
+#define UNWIND_HISTORY_TABLE_SIZE 12
+#define UNWIND_HISTORY_TABLE_NONE 0  // UNWIND_HISTORY_TABLE.Search
+
+typedef struct _UNWIND_HISTORY_TABLE_ENTRY {
+  ULONG64 ImageBase;
+  const RUNTIME_FUNCTION* FunctionEntry;
+} UNWIND_HISTORY_TABLE_ENTRY;
+
+typedef struct _UNWIND_HISTORY_TABLE {
+  ULONG Count;
+  UCHAR LocalHint, GlobalHint, Search, Once;
+  ULONG64 LowAddress, HighAddress;  // of all its entries
+  UNWIND_HISTORY_TABLE_ENTRY Entry[UNWIND_HISTORY_TABLE_SIZE];
+} UNWIND_HISTORY_TABLE, *PUNWIND_HISTORY_TABLE;
+static_assert(sizeof(UNWIND_HISTORY_TABLE) == 0xD8);
 
 typedef struct _DISPATCHER_CONTEXT {
   ULONG64 ControlPc;

@@ -27,7 +27,16 @@ extern "C" {
 struct RuntimeFunction {
   ULONG begin, end, unwind_info;
 };
-RuntimeFunction* NTAPI RtlLookupFunctionEntry(ULONG64 pc, PULONG64 image_base, PVOID history);
+struct UnwindHistory {  // UNWIND_HISTORY_TABLE
+  ULONG count;
+  UCHAR local_hint, global_hint, search, once;
+  ULONG64 low, high;
+  struct {
+    ULONG64 base;
+    RuntimeFunction* function;
+  } entries[12];
+};
+RuntimeFunction* NTAPI RtlLookupFunctionEntry(ULONG64 pc, PULONG64 image_base, UnwindHistory* history);
 PVOID NTAPI RtlVirtualUnwind(ULONG handler_type, ULONG64 image_base, ULONG64 pc, RuntimeFunction* function,
                              PCONTEXT context, PVOID* handler_data, PULONG64 establisher, PVOID pointers);
 PVOID NTAPI RtlPcToFileHeader(PVOID pc, PVOID* base);
@@ -107,6 +116,37 @@ NT_TEST(RtlUnwind, AnAddressHasAnImageOrNone) {
   NT_EXPECT_EQ(base, nullptr);
   ULONG64 image = 1;
   NT_EXPECT_EQ(RtlLookupFunctionEntry(reinterpret_cast<ULONG64>(&image), &image, nullptr), nullptr);
+}
+
+NT_TEST(RtlUnwind, AHistoryTableIsFilledAndAnswersFirst) {
+  const auto pc = reinterpret_cast<ULONG64>(&TakeTrace) + 1;
+  UnwindHistory history = {};
+  ULONG64 image = 0;
+  RuntimeFunction* entry = RtlLookupFunctionEntry(pc, &image, &history);
+  NT_ASSERT_TRUE(entry != nullptr);
+  NT_EXPECT_EQ(history.count, 0u);  // not to be searched, not to be filled
+  history.search = 2;               // UNWIND_HISTORY_TABLE_LOCAL
+  NT_EXPECT_EQ(RtlLookupFunctionEntry(pc, &image, &history), entry);
+  NT_ASSERT_EQ(history.count, 1u);
+  NT_EXPECT_EQ(history.entries[0].base, image);
+  NT_EXPECT_EQ(history.entries[0].function, entry);
+  NT_EXPECT_EQ(history.low, image + entry->begin);
+  NT_EXPECT_EQ(history.high, image + entry->end);
+  NT_EXPECT_EQ(RtlLookupFunctionEntry(pc, &image, &history), entry);
+  NT_EXPECT_EQ(history.count, 1u);
+  // What stands in the table is believed.
+  RuntimeFunction own = *entry;
+  history.entries[0].function = &own;
+  image = 0;
+  NT_EXPECT_EQ(RtlLookupFunctionEntry(pc, &image, &history), &own);
+  NT_EXPECT_EQ(image, reinterpret_cast<ULONG64>(&__ImageBase));
+  NT_EXPECT_TRUE(RtlLookupFunctionEntry(reinterpret_cast<ULONG64>(&LeaveOnce) + 1, &image, &history) != &own);
+  NT_EXPECT_EQ(history.count, 2u);
+  history.count = 12;  // full
+  for (auto& each : history.entries) each = history.entries[0];
+  NT_EXPECT_TRUE(RtlLookupFunctionEntry(reinterpret_cast<ULONG64>(&TakeTraceDeeper) + 1, &image, &history) !=
+                 nullptr);
+  NT_EXPECT_EQ(history.count, 12u);
 }
 
 NT_TEST(RtlUnwind, TracesStartInTheCaller) {
