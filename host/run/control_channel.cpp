@@ -129,6 +129,18 @@ void ControlChannel::FinishLiveDump() {
   area_->live_dump = boot::LiveDump::kTaken;
 }
 
+bool ControlChannel::CrashCallbacksWait() const {
+  return area_->crash_callbacks == boot::CrashCallbacks::kWaiting;
+}
+
+void ControlChannel::StartCrashCallbacks() {
+  area_->crash_callbacks = boot::CrashCallbacks::kGoOn;
+}
+
+bool ControlChannel::CrashCallbacksDone() const {
+  return area_->crash_callbacks == boot::CrashCallbacks::kDone;
+}
+
 boot::StopFacts ControlChannel::stop_facts() const {
   boot::StopFacts copy;
   std::memcpy(&copy, const_cast<const boot::StopFacts*>(&area_->stop), sizeof(copy));

@@ -71,6 +71,10 @@ class ControlChannel {
   // The guest waits with a live dump's description until FinishLiveDump.
   bool IsLiveDumpReady() const;
   void FinishLiveDump();
+  // The crashed guest waits with drivers' callbacks until StartCrashCallbacks.
+  bool CrashCallbacksWait() const;
+  void StartCrashCallbacks();
+  bool CrashCallbacksDone() const;
 
   // Console text that has arrived (at most one ring full).
   base::Result<std::string> ReadConsole();

@@ -116,6 +116,23 @@ void Machine::Kill() {
   process_.child().Kill();
 }
 
+void Machine::EndCrashed(const std::function<void()>& write_dump) {
+  constexpr auto kCallbacksLimit = std::chrono::seconds(2);
+  const bool callbacks = channel_.CrashCallbacksWait();
+  if (!callbacks) Kill();
+  write_dump();
+  if (!callbacks) return;
+  channel_.StartCrashCallbacks();
+  const Deadline end = Clock::now() + kCallbacksLimit;
+  while (!channel_.CrashCallbacksDone() && !process_.child().ended() && Clock::now() < end) {
+    pollfd doorbell = {process_.debug_console(), POLLIN, 0};
+    char ring[64];
+    if (poll(&doorbell, 1, 10) > 0 && read(doorbell.fd, ring, sizeof(ring)) <= 0) break;
+  }
+  if (auto text = channel_.ReadConsole()) log_.Append(*text);
+  Kill();
+}
+
 void Machine::Break(const std::string& why) {
   if (condition_ != Condition::kRunning) return;
   condition_ = Condition::kBroken;

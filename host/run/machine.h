@@ -97,6 +97,9 @@ class Machine {
   base::Result<void> ShutDown(Deadline deadline);
   // Ends QEMU at once. RAM stays readable.
   void Kill();
+  // Ends a crashed machine; `write_dump` is called when its memory changes no more. What drivers have
+  // registered for the time after the dump runs then, for two seconds at most.
+  void EndCrashed(const std::function<void()>& write_dump);
   // One sentence on how far the machine got: for reports of failure.
   std::string Whereabouts() const;
 

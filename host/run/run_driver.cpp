@@ -446,8 +446,7 @@ void Runner::RecordCrash(const std::string& doing) {
   result_.outcome = Outcome::kBugcheck;
   result_.message = fmt::format("bug check {:#X} while {}", result_.stop->code, doing);
   result_.threads.clear();  // the dump knows better
-  machine_->Kill();
-  WriteDump();
+  machine_->EndCrashed([this] { WriteDump(); });
 }
 
 void Runner::WriteDump() {

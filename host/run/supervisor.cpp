@@ -207,13 +207,14 @@ void Supervisor::Finish() {
 }
 
 std::string Supervisor::WriteCrash() {
-  machine_->Kill();
   const std::string path = HostPath(options_.machine.drive_c, kDumpOnC);
   const boot::StopFacts stop = machine_->channel().stop_facts();
   std::string text = StopText(stop, "");
-  auto written =
-      dump::WriteDump(machine_->ram(), machine_->channel().dump_description(), options_.dump_type, path);
-  text += written ? fmt::format("dump         {}\n", path) : fmt::format("{}\n", written.error().message);
+  machine_->EndCrashed([&] {
+    auto written =
+        dump::WriteDump(machine_->ram(), machine_->channel().dump_description(), options_.dump_type, path);
+    text += written ? fmt::format("dump         {}\n", path) : fmt::format("{}\n", written.error().message);
+  });
   WriteState("it stopped with bug check " + BugcheckTitle(stop.code), text);
   return text;
 }

@@ -174,7 +174,6 @@ void CheckPools() {
 // A routine of a driver that crashes ends in NestedCrash, which finishes with what is there.
 void RunCallbacks() {
   volatile boot::DumpDescription& dump = kd::Control()->dump;
-  KiRunBugCheckCallbacks();
   if (dump.bitmap_bits != 0) {
     KiRunPageCallbacks(dump_bitmap, dump_bitmap_bits);
     dump.pages_in_bitmap = CountBits(dump_bitmap, dump_bitmap_bits);
@@ -187,8 +186,21 @@ void RunCallbacks() {
   ShowDumpToDrivers();
 }
 
+// The host writes the dump. Then drivers' plain callbacks run: one that crashes comes here again.
 [[noreturn]] void Finish() {
-  kd::SetMachineState(boot::MachineState::kCrashed);
+  static bool dump_is_written;
+  volatile boot::CrashCallbacks& callbacks = kd::Control()->crash_callbacks;
+  if (!dump_is_written) {
+    const bool any = recorded && KiAnyBugCheckCallback();
+    if (any) callbacks = boot::CrashCallbacks::kWaiting;
+    kd::SetMachineState(boot::MachineState::kCrashed);
+    if (!any) hal::HaltForEver();
+    while (callbacks != boot::CrashCallbacks::kGoOn) arch::Pause();
+    dump_is_written = true;
+    KiRunBugCheckCallbacks();
+  }
+  callbacks = boot::CrashCallbacks::kDone;
+  hal::RingHost();
   hal::HaltForEver();
 }
 

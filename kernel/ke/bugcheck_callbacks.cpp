@@ -1,6 +1,6 @@
 // What drivers run, and add to the dump, when the machine stops. All of it on the processor that crashed, at
 // HIGH_LEVEL, with the others frozen and the dump described: a routine that faults ends the round, and the
-// dump is written all the same.
+// dump is written all the same. The routines without a reason run when it has been.
 #include "ke/bugcheck.h"
 #include "ke_internal.h"
 #include "nt/export.h"
@@ -264,6 +264,10 @@ VOID KiRunBugCheckCallbacks() {
   }
 }
 
+BOOLEAN KiAnyBugCheckCallback() {
+  return KeBugCheckCallbackListHead.Flink != &KeBugCheckCallbackListHead;
+}
+
 // Pages that drivers want in the dump, or not.
 VOID KiRunPageCallbacks(ULONG64* bitmap, ULONG64 bits) {
   AskForPages(KbCallbackAddPages, bitmap, bits);
@@ -295,11 +299,10 @@ BOOLEAN KiAnyDumpIoCallback() {
   return any;
 }
 
-/// Registers a routine that is called when the machine stops. FALSE: the record is registered already.
-/// IRQL: any.
-/// Differs from NT: the host writes the dump afterwards: what the routine changes is in it.
-/// Source: WDK wdm/KeRegisterBugCheckCallback.
-NT_EXPORT(KeRegisterBugCheckCallback, nt::AnyIrql(), Partial, "KeBugCheck.*");
+/// Registers a routine that is called when the machine stops, once the dump has been written. FALSE: the
+/// record is registered already. IRQL: any. Differs from NT: none.
+/// Source: WDK wdm/KeRegisterBugCheckCallback, wdm/KBUGCHECK_CALLBACK_ROUTINE.
+NT_EXPORT(KeRegisterBugCheckCallback, nt::AnyIrql(), Full, "KeBugCheck.*");
 BOOLEAN NTAPI KeRegisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRecord,
                                          PKBUGCHECK_CALLBACK_ROUTINE CallbackRoutine, PVOID Buffer,
                                          ULONG Length, PUCHAR Component) {
@@ -325,10 +328,10 @@ BOOLEAN NTAPI KeDeregisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRe
 /// Registers a routine for one step of a crash: tagged data for the dump, pages to add or remove, what is
 /// written. FALSE: the record is registered already, or the reason is not known.
 /// IRQL: any.
-/// Differs from NT: the parts of KbCallbackSecondaryMultiPartDumpData become one block a tag;
-/// KbCallbackDumpIo sees the dump in the order in which the host writes it, before it does.
+/// Differs from NT: none; how Windows lays out the parts of KbCallbackSecondaryMultiPartDumpData is not documented,
+/// here they are one block a tag.
 /// Source: WDK wdm/KeRegisterBugCheckReasonCallback.
-NT_EXPORT(KeRegisterBugCheckReasonCallback, nt::AnyIrql(), Partial, "KeBugCheck.*");
+NT_EXPORT(KeRegisterBugCheckReasonCallback, nt::AnyIrql(), Full, "KeBugCheck.*");
 BOOLEAN NTAPI KeRegisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD CallbackRecord,
                                                PKBUGCHECK_REASON_CALLBACK_ROUTINE CallbackRoutine,
                                                KBUGCHECK_CALLBACK_REASON Reason, PUCHAR Component) {

@@ -177,6 +177,7 @@ VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context);
 // ---- crash ----
 // ---- bugcheck_callbacks.cpp, nmi_callbacks.cpp ----
 VOID KiRunBugCheckCallbacks();
+BOOLEAN KiAnyBugCheckCallback();
 VOID KiDescribeLiveDump(PCONTEXT context);
 VOID KiRunPageCallbacks(ULONG64* bitmap, ULONG64 bits);
 ULONG64 KiRunSecondaryDataCallbacks(UCHAR* area, ULONG64 size);

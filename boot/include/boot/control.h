@@ -76,6 +76,14 @@ enum class LiveDump : uint32_t {
   kTaken = 2,  // by the host
 };
 
+// What drivers do when the crash dump has been written (KeRegisterBugCheckCallback).
+enum class CrashCallbacks : uint32_t {
+  kNone = 0,
+  kWaiting = 1,  // by the guest, before kCrashed: there are some
+  kGoOn = 2,     // by the host: the dump is written
+  kDone = 3,     // by the guest
+};
+
 struct ControlArea {
   uint64_t magic;
   uint32_t version;
@@ -93,6 +101,7 @@ struct ControlArea {
   volatile NmiReason nmi_reason;  // by the host, before the interrupt
   volatile LiveDump live_dump;
   Ring trace;  // guest -> host: events of ETW providers, text, one line each (docs/trace.md)
+  volatile CrashCallbacks crash_callbacks;
 };
 
 // Message = header + `size` bytes of payload; the next message starts at the next multiple of 8.

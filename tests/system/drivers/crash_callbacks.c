@@ -1,7 +1,7 @@
 /* Registers every kind of bug check callback and stops the machine: what they did is looked for in the dump. */
 #include <ntddk.h>
 
-static KBUGCHECK_CALLBACK_RECORD Plain;
+static KBUGCHECK_CALLBACK_RECORD Plain, BrokenPlain;
 static KBUGCHECK_REASON_CALLBACK_RECORD Secondary, Parts, AddPages, Triage, DumpIo, Broken;
 static UCHAR Component[] = "crash_callbacks";
 
@@ -15,6 +15,15 @@ static VOID NTAPI OnBugCheck(PVOID Buffer, ULONG Length)
     UNREFERENCED_PARAMETER(Buffer);
     UNREFERENCED_PARAMETER(Length);
     Seen.PlainCalls++;
+    DbgPrint("crash_callbacks: plain %u at IRQL %u\n", Seen.PlainCalls, KeGetCurrentIrql());
+}
+
+/* The others have run when this one faults. */
+static VOID NTAPI OnBugCheckFaulting(PVOID Buffer, ULONG Length)
+{
+    UNREFERENCED_PARAMETER(Buffer);
+    UNREFERENCED_PARAMETER(Length);
+    *(volatile LONG *)8 = 1;
 }
 
 static VOID NTAPI OnSecondary(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK_RECORD Record, PVOID Data,
@@ -166,6 +175,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
     UNREFERENCED_PARAMETER(Driver);
     UNREFERENCED_PARAMETER(RegistryPath);
     KeInitializeCallbackRecord((&Plain));
+    KeInitializeCallbackRecord((&BrokenPlain));
     KeInitializeCallbackRecord((&Secondary));
     KeInitializeCallbackRecord((&Parts));
     KeInitializeCallbackRecord((&AddPages));
@@ -173,6 +183,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
     KeInitializeCallbackRecord((&DumpIo));
     KeInitializeCallbackRecord((&Broken));
     KeRegisterBugCheckCallback(&Plain, OnBugCheck, &Seen, sizeof Seen, Component);
+    KeRegisterBugCheckCallback(&BrokenPlain, OnBugCheckFaulting, NULL, 0, Component);
     KeRegisterBugCheckReasonCallback(&Secondary, OnSecondary, KbCallbackSecondaryDumpData, Component);
     KeRegisterBugCheckReasonCallback(&Parts, OnParts, KbCallbackSecondaryMultiPartDumpData, Component);
     KeRegisterBugCheckReasonCallback(&Triage, OnTriage, KbCallbackTriageDumpData, Component);
