@@ -32,13 +32,15 @@ VOID NTAPI FreeVad(PRTL_AVL_TABLE, PVOID buffer) {
   ExFreePoolWithTag(buffer, kVadTag);
 }
 
-ULONG64 RoundUpToGranule(ULONG64 va) {
-  return (va + kAllocationGranularity - 1) & ~(kAllocationGranularity - 1);
+ULONG64 RoundUp(ULONG64 va, ULONG64 alignment) {
+  return (va + alignment - 1) & ~(alignment - 1);
 }
 
 // What a PTE that left a page table gives back.
 void ReleasePte(const MMVAD& vad, MMPTE old) {
   if (vad.Kind == VadKind::kMdlMapping || old.u.Long == 0) return;
+  if (old.u.Hard.Valid != 0) CountResident(*vad.Space, -1);
+  if (vad.Kind == VadKind::kPrivate) ReturnCommitment(*vad.Space, 1);
   if (old.u.Hard.Valid != 0 && MmPfnDatabase[old.u.Hard.PageFrameNumber].u4.PrototypePte != 0) {
     ReleaseShare(old.u.Hard.PageFrameNumber, old.u.Hard.Dirty != 0);
   } else {
@@ -140,22 +142,22 @@ PMMVAD FirstVad(AddressSpace& space) {
   return static_cast<PMMVAD>(RtlEnumerateGenericTableWithoutSplayingAvl(&space.vads, &restart));
 }
 
-ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down, ULONG64 below) {
+ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down, ULONG64 below, ULONG64 alignment) {
   const ULONG64 end = below < space.end ? below : space.end;
   const ULONG64 bytes = pages * kPageSize;
   ULONG64 best = 0;
-  ULONG64 from = space.low;
+  ULONG64 from = RoundUp(space.low, alignment);
   PVOID restart = nullptr;
   for (;;) {
     const auto* vad = static_cast<PMMVAD>(RtlEnumerateGenericTableWithoutSplayingAvl(&space.vads, &restart));
     const ULONG64 gap_end = vad != nullptr && StartOf(*vad) < end ? StartOf(*vad) : end;
     if (gap_end > from && gap_end - from >= bytes) {
       if (!top_down) return from;
-      best = (gap_end - bytes) & ~(kAllocationGranularity - 1);
+      best = (gap_end - bytes) & ~(alignment - 1);
       if (best < from) best = from;
     }
     if (vad == nullptr || StartOf(*vad) >= end) return best;
-    from = RoundUpToGranule(StartOf(*vad) + PagesOf(*vad) * kPageSize);
+    from = RoundUp(StartOf(*vad) + PagesOf(*vad) * kPageSize, alignment);
   }
 }
 
@@ -163,11 +165,15 @@ PMMVAD InsertVad(AddressSpace& space, const MMVAD& vad) {
   BOOLEAN inserted = FALSE;
   PVOID element =
       RtlInsertElementGenericTableAvl(&space.vads, const_cast<PMMVAD>(&vad), sizeof(vad), &inserted);
-  return inserted ? static_cast<PMMVAD>(element) : nullptr;
+  if (!inserted) return nullptr;
+  static_cast<PMMVAD>(element)->Space = &space;
+  CountAddresses(space, static_cast<LONG64>(PagesOf(vad) * kPageSize));
+  return static_cast<PMMVAD>(element);
 }
 
 void RemoveVad(AddressSpace& space, PMMVAD vad) {
   const MMVAD key = *vad;
+  CountAddresses(space, -static_cast<LONG64>(PagesOf(key) * kPageSize));
   RtlDeleteElementGenericTableAvl(&space.vads, const_cast<PMMVAD>(&key));
 }
 

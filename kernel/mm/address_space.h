@@ -8,13 +8,23 @@
 #pragma once
 
 #include "mm/mm_internal.h"
+#include "mm/process_counts.h"
 #include "mm/mm_types.h"
 #include "nt/eprocess.h"
+
+#ifndef MEM_PHYSICAL
+#define MEM_PHYSICAL 0x00400000
+#endif
+#ifndef MEM_WRITE_WATCH
+#define MEM_WRITE_WATCH 0x00200000
+#endif
 
 namespace mm {
 
 struct Segment;
-enum class VadKind : UCHAR { kPrivate, kView, kMdlMapping };
+struct AddressSpace;
+// kWindow: addresses for pages that only user mode can map there (AWE).
+enum class VadKind : UCHAR { kPrivate, kView, kMdlMapping, kWindow };
 
 }  // namespace mm
 
@@ -26,12 +36,14 @@ typedef struct _MMVAD {
   BOOLEAN NoDecommit;    // a view's
   ULONG Secured;         // MmSecureVirtualMemory
   mm::Segment* Segment;  // kView: a counted reference
-  ULONG64 FirstPage;     // kView: page of the segment at StartingVpn
+  mm::AddressSpace* Space;
+  ULONG64 FirstPage;  // kView: page of the segment at StartingVpn
 } MMVAD, *PMMVAD;
 
 namespace mm {
 
 inline constexpr ULONG64 kAllocationGranularity = 0x10000;
+inline constexpr ULONG64 kLargePageSize = 0x200000;
 inline constexpr ULONG64 kLowestUserAddress = 0x10000;
 inline constexpr ULONG64 kUserEnd = 0x00007FFF'FFFF0000;
 
@@ -45,6 +57,7 @@ struct AddressSpace {
   LIST_ENTRY lock_records;  // LockRecord, with TrackLockedPages; under the PFN lock
   LIST_ENTRY secured;       // SecureRecord
   LIST_ENTRY link;          // all spaces of processes
+  MmProcessCounts counts;   // under `lock`
   bool Contains(ULONG64 va) const { return va >= low && va < end; }
 };
 
@@ -63,7 +76,8 @@ void ForEachSpace(void (*visit)(AddressSpace& space, PVOID context), PVOID conte
 // The lock is held for all of these.
 PMMVAD FindVad(AddressSpace& space, ULONG64 va);
 // The lowest (or highest) free range of whole granules; 0: none.
-ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down, ULONG64 below = ~0ull);
+ULONG64 FindFreeRange(AddressSpace& space, ULONG64 pages, bool top_down, ULONG64 below = ~0ull,
+                      ULONG64 alignment = kAllocationGranularity);
 bool RangeIsFree(AddressSpace& space, ULONG64 va, ULONG64 pages);
 // A copy of `vad` in the tree; 0 without memory. The range is free.
 PMMVAD InsertVad(AddressSpace& space, const MMVAD& vad);
@@ -80,6 +94,14 @@ inline ULONG64 StartOf(const MMVAD& vad) {
 inline ULONG64 PagesOf(const MMVAD& vad) {
   return vad.EndingVpn - vad.StartingVpn + 1;
 }
+
+// ---- Commitment (commitment.cpp). The space's lock is held ----
+// Room for pages of private memory, in memory or in the page file. False: there is none.
+bool ChargeCommitment(AddressSpace& space, ULONG64 pages);
+void ReturnCommitment(AddressSpace& space, ULONG64 pages);
+// A page of a range becomes valid, or stops being so.
+void CountResident(AddressSpace& space, LONG64 change);
+void CountAddresses(AddressSpace& space, LONG64 bytes);
 
 // ---- Faults (user_fault.cpp). Takes the space's lock ----
 NTSTATUS ResolveSpaceFault(AddressSpace& space, ULONG64 va, Access access);

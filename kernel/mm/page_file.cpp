@@ -4,6 +4,7 @@
 // file system must not take page faults that need the page file while it serves one: it uses no paged pool
 // and locks its callers' buffers before it takes locks of its own.
 #include "mm/address_space.h"
+#include "mm/process_counts.h"
 
 namespace mm {
 namespace {
@@ -14,6 +15,7 @@ KSPIN_LOCK g_slot_lock;
 PageBitmap g_slots;  // slot n is bit n; slot 0 is never given out
 PFILE_OBJECT volatile g_page_file;
 bool g_open_failed;
+ULONG64 g_most_slots_used;  // under the slots' lock
 
 NTSTATUS NTAPI OnPagingDone(PDEVICE_OBJECT, PIRP irp, PVOID event) {
   KeSetEvent(static_cast<PKEVENT>(event), IO_NO_INCREMENT, FALSE);
@@ -74,6 +76,7 @@ ULONG AllocateSlot() {
   if (g_page_file == nullptr) return 0;
   ke::SpinGuard guard(&g_slot_lock);
   const ULONG64 slot = g_slots.TakeOne();
+  if (const ULONG64 used = SlotsInUse(); used > g_most_slots_used) g_most_slots_used = used;
   return slot == PageBitmap::kNone ? 0 : static_cast<ULONG>(slot);
 }
 
@@ -164,3 +167,9 @@ NTSTATUS ReadSlot(ULONG slot, PFN_NUMBER pfn) {
 }
 
 }  // namespace mm
+
+extern "C" VOID MmQueryPageFile(MmPageFileCounts* Counts) {
+  *Counts = {};
+  ke::SpinGuard guard(&mm::g_slot_lock);
+  if (mm::g_slots.bits() != 0) *Counts = {mm::g_slots.bits() - 1, mm::SlotsInUse(), mm::g_most_slots_used};
+}

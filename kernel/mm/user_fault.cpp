@@ -87,7 +87,11 @@ NTSTATUS LockedFault(AddressSpace& space, ULONG64 va, Access access) {
 
 NTSTATUS ResolveSpaceFault(AddressSpace& space, ULONG64 va, Access access) {
   SleepGuard guard(space.lock);
-  return LockedFault(space, va, access);
+  ++space.counts.PageFaults;
+  const bool was_valid = WalkTables(va).valid;
+  const NTSTATUS status = LockedFault(space, va, access);
+  if (!was_valid && WalkTables(va).valid) CountResident(space, 1);
+  return status;
 }
 
 }  // namespace mm

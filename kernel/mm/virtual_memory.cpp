@@ -25,7 +25,7 @@ bool RoundToPages(const AddressSpace& space, Region* region) {
   return true;
 }
 
-void SetProtection(PMMPTE pte, Protection protection) {
+void SetProtection(AddressSpace& space, PMMPTE pte, Protection protection) {
   for (;;) {
     const MMPTE old = Load(pte);
     MMPTE changed = old;
@@ -36,7 +36,9 @@ void SetProtection(PMMPTE pte, Protection protection) {
     } else {
       changed = ValidPteAt(pte, old.u.Hard.PageFrameNumber, protection);
     }
-    if (CompareExchange(pte, old, changed)) return;
+    if (!CompareExchange(pte, old, changed)) continue;
+    if (old.u.Hard.Valid != 0 && changed.u.Hard.Valid == 0) CountResident(space, -1);
+    return;
   }
 }
 
@@ -50,23 +52,50 @@ void SetViewProtection(const MMVAD& vad, ULONG64 va, Protection protection) {
     Store(pte, PrototypePte(protection));
   } else {
     const bool was_copied = IsCopyOnWrite(protection);  // the copy is this view's own
-    SetProtection(
-        pte, was_copied ? (IsExecutable(protection) ? Protection::kExecuteReadWrite : Protection::kReadWrite)
-                        : protection);
+    SetProtection(*vad.Space, pte,
+                  was_copied
+                      ? (IsExecutable(protection) ? Protection::kExecuteReadWrite : Protection::kReadWrite)
+                      : protection);
   }
 }
 
-NTSTATUS CommitPages(ULONG64 va, ULONG64 pages, Protection protection) {
-  if (!EnsurePageTables(va, pages)) return STATUS_NO_MEMORY;
+NTSTATUS CommitPages(AddressSpace& space, ULONG64 va, ULONG64 pages, Protection protection) {
+  // Charged before page tables are made: too much is refused while it costs nothing.
+  if (!ChargeCommitment(space, pages)) return STATUS_COMMITMENT_LIMIT;
+  if (!EnsurePageTables(va, pages)) {
+    ReturnCommitment(space, pages);
+    return STATUS_NO_MEMORY;
+  }
+  ULONG64 before = 0;
   for (ULONG64 i = 0; i < pages; ++i) {
     const PMMPTE pte = PteOf(va) + i;
     if (Load(pte).u.Long == 0) {
       Store(pte, DemandZeroPte(protection));
     } else {
-      SetProtection(pte, protection);
+      SetProtection(space, pte, protection);
+      ++before;
     }
   }
+  ReturnCommitment(space, before);
   KeFlushEntireTb(TRUE, TRUE);
+  return STATUS_SUCCESS;
+}
+
+// Contiguous pages for a range that has just been committed: valid before the first touch.
+NTSTATUS FillWithLargePages(AddressSpace& space, const Region& region, Protection protection) {
+  constexpr ULONG64 kPages = kLargePageSize / kPageSize;
+  for (ULONG64 va = region.base; va < region.base + region.size; va += kLargePageSize) {
+    // A run as long as the boundary that it may not cross begins at one.
+    const PFN_NUMBER first = AllocatePageRun(kPages, 0, ~0ull, kPages);
+    if (first == kNoPage) return STATUS_INSUFFICIENT_RESOURCES;
+    for (ULONG64 i = 0; i < kPages; ++i) {
+      RtlZeroMemory(PageAddress(first + i), kPageSize);
+      const PMMPTE pte = PteOf(va) + i;
+      SetPageOwner(first + i, pte, PageLocation::kActive);
+      Store(pte, ValidPteAt(pte, first + i, protection));
+    }
+    CountResident(space, kPages);
+  }
   return STATUS_SUCCESS;
 }
 
@@ -75,7 +104,8 @@ NTSTATUS Reserve(AddressSpace& space, Region* region, ULONG type, Protection pro
   if (region->base == 0) {
     region->size = PageUp(region->size);
     if (region->size == 0 || region->size > space.end - space.low) return STATUS_INVALID_PARAMETER_4;
-    region->base = FindFreeRange(space, region->size / kPageSize, (type & MEM_TOP_DOWN) != 0, region->below);
+    region->base = FindFreeRange(space, region->size / kPageSize, (type & MEM_TOP_DOWN) != 0, region->below,
+                                 (type & MEM_LARGE_PAGES) != 0 ? kLargePageSize : kAllocationGranularity);
     if (region->base == 0) return STATUS_NO_MEMORY;
   } else {
     const ULONG64 start = region->base & ~(kAllocationGranularity - 1);
@@ -86,12 +116,14 @@ NTSTATUS Reserve(AddressSpace& space, Region* region, ULONG type, Protection pro
   }
   vad.StartingVpn = region->base / kPageSize;
   vad.EndingVpn = vad.StartingVpn + region->size / kPageSize - 1;
-  vad.Kind = VadKind::kPrivate;
+  vad.Kind = (type & MEM_PHYSICAL) != 0 ? VadKind::kWindow : VadKind::kPrivate;
   vad.Protection = protection;
   const PMMVAD inserted = InsertVad(space, vad);
   if (inserted == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   if ((type & MEM_COMMIT) == 0) return STATUS_SUCCESS;
-  const NTSTATUS status = CommitPages(region->base, region->size / kPageSize, protection);
+  NTSTATUS status = CommitPages(space, region->base, region->size / kPageSize, protection);
+  if (NT_SUCCESS(status) && (type & MEM_LARGE_PAGES) != 0)
+    status = FillWithLargePages(space, *region, protection);
   if (!NT_SUCCESS(status)) DeleteVad(space, inserted);
   return status;
 }
@@ -115,6 +147,7 @@ NTSTATUS ReleasePart(AddressSpace& space, PMMVAD vad, const Region& region) {
     return STATUS_SUCCESS;
   }
   ClearPages(whole, region.base, region.size / kPageSize);
+  CountAddresses(space, -static_cast<LONG64>(region.size));
   // Ends of an MMVAD may be moved in place: its order among the others stays.
   if (last == whole.EndingVpn) {
     vad->EndingVpn = first - 1;
@@ -127,6 +160,7 @@ NTSTATUS ReleasePart(AddressSpace& space, PMMVAD vad, const Region& region) {
   vad->EndingVpn = first - 1;
   MMVAD rest = whole;
   rest.StartingVpn = last + 1;
+  CountAddresses(space, -static_cast<LONG64>(PagesOf(rest) * kPageSize));
   if (InsertVad(space, rest) != nullptr) return STATUS_SUCCESS;
   ClearPages(whole, (last + 1) * kPageSize, whole.EndingVpn - last);
   return STATUS_INSUFFICIENT_RESOURCES;
@@ -197,16 +231,18 @@ NTSTATUS AllocateVirtual(AddressSpace& space, Region* region, ULONG type, Protec
   const NTSTATUS status = WholeVad(space, *region, STATUS_CONFLICTING_ADDRESSES, &vad);
   if (!NT_SUCCESS(status)) return status;
   if ((type & MEM_RESET) != 0) return STATUS_SUCCESS;  // advice; the content stays
-  if (vad->Kind == VadKind::kMdlMapping) return STATUS_CONFLICTING_ADDRESSES;
+  if (vad->Kind == VadKind::kMdlMapping || vad->Kind == VadKind::kWindow) return STATUS_CONFLICTING_ADDRESSES;
   if (vad->Kind == VadKind::kView) return STATUS_ALREADY_COMMITTED;
-  return CommitPages(region->base, region->size / kPageSize, protection);
+  return CommitPages(space, region->base, region->size / kPageSize, protection);
 }
 
 NTSTATUS FreeVirtual(AddressSpace& space, Region* region, ULONG type) {
   SleepGuard guard(space.lock);
   const PMMVAD vad = FindVad(space, region->base);
   if (vad == nullptr) return STATUS_MEMORY_NOT_ALLOCATED;
-  if (vad->Kind != VadKind::kPrivate) return STATUS_UNABLE_TO_DELETE_SECTION;
+  const bool window = vad->Kind == VadKind::kWindow;
+  if (vad->Kind != VadKind::kPrivate && !window) return STATUS_UNABLE_TO_DELETE_SECTION;
+  if (window && type == MEM_DECOMMIT) return STATUS_MEMORY_NOT_ALLOCATED;
   if (region->size == 0) {
     if (PageDown(region->base) != StartOf(*vad)) return STATUS_FREE_VM_NOT_AT_BASE;
     *region = {StartOf(*vad), PagesOf(*vad) * kPageSize};
@@ -246,7 +282,7 @@ NTSTATUS ProtectVirtual(AddressSpace& space, Region* region, Protection protecti
     if (vad->Kind == VadKind::kView) {
       SetViewProtection(*vad, va, protection);
     } else {
-      SetProtection(PteOf(va), protection);
+      SetProtection(space, PteOf(va), protection);
     }
   }
   KeFlushEntireTb(TRUE, TRUE);

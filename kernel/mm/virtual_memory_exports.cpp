@@ -19,9 +19,28 @@ void Store(const Region& region, PVOID* base, PSIZE_T size) {
   *size = region.size;
 }
 
+// Address windows, large pages, pages whose writes are watched: when and for whom.
+NTSTATUS CheckSpecialTypes(ULONG_PTR base, SIZE_T size, ULONG type, ULONG protect) {
+  if ((type & MEM_PHYSICAL) != 0 && (type & ~ULONG{MEM_TOP_DOWN}) != (MEM_PHYSICAL | MEM_RESERVE))
+    return STATUS_INVALID_PARAMETER_5;
+  if ((type & MEM_PHYSICAL) != 0 && protect != PAGE_READWRITE) return STATUS_INVALID_PARAMETER_6;
+  if ((type & MEM_WRITE_WATCH) != 0 && (type & MEM_RESERVE) == 0) return STATUS_INVALID_PARAMETER_5;
+  if ((type & MEM_LARGE_PAGES) != 0) {
+    constexpr ULONG kBoth = MEM_RESERVE | MEM_COMMIT;
+    if ((type & kBoth) != kBoth || (type & MEM_WRITE_WATCH) != 0) return STATUS_INVALID_PARAMETER_5;
+    if (size % mm::kLargePageSize != 0) return STATUS_INVALID_PARAMETER_4;
+    if (base % mm::kLargePageSize != 0) return STATUS_INVALID_PARAMETER_2;
+  }
+  if ((type & (MEM_PHYSICAL | MEM_LARGE_PAGES)) == 0) return STATUS_SUCCESS;
+  const LUID lock_memory = {SE_LOCK_MEMORY_PRIVILEGE, 0};
+  return SeSinglePrivilegeCheck(lock_memory, KeGetCurrentThread()->PreviousMode) ? STATUS_SUCCESS
+                                                                                 : STATUS_PRIVILEGE_NOT_HELD;
+}
+
 NTSTATUS CheckAllocation(ULONG_PTR base, ULONG_PTR zero_bits, SIZE_T size, ULONG type, ULONG protect,
                          Protection* protection) {
-  constexpr ULONG kKnown = MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_TOP_DOWN;
+  constexpr ULONG kKnown =
+      MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_TOP_DOWN | MEM_PHYSICAL | MEM_LARGE_PAGES | MEM_WRITE_WATCH;
   ULONG64 below;
   if (!mm::LimitOfZeroBits(zero_bits, &below)) return STATUS_INVALID_PARAMETER_3;
   if (size == 0) return STATUS_INVALID_PARAMETER_4;
@@ -31,6 +50,8 @@ NTSTATUS CheckAllocation(ULONG_PTR base, ULONG_PTR zero_bits, SIZE_T size, ULONG
     return STATUS_INVALID_PARAMETER_5;
   if (!mm::ProtectionFromWin32(protect, protection)) return STATUS_INVALID_PAGE_PROTECTION;
   if (mm::IsCopyOnWrite(*protection)) return STATUS_INVALID_PAGE_PROTECTION;
+  if (const NTSTATUS status = CheckSpecialTypes(base, size, type, protect); !NT_SUCCESS(status))
+    return status;
   return base >= mm::kUserEnd ? STATUS_INVALID_PARAMETER_2 : STATUS_SUCCESS;
 }
 
@@ -84,7 +105,8 @@ void Describe(mm::AddressSpace& space, ULONG64 va, PMEMORY_BASIC_INFORMATION inf
   const bool committed = protection != Protection::kNone;
   info->State = committed ? MEM_COMMIT : MEM_RESERVE;
   info->Protect = committed ? mm::ProtectionToWin32(protection) : 0;
-  info->Type = vad->Kind == mm::VadKind::kPrivate ? MEM_PRIVATE : MEM_MAPPED;
+  info->Type =
+      vad->Kind == mm::VadKind::kPrivate || vad->Kind == mm::VadKind::kWindow ? MEM_PRIVATE : MEM_MAPPED;
 }
 
 NTSTATUS Query(HANDLE process, PVOID base, ULONG info_class, PVOID information, SIZE_T length,
@@ -110,12 +132,12 @@ NTSTATUS Query(HANDLE process, PVOID base, ULONG info_class, PVOID information, 
 
 /// Reserves (MEM_RESERVE) and commits (MEM_COMMIT) pages of a process: at the address, or where there is
 /// room. Committed pages are zero at their first touch. Returns: STATUS_CONFLICTING_ADDRESSES where something
-/// is, STATUS_NO_MEMORY, STATUS_INVALID_PAGE_PROTECTION, STATUS_INVALID_PARAMETER_n.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no large pages, write watch nor physical (AWE) pages; there is no commit limit, a touch
-/// fails (STATUS_NO_MEMORY) when memory is exhausted.
-/// Source: WDK ntifs/ZwAllocateVirtualMemory.
-NT_EXPORT(ZwAllocateVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Partial, "MmVirtual.*");
+/// is, STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT, STATUS_INVALID_PAGE_PROTECTION, STATUS_INVALID_PARAMETER_n,
+/// STATUS_PRIVILEGE_NOT_HELD. Large pages are there at once, each of them contiguous. What maps pages into an
+/// address window (MEM_PHYSICAL), and what tells the writes to watched pages (MEM_WRITE_WATCH), are services
+/// that drivers do not have. IRQL: PASSIVE_LEVEL. Differs from NT: none.
+/// Source: WDK ntifs/ZwAllocateVirtualMemory, VirtualAlloc.
+NT_EXPORT(ZwAllocateVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmVirtual.*");
 extern "C" NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress,
                                                   ULONG_PTR ZeroBits, PSIZE_T RegionSize,
                                                   ULONG AllocationType, ULONG Protect) {

@@ -189,3 +189,56 @@ NT_TEST(MmVirtual, ZeroBitsKeepTheAddressLow) {
   NT_EXPECT_EQ(ZwAllocateVirtualMemory(ZwCurrentProcess(), &base, 25, &bytes, MEM_RESERVE, PAGE_READWRITE),
                STATUS_INVALID_PARAMETER_3);
 }
+
+NT_TEST(MmVirtual, MoreThanThereIsIsNotCommitted) {
+  SIZE_T bytes = 1ull << 40;  // a tebibyte
+  PVOID base = nullptr;
+  NT_EXPECT_EQ(
+      ZwAllocateVirtualMemory(ZwCurrentProcess(), &base, 0, &bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE),
+      STATUS_COMMITMENT_LIMIT);
+  // Addresses alone cost nothing.
+  auto* reserved = static_cast<UCHAR*>(Allocate(1ull << 40, MEM_RESERVE, PAGE_NOACCESS));
+  NT_ASSERT_TRUE(reserved != nullptr);
+  base = reserved;
+  NT_EXPECT_EQ(ZwAllocateVirtualMemory(ZwCurrentProcess(), &base, 0, &bytes, MEM_COMMIT, PAGE_READWRITE),
+               STATUS_COMMITMENT_LIMIT);
+  NT_EXPECT_EQ(Query(reserved).State, static_cast<ULONG>(MEM_RESERVE));
+  NT_EXPECT_SUCCESS(Free(reserved));
+}
+
+NT_TEST(MmVirtual, LargePagesAreContiguousAndThereAtOnce) {
+  constexpr SIZE_T kLarge = 0x200000;
+  constexpr ULONG kType = MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES;
+  auto* base = static_cast<UCHAR*>(Allocate(kLarge, kType));
+  NT_ASSERT_TRUE(base != nullptr);
+  NT_EXPECT_EQ(reinterpret_cast<ULONG_PTR>(base) % kLarge, 0u);
+  const ULONG64 first = static_cast<ULONG64>(MmGetPhysicalAddress(base).QuadPart);
+  NT_EXPECT_EQ(first % kLarge, 0u);
+  for (SIZE_T offset = 0; offset < kLarge; offset += PAGE_SIZE) {
+    // Not touched before: MmGetPhysicalAddress answers 0 for what is not valid.
+    NT_EXPECT_EQ(static_cast<ULONG64>(MmGetPhysicalAddress(base + offset).QuadPart), first + offset);
+    NT_EXPECT_EQ(base[offset], 0);
+    base[offset] = 1;
+  }
+  NT_EXPECT_EQ(Query(base).RegionSize, kLarge);
+  NT_EXPECT_SUCCESS(Free(base));
+  NT_EXPECT_EQ(Query(base).State, static_cast<ULONG>(MEM_FREE));
+  NT_EXPECT_TRUE(Allocate(kLarge / 2, kType) == nullptr);
+  NT_EXPECT_TRUE(Allocate(kLarge, MEM_RESERVE | MEM_LARGE_PAGES) == nullptr);
+}
+
+NT_TEST(MmVirtual, AnAddressWindowHoldsNoMemoryOfItsOwn) {
+  constexpr ULONG kPhysical = 0x00400000;
+  auto* base = static_cast<UCHAR*>(Allocate(0x20000, MEM_RESERVE | kPhysical));
+  NT_ASSERT_TRUE(base != nullptr);
+  NT_EXPECT_EQ(Query(base).State, static_cast<ULONG>(MEM_RESERVE));
+  NT_EXPECT_EQ(Query(base).Type, static_cast<ULONG>(MEM_PRIVATE));
+  PVOID at = base;
+  SIZE_T bytes = PAGE_SIZE;
+  NT_EXPECT_EQ(ZwAllocateVirtualMemory(ZwCurrentProcess(), &at, 0, &bytes, MEM_COMMIT, PAGE_READWRITE),
+               STATUS_CONFLICTING_ADDRESSES);
+  NT_EXPECT_EQ(Free(base, PAGE_SIZE, MEM_DECOMMIT), STATUS_MEMORY_NOT_ALLOCATED);
+  NT_EXPECT_SUCCESS(Free(base));
+  NT_EXPECT_TRUE(Allocate(0x20000, MEM_RESERVE | MEM_COMMIT | kPhysical) == nullptr);
+  NT_EXPECT_TRUE(Allocate(0x20000, MEM_RESERVE | kPhysical, PAGE_READONLY) == nullptr);
+}
