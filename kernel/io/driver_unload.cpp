@@ -78,7 +78,7 @@ void VisitHandle(HANDLE handle, PVOID object, const HANDLE_TABLE_ENTRY& entry, P
 }
 
 void FindHandles(Search* search) {
-  ob::EnumerateHandles(VisitHandle, search);
+  ob::EnumerateHandles(ObpKernelHandleTable, VisitHandle, search);
   for (ULONG i = 0; i < search->handle_count; ++i) {
     const auto& found = search->handles[i];
     PVOID object;

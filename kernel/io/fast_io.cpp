@@ -12,7 +12,9 @@ const FAST_IO_DISPATCH* TableOf(const FileService* service, ULONG offset) {
 }
 
 // What the caller of a request without an IRP gets. The file's lock and the references go.
-void Finish(FileService* service, PIO_STATUS_BLOCK iosb, const IO_STATUS_BLOCK& result, NTSTATUS* status) {
+void Finish(FileService* service, ULONG flags, PIO_STATUS_BLOCK iosb, const IO_STATUS_BLOCK& result,
+            NTSTATUS* status) {
+  CountRequest(flags, result.Information);
   *status = CopyToCaller(iosb, &result, sizeof(result));
   if (NT_SUCCESS(*status)) *status = result.Status;
   if (service->event != nullptr) KeSetEvent(service->event, IO_NO_INCREMENT, FALSE);
@@ -29,7 +31,7 @@ bool TryFastControl(FileService* service, PIO_APC_ROUTINE apc, PIO_STATUS_BLOCK 
   if (!table->FastIoDeviceControl(service->file, TRUE, call.input, call.input_length, call.output,
                                   call.output_length, call.code, &result, service->device))
     return false;
-  Finish(service, iosb, result, status);
+  Finish(service, 0, iosb, result, status);
   return true;
 }
 
@@ -48,7 +50,7 @@ bool TryFastTransfer(FileService* service, PIO_APC_ROUTINE apc, PIO_STATUS_BLOCK
   const bool final = result.Status == STATUS_SUCCESS || result.Status == STATUS_BUFFER_OVERFLOW ||
                      result.Status == STATUS_END_OF_FILE;
   if (!final) return false;
-  Finish(service, iosb, result, status);
+  Finish(service, call.write ? IRP_WRITE_OPERATION : IRP_READ_OPERATION, iosb, result, status);
   return true;
 }
 

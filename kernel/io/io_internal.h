@@ -130,6 +130,14 @@ ULONG IopReferenceStackDrivers(PDEVICE_OBJECT Base, PDRIVER_OBJECT* Drivers, ULO
 
 namespace io {
 
+// Counts a finished request of the current thread for its process. `flags`: IRP_READ_OPERATION, ...
+inline void CountRequest(ULONG flags, ULONG_PTR bytes) {
+  const ULONG kind = (flags & IRP_READ_OPERATION) != 0 ? 0 : (flags & IRP_WRITE_OPERATION) != 0 ? 1 : 2;
+  auto* process = reinterpret_cast<PEPROCESS>(KeCurrentThread()->Process);
+  InterlockedIncrement64(&process->IoOperationCounts[kind]);
+  InterlockedAdd64(&process->IoTransferCounts[kind], static_cast<LONG64>(bytes));
+}
+
 // Holds a mutex: recursive, the holder takes no normal kernel APCs.
 class MutexGuard {
  public:

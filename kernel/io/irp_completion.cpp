@@ -197,6 +197,7 @@ extern "C" VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject) {
   CopyInput(Irp);
   FreeMdls(Irp);
   IopDequeueThreadIrp(Irp);
+  io::CountRequest(Irp->Flags, (Irp->Flags & IRP_CREATE_OPERATION) != 0 ? 0 : Irp->IoStatus.Information);
   const bool failed_early = NT_ERROR(Irp->IoStatus.Status) && !Irp->PendingReturned;
   if (failed_early) {
     Forget(Irp, FileObject);

@@ -79,8 +79,11 @@ typedef struct _EPROCESS {
   KEVENT TerminateEvent;            // its threads that run no program wait for it
   PUNICODE_STRING CommandLine;      // 0: none; freed with the process
   volatile LONG64 DiskCounters[5];  // bytes read, written; operations read, write, flush
-  volatile LONG Announced;          // the notification routines have heard of its creation
-  volatile LONG ExitNotified;       // ... and of its end
+  // I/O requests of its threads: read, write, other.
+  volatile LONG64 IoOperationCounts[3];
+  volatile LONG64 IoTransferCounts[3];
+  volatile LONG Announced;     // the notification routines have heard of its creation
+  volatile LONG ExitNotified;  // ... and of its end
 } EPROCESS;
 
 typedef struct _KLDR_DATA_TABLE_ENTRY {
