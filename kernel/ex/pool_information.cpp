@@ -1,5 +1,6 @@
 // What the system tells of its pools: a class of ZwQuerySystemInformation.
-#include "ex/pool.h"
+#include "ex/pool_internal.h"
+#include "information_answer.h"
 #include "ke/ke.h"
 #include "pool_information.h"
 
@@ -15,6 +16,13 @@ struct PoolTag {
   SIZE_T NonPagedUsed;
 };
 static_assert(sizeof(PoolTag) == 0x28);
+
+struct BigBlock {
+  ULONG64 address;  // bit 0: nonpaged
+  SIZE_T bytes;
+  ULONG tag;
+};
+static_assert(sizeof(BigBlock) == 0x18);
 
 }  // namespace
 
@@ -38,6 +46,24 @@ void QueryPoolTags(PoolAnswer append, PVOID context) {
                          sum.NonPagedBytes};
     append(context, &tag, sizeof(tag));
   }
+}
+
+NTSTATUS QueryBigPool(PoolAnswer append, PVOID context) {
+  Snapshot<BigBlock> blocks;
+  const NTSTATUS status = blocks.Take([](Snapshot<BigBlock>* taken) {
+    ForEachBigBlock(
+        [](const POOL_TRACKER_BIG_PAGES& entry, PVOID context) {
+          const bool nonpaged = (entry.PoolType & 1) == 0;
+          static_cast<Snapshot<BigBlock>*>(context)->Add(
+              {entry.Va | (nonpaged ? 1 : 0), entry.NumberOfBytes, entry.Key});
+        },
+        taken);
+  });
+  if (!NT_SUCCESS(status)) return status;
+  const ULONG64 count = blocks.count();
+  append(context, &count, sizeof(count));
+  for (ULONG i = 0; i < blocks.count(); ++i) append(context, &blocks[i], sizeof(BigBlock));
+  return STATUS_SUCCESS;
 }
 
 }  // namespace ex

@@ -141,6 +141,9 @@ inline BigShard& BigShardOf(ULONG64 va) {
   return g_big[(va >> 12) * 0xD6E8FEB86659FD93 >> 60];
 }
 
+// Every allocation of whole pages; one that is made or freed meanwhile may be missed. IRQL <= DISPATCH_LEVEL.
+void ForEachBigBlock(void (*visit)(const POOL_TRACKER_BIG_PAGES& entry, PVOID context), PVOID context);
+
 // ---- Special pool (special_pool.cpp) ----
 bool InitSpecialPool();
 void DrainSpecialPool();

@@ -55,6 +55,15 @@ bool ReadBigEntry(BigShard& shard, ULONG64 index, POOL_TRACKER_BIG_PAGES* entry)
 
 }  // namespace
 
+void ForEachBigBlock(void (*visit)(const POOL_TRACKER_BIG_PAGES& entry, PVOID context), PVOID context) {
+  for (BigShard& shard : g_big) {
+    POOL_TRACKER_BIG_PAGES entry;
+    for (ULONG64 i = 0; ReadBigEntry(shard, i, &entry); ++i) {
+      if (BigPageTable::IsLive(entry)) visit(entry, context);
+    }
+  }
+}
+
 ULONG64 CheckPools() {
   ULONG64 pages = 0;
   for (ULONG index = EXP_POOL_NONPAGED_EXECUTE; index <= EXP_POOL_PAGED; ++index) {
@@ -85,14 +94,12 @@ ULONG64 MmQueryPoolOfImage(const KLDR_DATA_TABLE_ENTRY* Entry, MmPoolBlockCallba
     query.Report(reinterpret_cast<PVOID>(MmSpecialPoolStart + i * 2 * kPageSize + slot.Offset),
                  slot.NumberOfBytes, slot.Tag, i >= MiSpecialPoolPagedSlots, slot.AllocatorCaller);
   }
-  for (BigShard& shard : g_big) {
-    POOL_TRACKER_BIG_PAGES entry;
-    for (ULONG64 i = 0; ReadBigEntry(shard, i, &entry); ++i) {
-      if (!BigPageTable::IsLive(entry)) continue;
-      query.Report(reinterpret_cast<PVOID>(entry.Va), entry.NumberOfBytes, entry.Key,
-                   (entry.PoolType & 1) != 0, entry.CallerAddress);
-    }
-  }
+  ForEachBigBlock(
+      [](const POOL_TRACKER_BIG_PAGES& entry, PVOID context) {
+        static_cast<ImageQuery*>(context)->Report(reinterpret_cast<PVOID>(entry.Va), entry.NumberOfBytes,
+                                                  entry.Key, (entry.PoolType & 1) != 0, entry.CallerAddress);
+      },
+      &query);
   return query.count;
 }
 

@@ -3,8 +3,10 @@
 
 #include "ex/pool.h"
 #include "image_information.h"
+#include "information_answer.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
+#include "mm/process_counts.h"
 #include "ke/service_call.h"
 #include "nt/export.h"
 #include "ob/ob.h"
@@ -18,74 +20,7 @@ extern ULONG64 MmNumberOfPhysicalPages, MmLowestPhysicalPage, MmHighestPhysicalP
 
 namespace {
 
-constexpr ULONG kTag = 'fnIS';
-constexpr ULONG64 kTick = 156'250;  // 100 ns
-
-LARGE_INTEGER Ticks(ULONG64 count) {
-  LARGE_INTEGER time;
-  time.QuadPart = static_cast<LONGLONG>(count * kTick);
-  return time;
-}
-
-// The answer to a query: what fits is written, what all of it takes is counted. The caller's buffer may be
-// pageable: no lock is held while it is written.
-class Answer {
- public:
-  Answer(PVOID buffer, ULONG length) : buffer_(static_cast<UCHAR*>(buffer)), length_(length) {}
-  ULONG needed() const { return needed_; }
-  void Put(ULONG offset, const void* data, ULONG bytes) {
-    if (offset <= length_ && bytes <= length_ - offset) RtlCopyMemory(buffer_ + offset, data, bytes);
-    if (needed_ < offset + bytes) needed_ = offset + bytes;
-  }
-  ULONG Append(const void* data, ULONG bytes) {
-    const ULONG at = needed_;
-    Put(at, data, bytes);
-    return at;
-  }
-  void AlignTo(ULONG alignment) { needed_ = (needed_ + alignment - 1) & ~(alignment - 1); }
-  PVOID AddressOf(ULONG offset) const { return buffer_ + offset; }
-  NTSTATUS Finish(PULONG returned) const {
-    if (returned != nullptr) *returned = needed_;
-    return needed_ <= length_ ? STATUS_SUCCESS : STATUS_INFO_LENGTH_MISMATCH;
-  }
-
- private:
-  UCHAR* buffer_;
-  ULONG length_;
-  ULONG needed_ = 0;
-};
-
-// An array in nonpaged pool that a walk under a spin lock fills; grows between walks.
-template <typename T>
-class Snapshot {
- public:
-  ~Snapshot() {
-    if (items_ != nullptr) ExFreePoolWithTag(items_, kTag);
-  }
-  // Walks until everything fits: fill(this) calls Add for each item.
-  template <typename Fill>
-  NTSTATUS Take(Fill fill) {
-    for (ULONG capacity = 64;; capacity = found_ + found_ / 4 + 8) {
-      if (items_ != nullptr) ExFreePoolWithTag(items_, kTag);
-      items_ = static_cast<T*>(ExAllocatePoolWithTag(NonPagedPoolNx, capacity * sizeof(T), kTag));
-      if (items_ == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-      capacity_ = capacity;
-      found_ = 0;
-      fill(this);
-      if (found_ <= capacity_) return STATUS_SUCCESS;
-    }
-  }
-  void Add(const T& item) {
-    if (found_ < capacity_) items_[found_] = item;
-    ++found_;
-  }
-  ULONG count() const { return found_; }
-  const T& operator[](ULONG i) const { return items_[i]; }
-
- private:
-  T* items_ = nullptr;
-  ULONG capacity_ = 0, found_ = 0;
-};
+using ex::Answer, ex::Snapshot, ex::Ticks;
 
 NTSTATUS QueryBasic(Answer* answer) {
   SYSTEM_BASIC_INFORMATION information = {};
@@ -120,6 +55,11 @@ NTSTATUS QueryPerformance(Answer* answer) {
     information.IdleProcessTime.QuadPart += Ticks(KiProcessorBlock[i]->IdleThread->KernelTime).QuadPart;
     information.PageFaultCount += KiProcessorBlock[i]->PageFaultCount;
   }
+  MmCommitment commitment;
+  MmQueryCommitment(&commitment);
+  information.CommittedPages = commitment.Pages;
+  information.CommitLimit = commitment.Limit;
+  information.PeakCommitment = commitment.Peak;
   information.AvailablePages = static_cast<ULONG>(counts.AvailablePages);
   information.PagedPoolPages = static_cast<ULONG>(counts.PagedPoolPages);
   information.ResidentPagedPoolPage = static_cast<ULONG>(counts.ResidentPagedPoolPages);
@@ -163,197 +103,79 @@ NTSTATUS QueryProcessorPerformance(Answer* answer) {
   return STATUS_SUCCESS;
 }
 
-SYSTEM_THREAD_INFORMATION Describe(const ETHREAD* thread) {
-  SYSTEM_THREAD_INFORMATION information = {};
-  information.KernelTime = Ticks(thread->Tcb.KernelTime);
-  information.UserTime = Ticks(thread->Tcb.UserTime);
-  information.CreateTime = thread->CreateTime;
-  information.WaitTime = thread->Tcb.WaitTime;
-  information.StartAddress = thread->StartAddress;
-  information.ClientId = thread->Cid;
-  information.Priority = thread->Tcb.Priority;
-  information.BasePriority = thread->Tcb.BasePriority;
-  information.ContextSwitches = thread->Tcb.ContextSwitches;
-  information.ThreadState = thread->Tcb.State;
-  information.WaitReason = thread->Tcb.WaitReason;
-  return information;
-}
-
-using Threads = Snapshot<SYSTEM_THREAD_INFORMATION>;
-
-void AddThreads(PEPROCESS process, Threads* threads) {
-  if (process != PsIdleProcess) {
-    ps::EnumerateThreads(
-        process,
-        [](PETHREAD thread, PVOID context) {
-          static_cast<Threads*>(context)->Add(Describe(thread));
-          return true;
-        },
-        threads);
-    return;
-  }
-  // The idle threads are no objects: they cannot be referenced, and never go.
-  for (LONG i = 0; i < KeNumberProcessors; ++i) {
-    threads->Add(Describe(CONTAINING_RECORD(KiProcessorBlock[i]->IdleThread, ETHREAD, Tcb)));
-  }
-}
-
-// A process with its threads and its name.
-void PutProcess(Answer* answer, PEPROCESS process, ULONG* previous) {
-  Threads threads;
-  const NTSTATUS status = threads.Take([process](Threads* taken) { AddThreads(process, taken); });
-  const ULONG count = NT_SUCCESS(status) ? threads.count() : 0;
-  SYSTEM_PROCESS_INFORMATION information = {};
-  information.NumberOfThreads = count;
-  information.CreateTime = process->CreateTime;
-  information.KernelTime = Ticks(process->Pcb.KernelTime);
-  information.UserTime = Ticks(process->Pcb.UserTime);
-  information.CycleTime = process->Pcb.CycleTime;
-  information.BasePriority = process->Pcb.BasePriority;
-  information.UniqueProcessId = process->UniqueProcessId;
-  information.InheritedFromUniqueProcessId = process->InheritedFromUniqueProcessId;
-  information.HandleCount =
-      process == PsInitialSystemProcess ? static_cast<ULONG>(ObpKernelHandleTable->HandleCount) : 0;
-  answer->AlignTo(8);
-  const ULONG start = answer->needed();
-  if (*previous != ~0u) {
-    const ULONG offset = start - *previous;
-    answer->Put(*previous + FIELD_OFFSET(SYSTEM_PROCESS_INFORMATION, NextEntryOffset), &offset,
-                sizeof offset);
-  }
-  *previous = start;
-  WCHAR name[RTL_NUMBER_OF(process->ImageFileName) + 1] = {};
-  USHORT length = 0;
-  // The Idle process has no name, as on Windows.
-  while (process->UniqueProcessId != nullptr && length < RTL_NUMBER_OF(process->ImageFileName) &&
-         process->ImageFileName[length] != 0) {
-    name[length] = process->ImageFileName[length];
-    ++length;
-  }
-  const ULONG name_offset =
-      start + sizeof information + count * static_cast<ULONG>(sizeof(SYSTEM_THREAD_INFORMATION));
-  if (length != 0) {
-    information.ImageName = {static_cast<USHORT>(length * sizeof(WCHAR)),
-                             static_cast<USHORT>((length + 1) * sizeof(WCHAR)),
-                             static_cast<PWCH>(answer->AddressOf(name_offset))};
-  }
-  answer->Append(&information, sizeof information);
-  for (ULONG i = 0; i < count; ++i) answer->Append(&threads[i], sizeof threads[i]);
-  answer->Append(name, (length + 1) * sizeof(WCHAR));
-}
-
-struct ProcessWalk {
-  Answer* answer;
-  ULONG previous;
-};
-
-NTSTATUS QueryProcesses(Answer* answer) {
-  ProcessWalk walk = {answer, ~0u};
-  PutProcess(answer, PsIdleProcess, &walk.previous);
-  ps::EnumerateProcesses(
-      [](PEPROCESS process, PVOID context) {
-        auto* walk = static_cast<ProcessWalk*>(context);
-        PutProcess(walk->answer, process, &walk->previous);
-        return true;
-      },
-      &walk);
-  return STATUS_SUCCESS;
-}
-
 struct Module {
   PVOID base;
-  ULONG size, flags;
+  ULONG size, flags, checksum, time_stamp;
   USHORT load_count, length;
   WCHAR name[256];
 };
+using Modules = Snapshot<Module>;
+
+void AddModules(Modules* modules) {
+  ke::SpinGuard guard(&PsLoadedModuleSpinLock);
+  for (PLIST_ENTRY at = PsLoadedModuleList.Flink; at != &PsLoadedModuleList; at = at->Flink) {
+    const auto* entry = CONTAINING_RECORD(at, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
+    static Module module;  // too large for the stack; guarded by the lock
+    module = {entry->DllBase,
+              entry->SizeOfImage,
+              entry->Flags,
+              entry->CheckSum,
+              entry->TimeDateStamp,
+              entry->LoadCount,
+              0,
+              {}};
+    while (module.length < 255 && module.length < entry->FullDllName.Length / sizeof(WCHAR)) {
+      module.name[module.length] = entry->FullDllName.Buffer[module.length];
+      ++module.length;
+    }
+    modules->Add(module);
+  }
+}
+
+RTL_PROCESS_MODULE_INFORMATION Describe(const Module& module, ULONG index) {
+  RTL_PROCESS_MODULE_INFORMATION information = {};
+  information.ImageBase = module.base;
+  information.ImageSize = module.size;
+  information.Flags = module.flags;
+  information.LoadOrderIndex = static_cast<USHORT>(index);
+  information.LoadCount = module.load_count;
+  for (USHORT k = 0; k < module.length; ++k) {
+    information.FullPathName[k] = module.name[k] < 128 ? static_cast<UCHAR>(module.name[k]) : '?';
+    if (module.name[k] == L'\\') information.OffsetToFileName = static_cast<USHORT>(k + 1);
+  }
+  return information;
+}
 
 NTSTATUS QueryModules(Answer* answer) {
-  Snapshot<Module> modules;
-  const NTSTATUS status = modules.Take([](Snapshot<Module>* snapshot) {
-    ke::SpinGuard guard(&PsLoadedModuleSpinLock);
-    for (PLIST_ENTRY at = PsLoadedModuleList.Flink; at != &PsLoadedModuleList; at = at->Flink) {
-      const auto* entry = CONTAINING_RECORD(at, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
-      static Module module;  // too large for the stack; guarded by the lock
-      module = {entry->DllBase, entry->SizeOfImage, entry->Flags, entry->LoadCount, 0, {}};
-      while (module.length < 255 && module.length < entry->FullDllName.Length / sizeof(WCHAR)) {
-        module.name[module.length] = entry->FullDllName.Buffer[module.length];
-        ++module.length;
-      }
-      snapshot->Add(module);
-    }
-  });
+  Modules modules;
+  const NTSTATUS status = modules.Take(AddModules);
   if (!NT_SUCCESS(status)) return status;
   const ULONG count = modules.count();
   answer->Append(&count, sizeof count);
   answer->AlignTo(8);
-  for (ULONG i = 0; i < modules.count(); ++i) {
-    const Module& module = modules[i];
-    RTL_PROCESS_MODULE_INFORMATION information = {};
-    information.ImageBase = module.base;
-    information.ImageSize = module.size;
-    information.Flags = module.flags;
-    information.LoadOrderIndex = static_cast<USHORT>(i);
-    information.LoadCount = module.load_count;
-    for (USHORT k = 0; k < module.length; ++k) {
-      information.FullPathName[k] = module.name[k] < 128 ? static_cast<UCHAR>(module.name[k]) : '?';
-      if (module.name[k] == L'\\') information.OffsetToFileName = static_cast<USHORT>(k + 1);
-    }
+  for (ULONG i = 0; i < count; ++i) {
+    const RTL_PROCESS_MODULE_INFORMATION information = Describe(modules[i], i);
     answer->Append(&information, sizeof information);
   }
   return STATUS_SUCCESS;
 }
 
-struct Handle {
-  HANDLE value;
-  PVOID object;
-  ULONG access, attributes;
-  UCHAR type;
-};
-
-NTSTATUS TakeHandles(Snapshot<Handle>* handles) {
-  return handles->Take([](Snapshot<Handle>* snapshot) {
-    ob::EnumerateHandles(
-        [](HANDLE value, PVOID object, const HANDLE_TABLE_ENTRY& entry, PVOID context) {
-          static_cast<Snapshot<Handle>*>(context)->Add(
-              {value, object, entry.GrantedAccessBits, entry.Attributes, ObjectToHeader(object)->TypeIndex});
-        },
-        snapshot);
-  });
-}
-
-NTSTATUS QueryHandles(Answer* answer, bool extended) {
-  Snapshot<Handle> handles;
-  const NTSTATUS status = TakeHandles(&handles);
+// A list; an entry of length 0 ends it.
+NTSTATUS QueryModulesEx(Answer* answer) {
+  Modules modules;
+  const NTSTATUS status = modules.Take(AddModules);
   if (!NT_SUCCESS(status)) return status;
-  const ULONG_PTR head[2] = {handles.count(), 0};
-  if (extended) {
-    answer->Append(head, sizeof head);
-  } else {
-    answer->Append(head, sizeof(ULONG));
-    answer->AlignTo(8);
+  for (ULONG i = 0; i < modules.count(); ++i) {
+    RTL_PROCESS_MODULE_INFORMATION_EX information = {};
+    information.NextOffset = sizeof information;
+    information.BaseInfo = Describe(modules[i], i);
+    information.ImageChecksum = modules[i].checksum;
+    information.TimeDateStamp = modules[i].time_stamp;
+    information.DefaultBase = modules[i].base;
+    answer->Append(&information, sizeof information);
   }
-  for (ULONG i = 0; i < handles.count(); ++i) {
-    const Handle& handle = handles[i];
-    if (extended) {
-      SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX information = {};
-      information.Object = handle.object;
-      information.UniqueProcessId = 4;
-      information.HandleValue = reinterpret_cast<ULONG_PTR>(handle.value);
-      information.GrantedAccess = handle.access;
-      information.ObjectTypeIndex = handle.type;
-      information.HandleAttributes = handle.attributes;
-      answer->Append(&information, sizeof information);
-    } else {
-      SYSTEM_HANDLE_TABLE_ENTRY_INFO information = {};
-      information.Object = handle.object;
-      information.UniqueProcessId = 4;
-      information.HandleValue = static_cast<USHORT>(reinterpret_cast<ULONG_PTR>(handle.value));
-      information.GrantedAccess = handle.access;
-      information.ObjectTypeIndex = handle.type;
-      information.HandleAttributes = static_cast<UCHAR>(handle.attributes);
-      answer->Append(&information, sizeof information);
-    }
-  }
+  const USHORT end = 0;
+  answer->Append(&end, sizeof end);
   return STATUS_SUCCESS;
 }
 
@@ -377,32 +199,41 @@ void AppendTo(PVOID answer, const void* data, ULONG bytes) {
 NTSTATUS Query(ULONG information_class, Answer* answer) {
   switch (information_class) {
     case SystemBasicInformation:
+    case SystemEmulationBasicInformation:
+    case SystemNativeBasicInformation:
       return QueryBasic(answer);
     case SystemProcessorInformation:
+    case SystemEmulationProcessorInformation:
       return QueryProcessor(answer);
     case SystemPerformanceInformation:
       return QueryPerformance(answer);
     case SystemTimeOfDayInformation:
       return QueryTimeOfDay(answer);
     case SystemProcessInformation:
-      return QueryProcesses(answer);
+      return ex::QueryProcesses(answer, false);
+    case SystemExtendedProcessInformation:
+      return ex::QueryProcesses(answer, true);
     case SystemProcessorPerformanceInformation:
       return QueryProcessorPerformance(answer);
     case SystemPoolTagInformation:
       ex::QueryPoolTags(AppendTo, answer);
       return STATUS_SUCCESS;
+    case SystemBigPoolInformation:
+      return ex::QueryBigPool(AppendTo, answer);
     case SystemModuleInformation:
       return QueryModules(answer);
+    case SystemModuleInformationEx:
+      return QueryModulesEx(answer);
     case SystemHandleInformation:
-      return QueryHandles(answer, false);
+      return ex::QueryHandles(answer, false);
     case SystemExtendedHandleInformation:
-      return QueryHandles(answer, true);
+      return ex::QueryHandles(answer, true);
     case SystemKernelDebuggerInformation:
       return QueryDebugger(answer);
     case SystemCodeIntegrityInformation:
       return QueryCodeIntegrity(answer);
     default:
-      return STATUS_INVALID_INFO_CLASS;
+      return ex::QueryFact(information_class, answer);
   }
 }
 
@@ -420,15 +251,16 @@ NTSTATUS SetMemoryList(ULONG length) {
 /// Facts about the whole system, by class. *ReturnLength is what the whole answer takes; a buffer that is too
 /// small gets STATUS_INFO_LENGTH_MISMATCH.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: classes Basic, Processor, Performance, PoolTag, TimeOfDay, Process, ProcessorPerformance,
-/// Module, Handle, ExtendedHandle, KernelDebugger and CodeIntegrity only; memory and I/O counters of
-/// processes are 0.
+/// Differs from NT: none; classes without an answer here are STATUS_INVALID_INFO_CLASS, as those are that a Windows
+/// does not know.
 /// Source: not documented for drivers; the API NtQuerySystemInformation.
-NT_EXPORT(NtQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Partial, "ExSystemInformation.*");
+NT_EXPORT(NtQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Full, "ExSystemInformation.*");
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySystemInformation(ULONG SystemInformationClass,
                                                                      PVOID SystemInformation,
                                                                      ULONG SystemInformationLength,
                                                                      PULONG ReturnLength) {
+  if (SystemInformationClass == SystemProcessIdInformation)
+    return ex::QueryProcessId(SystemInformation, SystemInformationLength, ReturnLength);
   Answer answer(SystemInformation, SystemInformationLength);
   const NTSTATUS status = Query(SystemInformationClass, &answer);
   return NT_SUCCESS(status) ? answer.Finish(ReturnLength) : status;
@@ -436,9 +268,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySystemInformation(ULONG Syste
 
 /// Facts about the whole system, by class.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: as NtQuerySystemInformation.
+/// Differs from NT: none; see NtQuerySystemInformation.
 /// Source: not documented for drivers; the API NtQuerySystemInformation.
-NT_EXPORT(ZwQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Partial, "ExSystemInformation.*");
+NT_EXPORT(ZwQuerySystemInformation, nt::AtMost(PASSIVE_LEVEL), Full, "ExSystemInformation.*");
 extern "C" NTSTATUS NTAPI ZwQuerySystemInformation(ULONG SystemInformationClass, PVOID SystemInformation,
                                                    ULONG SystemInformationLength, PULONG ReturnLength) {
   return ke::CallService(NtQuerySystemInformation, SystemInformationClass, SystemInformation,

@@ -1,26 +1,8 @@
-// What ZwQuerySystemInformation returns, and the classes of it and of ZwSetSystemInformation: the structures
-// that drivers know, in Windows's layout.
+// What ZwQuerySystemInformation returns: the structures that drivers know, in Windows's layout.
 #pragma once
 
 #include "nt/ntos.h"
-
-enum SYSTEM_INFORMATION_CLASS : ULONG {
-  SystemBasicInformation = 0,
-  SystemProcessorInformation = 1,
-  SystemPerformanceInformation = 2,
-  SystemTimeOfDayInformation = 3,
-  SystemProcessInformation = 5,
-  SystemProcessorPerformanceInformation = 8,
-  SystemModuleInformation = 11,
-  SystemHandleInformation = 16,
-  SystemPoolTagInformation = 22,
-  SystemLoadGdiDriverInformation = 26,
-  SystemUnloadGdiDriverInformation = 27,
-  SystemKernelDebuggerInformation = 35,
-  SystemExtendedHandleInformation = 64,
-  SystemMemoryListInformation = 80,
-  SystemCodeIntegrityInformation = 103,
-};
+#include "system_information_classes.h"
 
 typedef struct _SYSTEM_BASIC_INFORMATION {
   ULONG Reserved;
@@ -104,6 +86,21 @@ typedef struct _SYSTEM_THREAD_INFORMATION {
 } SYSTEM_THREAD_INFORMATION;
 static_assert(sizeof(SYSTEM_THREAD_INFORMATION) == 0x50);
 
+typedef struct _SYSTEM_EXTENDED_THREAD_INFORMATION {
+  SYSTEM_THREAD_INFORMATION ThreadInfo;
+  PVOID StackBase;
+  PVOID StackLimit;
+  PVOID Win32StartAddress;
+  PVOID TebBase;
+  ULONG_PTR Reserved[3];
+} SYSTEM_EXTENDED_THREAD_INFORMATION;
+static_assert(sizeof(SYSTEM_EXTENDED_THREAD_INFORMATION) == 0x88);
+
+typedef struct _SYSTEM_PROCESS_ID_INFORMATION {
+  HANDLE ProcessId;
+  UNICODE_STRING ImageName;
+} SYSTEM_PROCESS_ID_INFORMATION;
+
 typedef struct _SYSTEM_PROCESS_INFORMATION {
   ULONG NextEntryOffset;  // 0: the last one
   ULONG NumberOfThreads;
@@ -165,6 +162,15 @@ typedef struct _RTL_PROCESS_MODULE_INFORMATION {
   UCHAR FullPathName[256];
 } RTL_PROCESS_MODULE_INFORMATION;
 static_assert(sizeof(RTL_PROCESS_MODULE_INFORMATION) == 0x128);
+
+typedef struct _RTL_PROCESS_MODULE_INFORMATION_EX {
+  USHORT NextOffset;
+  RTL_PROCESS_MODULE_INFORMATION BaseInfo;
+  ULONG ImageChecksum;
+  ULONG TimeDateStamp;
+  PVOID DefaultBase;
+} RTL_PROCESS_MODULE_INFORMATION_EX;
+static_assert(sizeof(RTL_PROCESS_MODULE_INFORMATION_EX) == 0x140);
 
 typedef struct _RTL_PROCESS_MODULES {
   ULONG NumberOfModules;

@@ -144,13 +144,14 @@ NTSTATUS ReferenceHandle(HANDLE handle, POBJECT_TYPE type, PVOID* object, ACCESS
   return status;
 }
 
-void EnumerateHandles(void (*visit)(HANDLE, PVOID, const HANDLE_TABLE_ENTRY&, PVOID), PVOID context) {
-  HANDLE_TABLE* table = ObpKernelHandleTable;
+void EnumerateHandles(HANDLE_TABLE* table, void (*visit)(HANDLE, PVOID, const HANDLE_TABLE_ENTRY&, PVOID),
+                      PVOID context) {
+  const ULONG_PTR base = table == ObpKernelHandleTable ? kKernelHandleBase : 0;
   ke::SpinGuard guard(&table->Lock);
   for (ULONG index = 1; index < table->NextHandleNeedingPool; ++index) {
     HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
     if (entry->Object == nullptr) continue;
-    visit(reinterpret_cast<HANDLE>(kKernelHandleBase | (static_cast<ULONG_PTR>(index) << 2)),
+    visit(reinterpret_cast<HANDLE>(base | (static_cast<ULONG_PTR>(index) << 2)),
           &static_cast<POBJECT_HEADER>(entry->Object)->Body, *entry, context);
   }
 }

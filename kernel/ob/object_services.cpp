@@ -1,5 +1,6 @@
 // Zw services on handles, directories, names.
 #include "ob_internal.h"
+#include "ob/security.h"
 #include "ke/service_call.h"
 #include "nt/access_rights.h"
 #include "nt/export.h"
@@ -275,10 +276,15 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProce
     HANDLE made = nullptr;
     if (to != nullptr && TargetHandle != nullptr) {
       Visit visit(to);
-      const ACCESS_MASK access = (Options & kSameAccess) ? information.GrantedAccess : DesiredAccess;
+      ACCESS_MASK access = (Options & kSameAccess) ? information.GrantedAccess : DesiredAccess;
+      RtlMapGenericMask(&access, &ObGetObjectType(object)->TypeInfo.GenericMapping);
+      // What the source has not is asked for anew.
+      if ((access & ~information.GrantedAccess) != 0)
+        status = ob::CheckAccess(object, access, 0, mode, nullptr, &access);
       const ULONG attributes = (Options & kSameAttributes) ? information.HandleAttributes : HandleAttributes;
-      status = ob::CreateHandle(OB_OPERATION_HANDLE_DUPLICATE, object, access, attributes,
-                                __builtin_return_address(0), &made);
+      if (NT_SUCCESS(status))
+        status = ob::CreateHandle(OB_OPERATION_HANDLE_DUPLICATE, object, access, attributes,
+                                  __builtin_return_address(0), &made);
     }
     if (TargetHandle != nullptr) *TargetHandle = made;
     ObfDereferenceObject(object);
@@ -289,10 +295,8 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProce
 }
 
 /// A handle of one process to the object of a handle of another (or the same); DUPLICATE_CLOSE_SOURCE closes
-/// that one, whatever comes of it.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/ZwDuplicateObject.
+/// that one, whatever comes of it. From user mode, access that the source has not is checked against the
+/// object. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwDuplicateObject.
 NT_EXPORT(ZwDuplicateObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.* ObSecurity.*");
 extern "C" NTSTATUS NTAPI ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
                                             HANDLE TargetProcessHandle, PHANDLE TargetHandle,

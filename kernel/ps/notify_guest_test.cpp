@@ -290,7 +290,8 @@ NT_TEST(PsProgram, AProcessAnswersQueries) {
   alignas(8) UCHAR name[64];
   NT_EXPECT_SUCCESS(
       ZwQueryInformationProcess(process.handle, ProcessImageFileName, name, sizeof(name), &length));
-  NT_EXPECT_EQ(ZwQueryInformationProcess(process.handle, MaxProcessInfoClass, name, sizeof(name), nullptr),
+  NT_EXPECT_EQ(ZwQueryInformationProcess(process.handle, static_cast<PROCESSINFOCLASS>(0xFFFF), name,
+                                         sizeof(name), nullptr),
                STATUS_INVALID_INFO_CLASS);
   NT_EXPECT_EQ(ZwQueryInformationProcess(nullptr, ProcessBasicInformation, &basic, sizeof(basic), nullptr),
                STATUS_INVALID_HANDLE);

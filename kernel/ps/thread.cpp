@@ -355,7 +355,8 @@ extern "C" VOID NTAPI PspSystemThreadStartup(PKSTART_ROUTINE StartRoutine, PVOID
 }
 
 /// Creates a thread of the System process (or of the process of ProcessHandle) that runs StartRoutine in
-/// kernel mode. It ends when the routine returns, or by PsTerminateSystemThread.
+/// kernel mode. It ends when the routine returns, or by PsTerminateSystemThread. Returns:
+/// STATUS_PROCESS_IS_TERMINATING for a process that has ended or been told to.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK wdm/PsCreateSystemThread.
@@ -372,9 +373,10 @@ extern "C" NTSTATUS NTAPI PsCreateSystemThread(PHANDLE ThreadHandle, ULONG Desir
     ObfReferenceObject(process);
   }
   *ThreadHandle = nullptr;
-  NTSTATUS status =
-      ps::CreateThread(static_cast<PEPROCESS>(process), ObjectAttributes, DesiredAccess, StartRoutine,
-                       StartContext, __builtin_return_address(0), ThreadHandle, ClientId, nullptr);
+  NTSTATUS status = STATUS_PROCESS_IS_TERMINATING;
+  if (static_cast<PEPROCESS>(process)->ExitStatus == STATUS_PENDING)
+    status = ps::CreateThread(static_cast<PEPROCESS>(process), ObjectAttributes, DesiredAccess, StartRoutine,
+                              StartContext, __builtin_return_address(0), ThreadHandle, ClientId, nullptr);
   ObfDereferenceObject(process);
   return status;
 }

@@ -31,6 +31,7 @@ PVOID NTAPI PsGetProcessWow64Process(PEPROCESS Process);
 PVOID NTAPI PsGetCurrentProcessWow64Process(VOID);
 HANDLE NTAPI PsGetProcessInheritedFromUniqueProcessId(PEPROCESS Process);
 NTSTATUS NTAPI PsGetProcessExitStatus(PEPROCESS Process);
+NTSTATUS NTAPI PsGetThreadExitStatus(PETHREAD Thread);
 
 typedef enum _PSCREATEPROCESSNOTIFYTYPE { PsCreateProcessNotifySubsystems = 0 } PSCREATEPROCESSNOTIFYTYPE;
 NTSTATUS NTAPI PsSetCreateProcessNotifyRoutineEx2(PSCREATEPROCESSNOTIFYTYPE NotifyType,

@@ -82,8 +82,9 @@ HANDLE_TABLE* CreateHandleTable(PEPROCESS process);
 void CloseAllHandles(HANDLE_TABLE* table);
 void DeleteHandleTable(HANDLE_TABLE* table);
 
-// Calls `visit` for every open kernel handle; the table is locked (DISPATCH_LEVEL): no calls back into ob.
-void EnumerateHandles(void (*visit)(HANDLE handle, PVOID object, const HANDLE_TABLE_ENTRY& entry,
+// Calls `visit` for every open handle of a table, which is locked (DISPATCH_LEVEL): no calls back into ob.
+void EnumerateHandles(HANDLE_TABLE* table,
+                      void (*visit)(HANDLE handle, PVOID object, const HANDLE_TABLE_ENTRY& entry,
                                     PVOID context),
                       PVOID context);
 

@@ -1,0 +1,42 @@
+// The classes of ZwQuerySystemInformation and ZwSetSystemInformation.
+#pragma once
+
+#include "nt/ntos.h"
+
+enum SYSTEM_INFORMATION_CLASS : ULONG {
+  SystemBasicInformation = 0,
+  SystemProcessorInformation = 1,
+  SystemPerformanceInformation = 2,
+  SystemTimeOfDayInformation = 3,
+  SystemProcessInformation = 5,
+  SystemDeviceInformation = 7,
+  SystemProcessorPerformanceInformation = 8,
+  SystemModuleInformation = 11,
+  SystemHandleInformation = 16,
+  SystemPageFileInformation = 18,
+  SystemPoolTagInformation = 22,
+  SystemInterruptInformation = 23,
+  SystemLoadGdiDriverInformation = 26,
+  SystemUnloadGdiDriverInformation = 27,
+  SystemTimeAdjustmentInformation = 28,
+  SystemKernelDebuggerInformation = 35,
+  SystemContextSwitchInformation = 36,
+  SystemCurrentTimeZoneInformation = 44,
+  SystemRangeStartInformation = 50,
+  SystemNumaProcessorMap = 55,
+  SystemExtendedProcessInformation = 57,
+  SystemEmulationBasicInformation = 62,
+  SystemEmulationProcessorInformation = 63,
+  SystemExtendedHandleInformation = 64,
+  SystemBigPoolInformation = 66,
+  SystemModuleInformationEx = 77,
+  SystemMemoryListInformation = 80,
+  SystemProcessIdInformation = 88,
+  SystemCodeIntegrityInformation = 103,
+  SystemLogicalProcessorAndGroupInformation = 107,
+  SystemNativeBasicInformation = 114,
+  SystemBasicPerformanceInformation = 125,
+  SystemSecureBootInformation = 145,
+  SystemKernelDebuggerInformationEx = 149,
+  SystemKernelVaShadowInformation = 196,
+};
