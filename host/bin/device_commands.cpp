@@ -135,4 +135,12 @@ int PowerCommand(run::MachineClient& client, const Arguments& arguments) {
   return Usage(kPowerUsage);
 }
 
+int DevnodeMain(const Arguments& arguments) {
+  return OnDefaultMachine("devnode", kDevnodeUsage, DevnodeCommand, arguments);
+}
+
+int PowerMain(const Arguments& arguments) {
+  return OnDefaultMachine("power", kPowerUsage, PowerCommand, arguments);
+}
+
 }  // namespace bin

@@ -144,4 +144,15 @@ int CrashCommand(run::MachineClient& client) {
   return ReportError("crash: the machine goes on: " + run::StatusText(reply->status));
 }
 
+int OnDefaultMachine(const char* name, const char* help,
+                     int (*command)(run::MachineClient&, const Arguments&), const Arguments& arguments) {
+  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
+    fmt::print("{}", help);
+    return kClean;
+  }
+  auto client = run::MachineClient::Connect("default");
+  if (!client) return ReportError(fmt::format("{}: {}", name, client.error().message));
+  return command(*client, arguments);
+}
+
 }  // namespace bin

@@ -25,4 +25,8 @@ int CheckReply(const base::Result<run::RpcMessage>& reply);
 
 void PrintScHelp();
 
+// A subcommand of the program's that is a command of the shell's too, on the default machine.
+int OnDefaultMachine(const char* name, const char* help,
+                     int (*command)(run::MachineClient&, const Arguments&), const Arguments& arguments);
+
 }  // namespace bin

@@ -134,4 +134,8 @@ int ProcCommand(run::MachineClient& client, const Arguments& arguments) {
   return Usage();
 }
 
+int ProcMain(const Arguments& arguments) {
+  return OnDefaultMachine("proc", kProcHelp, ProcCommand, arguments);
+}
+
 }  // namespace bin

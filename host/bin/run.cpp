@@ -45,6 +45,9 @@ void Declare(CLI::App& app, RunArguments& arguments) {
       "--after-unload", arguments.after_unload,
       "let the machine run this long after the driver is gone: what it left behind may still come");
   app.add_option(
+      "--devnode", arguments.options.devnode,
+      "add a root-enumerated device with this hardware identifier for the driver, e.g. ROOT\\Toybus");
+  app.add_option(
       "--power-button", arguments.power_button,
       "hold the power button down so long after the start: bug check 0x1C8 of a machine that hangs");
   app.add_option("--live-dump", arguments.options.live_dump_path,

@@ -55,6 +55,7 @@ class Runner {
   bool CreateService();
   bool StartService();
   bool Started(const Reply& reply);
+  bool AddDevice();
   void WaitForPowerButton();
   bool LetWork();
   bool StopService();
@@ -260,6 +261,23 @@ bool Runner::Started(const Reply& reply) {
   const std::string status = StatusText(reply.status);
   Fail(Outcome::kNotLoaded, why.empty() ? fmt::format("cannot load {}: {}", options_.driver, status)
                                         : fmt::format("cannot load {}{} ({})", options_.driver, why, status));
+  ShutDown();
+  return false;
+}
+
+// Gives the driver a device to serve: AddDevice and IRP_MN_START_DEVICE. The service's stop removes it again.
+bool Runner::AddDevice() {
+  if (options_.devnode.empty()) return true;
+  progress_.Stage("devnode add " + options_.devnode);
+  const auto payload = FieldWriter().String(options_.devnode).String(ServiceName()).U32(0).payload();
+  auto reply = machine_->Call(boot::Request::kDevnodeAdd, payload, deadline_);
+  if (!reply) return GiveUp("the device was added");
+  FieldReader answer(reply->payload);
+  const std::string path = answer.String().value_or(options_.devnode);
+  const uint32_t problem = answer.U32().value_or(0);
+  if (Succeeded(reply->status) && problem == 0) return true;
+  const std::string why = problem != 0 ? fmt::format("problem {}", problem) : StatusText(reply->status);
+  Fail(Outcome::kNotLoaded, fmt::format("{} does not start the device {}: {}", options_.driver, path, why));
   ShutDown();
   return false;
 }
@@ -495,7 +513,7 @@ void Runner::OnEvent(const IncomingMessage& message) {
 }
 
 RunResult Runner::Run() {
-  if (Check() && Prepare() && Launch() && WatchKernel() && CreateService() && StartService() &&
+  if (Check() && Prepare() && Launch() && WatchKernel() && CreateService() && StartService() && AddDevice() &&
       TakeLiveDump() && LetWork() && StopService() && LetSettle())
     ShutDown();
   if (machine_ != nullptr) machine_->Kill();

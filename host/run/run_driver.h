@@ -25,11 +25,12 @@ struct RunOptions {
   std::optional<std::chrono::milliseconds> keep_running;
   std::chrono::milliseconds after_unload{0};
   std::optional<std::chrono::milliseconds> power_button;  // held down so long after the service's start
-  std::string live_dump_path;                             // a dump while the driver works; "" = none
-  bool watch_kernel = false;                              // changes of the kernel are bug check 0x109
-  std::string dump_path;     // "" = C:\Windows\MEMORY.DMP, or the state folder when C: is temporary
-  std::string console_path;  // "" = in the state folder
-  std::string trace_path;    // "" = beside the console there
+  std::string devnode;         // hardware identifier of a device that the driver is for; "" = none
+  std::string live_dump_path;  // a dump while the driver works; "" = none
+  bool watch_kernel = false;   // changes of the kernel are bug check 0x109
+  std::string dump_path;       // "" = C:\Windows\MEMORY.DMP, or the state folder when C: is temporary
+  std::string console_path;    // "" = in the state folder
+  std::string trace_path;      // "" = beside the console there
   dump::DumpType dump_type = dump::DumpType::kKernel;
   int interrupt_fd = -1;
 };

@@ -70,6 +70,33 @@ class Devices(harness.SystemTest):
         self.up()
         self.assertIn("problem 28", self.shell(r"devnode add ROOT\Nobody", expect=1))
 
+    def test_commands_without_the_shell(self):
+        self.up("toybus")
+        added = self.bugcheck("devnode", "add", r"ROOT\Toybus", "toybus", expect=0).stdout
+        self.assertEqual(added, "ROOT\\TOYBUS\\0000: started\n")
+        self.assertEqual(len(self.children(self.bugcheck("devnode", expect=0).stdout)), 2)
+        self.assertIn("working (S0)", self.bugcheck("power", expect=0).stdout)
+        self.assertIn("System", self.bugcheck("proc", "list", expect=0).stdout)
+        self.assertIn("usage: devnode", self.bugcheck("devnode", "--help", expect=0).stdout)
+        self.assertIn("usage: power", self.bugcheck("power", "off", expect=2).stderr)
+        self.bugcheck("devnode", "remove", r"ROOT\TOYBUS\0000", expect=0)
+        self.bugcheck("down", expect=0)
+        self.assertIn("is not up", self.bugcheck("devnode", expect=1).stderr)
+
+    def run_with_device(self, driver, expect):
+        return self.bugcheck("run", "--cpus", "2", "--devnode", r"ROOT\Anything", "--console", self.sandbox.root / "run.log",
+                             GUEST / driver, expect=expect)
+
+    def test_a_run_with_a_device(self):
+        self.run_with_device("filter.sys", harness.EXIT_CLEAN)
+        console = (self.sandbox.root / "run.log").read_text()
+        for minor in (0x0, 0x2):  # start, remove
+            self.assertIn(f"filter: plug and play request 0x{minor:x}\n", console)
+
+    def test_a_run_with_a_device_that_the_driver_does_not_serve(self):
+        result = self.run_with_device("nothing.sys", harness.EXIT_NOT_LOADED)
+        self.assertRegex(result.stdout + result.stderr, r"does not start the device ROOT\\ANYTHING\\0000: problem \d+")
+
     @staticmethod
     def children(text):
         return [line.split()[0] for line in text.splitlines() if line.strip().startswith("TOYBUS\\WIDGET\\")]
