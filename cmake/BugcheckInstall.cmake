@@ -11,6 +11,7 @@ install(TARGETS bugcheck_kit ARCHIVE DESTINATION lib)
 install(DIRECTORY kit/include/bugcheck DESTINATION include)
 install(DIRECTORY include/nt/ DESTINATION ${data}/include/nt)
 install(FILES ${BUGCHECK_DRIVER_LIB} DESTINATION ${data}/lib RENAME ntoskrnl.lib)
+install(FILES ${BUGCHECK_WDMSEC_LIB} DESTINATION ${data}/lib)
 install(FILES LICENSE README.md DESTINATION share/doc/bugcheck)
 
 configure_package_config_file(cmake/BugcheckConfig.cmake.in ${CMAKE_BINARY_DIR}/BugcheckConfig.cmake

@@ -8,7 +8,7 @@
 # (MINGW_HEADERS_ONLY: without our overlay, for sources that shall build for a real Windows as they are)
 # makes the target NAME: ${BUGCHECK_GUEST_DIR}/NAME.sys and NAME.pdb beside it, bound to ntoskrnl.exe through
 # BUGCHECK_DRIVER_LIB, which has every name that a Windows kernel exports (data/nt_exports.tsv), so a driver links before our
-# kernel has them all. Names of our kernel alone need LIBRARIES ${BUGCHECK_NTOSKRNL_LIB} as well.
+# kernel has them all, and to BUGCHECK_WDMSEC_LIB, for those that include <wdmsec.h>. Names of our kernel alone need LIBRARIES ${BUGCHECK_NTOSKRNL_LIB} as well.
 
 find_program(BUGCHECK_CLANG NAMES clang-19 REQUIRED)
 find_program(BUGCHECK_LLD_LINK NAMES lld-link-19 REQUIRED)
@@ -114,8 +114,8 @@ function(bugcheck_add_driver NAME)
   endif()
   bugcheck_compile_pe(objects ${NAME} ${headers} SOURCES ${A_SOURCES} INCLUDES ${A_INCLUDES} DEFINES ${A_DEFINES} OPTIONS ${A_OPTIONS})
   bugcheck_link_pe(${NAME} ${NAME}.sys PDB ${NAME}.pdb ENTRY DriverEntry OBJECTS ${objects}
-                   LIBRARIES ${BUGCHECK_DRIVER_LIB} ${A_LIBRARIES} LINK_OPTIONS ${A_LINK_OPTIONS})
+                   LIBRARIES ${BUGCHECK_DRIVER_LIB} ${BUGCHECK_WDMSEC_LIB} ${A_LIBRARIES} LINK_OPTIONS ${A_LINK_OPTIONS})
   if(TARGET bugcheck_driver_lib)
-    add_dependencies(${NAME} bugcheck_driver_lib)
+    add_dependencies(${NAME} bugcheck_driver_lib bugcheck_wdmsec_lib)
   endif()
 endfunction()

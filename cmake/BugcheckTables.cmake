@@ -42,6 +42,7 @@ add_library(bugcheck_tables INTERFACE)
 target_include_directories(bugcheck_tables INTERFACE ${BUGCHECK_GENERATED_DIR})
 
 set(BUGCHECK_DRIVER_LIB ${BUGCHECK_GUEST_DIR}/ntoskrnl_import.lib)
+set(BUGCHECK_WDMSEC_LIB ${BUGCHECK_GUEST_DIR}/wdmsec.lib)  # drivers/wdmsec
 add_custom_command(
   OUTPUT ${BUGCHECK_DRIVER_LIB}
   COMMAND ${BUGCHECK_LLVM_DLLTOOL} -m i386:x86-64 -d ${BUGCHECK_GENERATED_DIR}/ntoskrnl_import.def -l ${BUGCHECK_DRIVER_LIB}

@@ -175,6 +175,15 @@ extern "C" PULONG NTAPI RtlSubAuthoritySid(PSID Sid, ULONG SubAuthority) {
   return &static_cast<PISID>(Sid)->SubAuthority[SubAuthority];
 }
 
+/// The address of the number of sub-authorities of a SID.
+/// IRQL: <= APC_LEVEL.
+/// Differs from NT: none.
+/// Source: not documented for drivers; the API GetSidSubAuthorityCount.
+NT_EXPORT(RtlSubAuthorityCountSid, nt::AtMost(APC_LEVEL), Full, "KernelSe.*");
+extern "C" PUCHAR NTAPI RtlSubAuthorityCountSid(PSID Sid) {
+  return &static_cast<PISID>(Sid)->SubAuthorityCount;
+}
+
 /// Copies a SID into a buffer.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
