@@ -47,6 +47,7 @@ NTSTATUS CreateTypes() {
     NTSTATUS status = ob::CreateType(types[i], variables[i]);
     if (!NT_SUCCESS(status)) return status;
   }
+  IoFileObjectType->TypeInfo.SecurityProcedure = reinterpret_cast<PVOID>(FileSecurity);
   return STATUS_SUCCESS;
 }
 

@@ -179,6 +179,10 @@ __attribute__((always_inline)) inline NTSTATUS FinishService(FileService* servic
 PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc,
                               PVOID apc_context, UCHAR major);
 
+// The security method of file objects (file_security.cpp). PASSIVE_LEVEL.
+NTSTATUS FileSecurity(PVOID object, bool set, PSECURITY_INFORMATION information,
+                      PSECURITY_DESCRIPTOR descriptor, PULONG length);
+
 NTSTATUS InitServiceControl();
 // C:\x, \??\C:\x, \SystemRoot\x, System32\drivers\x.sys -> an NT path in pool (tag kNameTag).
 NTSTATUS NtPathOf(PCUNICODE_STRING path, PUNICODE_STRING nt_path);

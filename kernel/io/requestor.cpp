@@ -16,13 +16,13 @@ extern "C" ULONG NTAPI IoGetRequestorProcessId(PIRP Irp) {
 /// The session of the process whose thread asked for the request: STATUS_UNSUCCESSFUL and -1 if no thread
 /// did.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: every process is in session 0.
+/// Differs from NT: none.
 /// Source: WDK ntifs/IoGetRequestorSessionId.
-NT_EXPORT(IoGetRequestorSessionId, nt::AtMost(APC_LEVEL), Partial, "IoRequestor.*");
+NT_EXPORT(IoGetRequestorSessionId, nt::AtMost(APC_LEVEL), Full, "IoRequestor.*");
 extern "C" NTSTATUS NTAPI IoGetRequestorSessionId(PIRP Irp, PULONG pSessionId) {
-  const bool known = IoGetRequestorProcess(Irp) != nullptr;
-  *pSessionId = known ? 0 : static_cast<ULONG>(-1);
-  return known ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
+  const PEPROCESS process = IoGetRequestorProcess(Irp);
+  *pSessionId = process != nullptr ? process->SessionId : static_cast<ULONG>(-1);
+  return process != nullptr ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
 }
 
 /// Tells whether a 32-bit process asked for the request: never, as the machine runs 64-bit code only.

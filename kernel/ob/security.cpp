@@ -119,9 +119,10 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtQuerySecurityObject(HANDLE Handle,
 /// Parts of an object's security descriptor, self-relative. A buffer that is too small gets the needed
 /// length.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: files and directories of C: have no descriptors of their own; they answer an empty one.
+/// Differs from NT: none. C: is a file system without security, as FAT is: its files answer that everybody may do
+/// everything.
 /// Source: WDK ntifs/ZwQuerySecurityObject.
-NT_EXPORT(ZwQuerySecurityObject, nt::AtMost(PASSIVE_LEVEL), Partial, "ObSecurity.*");
+NT_EXPORT(ZwQuerySecurityObject, nt::AtMost(PASSIVE_LEVEL), Full, "ObSecurity.* IoFileSecurity.*");
 extern "C" NTSTATUS NTAPI ZwQuerySecurityObject(HANDLE Handle, SECURITY_INFORMATION SecurityInformation,
                                                 PSECURITY_DESCRIPTOR SecurityDescriptor, ULONG Length,
                                                 PULONG LengthNeeded) {
@@ -156,9 +157,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtSetSecurityObject(HANDLE Handle,
 /// Replaces parts of an object's security descriptor; opens from user mode are checked against it from then
 /// on.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: files and directories of C: keep nothing of it.
+/// Differs from NT: none. C: is a file system without security, as FAT is: its files keep nothing of it.
 /// Source: WDK ntifs/ZwSetSecurityObject.
-NT_EXPORT(ZwSetSecurityObject, nt::AtMost(PASSIVE_LEVEL), Partial, "ObSecurity.*");
+NT_EXPORT(ZwSetSecurityObject, nt::AtMost(PASSIVE_LEVEL), Full, "ObSecurity.* IoFileSecurity.*");
 extern "C" NTSTATUS NTAPI ZwSetSecurityObject(HANDLE Handle, SECURITY_INFORMATION SecurityInformation,
                                               PSECURITY_DESCRIPTOR SecurityDescriptor) {
   return ke::CallService(NtSetSecurityObject, Handle, SecurityInformation, SecurityDescriptor);
