@@ -15,6 +15,7 @@
 #include "mm/image.h"
 #include "mm/mm.h"
 #include "ob/ob.h"
+#include "pcw/pcw.h"
 #include "ps/ps.h"
 #include "se/se.h"
 #include "vf/vf.h"
@@ -136,6 +137,9 @@ NTSTATUS Registry(const LoaderBlock*) {
 NTSTATUS DriverVerifier(const LoaderBlock*) {
   return VfInitSystem();
 }
+NTSTATUS PerformanceCounters(const LoaderBlock*) {
+  return PcwInitSystem();
+}
 NTSTATUS BalanceSetManager(const LoaderBlock*) {
   return ps::CreateSystemThread(KeBalanceSetManager, nullptr, nullptr);
 }
@@ -161,6 +165,7 @@ constexpr init::Task kPhase1[] = {
     {"executive", Executive, "threads, objects"},
     {"registry", Registry, "executive"},
     {"input and output", IoInitSystem, "registry, executive; loads the boot drivers"},
+    {"performance counters", PerformanceCounters, "input and output"},
     {"driver verifier", DriverVerifier, "control rings; looks at drivers that are loaded from now on"},
     {"settings", init::ApplyKernelSettings, "the registry as it was saved on C:"},
     {"balance set manager", BalanceSetManager, "settings"},
