@@ -158,3 +158,110 @@ NT_TEST(SeDescriptor, ADamagedListIsNotValid) {
   absolute.Dacl()->AclRevision = 9;
   NT_EXPECT_TRUE(!RtlValidSecurityDescriptor(&absolute.header));
 }
+
+namespace {
+
+// The last bytes of a page; behind it nothing is mapped that could be read.
+class EndOfPage {
+ public:
+  explicit EndOfPage(ULONG bytes) : bytes_(bytes) {
+    SIZE_T size = 2 * PAGE_SIZE;
+    if (!NT_SUCCESS(
+            ZwAllocateVirtualMemory(ZwCurrentProcess(), &base_, 0, &size, MEM_RESERVE, PAGE_READWRITE)))
+      return;
+    size = PAGE_SIZE;
+    PVOID first = base_;
+    committed_ =
+        NT_SUCCESS(ZwAllocateVirtualMemory(ZwCurrentProcess(), &first, 0, &size, MEM_COMMIT, PAGE_READWRITE));
+  }
+  ~EndOfPage() {
+    SIZE_T size = 0;
+    if (base_ != nullptr) ZwFreeVirtualMemory(ZwCurrentProcess(), &base_, &size, MEM_RELEASE);
+  }
+  EndOfPage(const EndOfPage&) = delete;
+  EndOfPage& operator=(const EndOfPage&) = delete;
+  bool made() const { return committed_; }
+  UCHAR* get() const { return static_cast<UCHAR*>(base_) + PAGE_SIZE - bytes_; }
+
+ private:
+  PVOID base_ = nullptr;
+  ULONG bytes_;
+  bool committed_ = false;
+};
+
+}  // namespace
+
+// A self-relative header is 20 bytes, an absolute one 40: whoever reads the longer form faults here.
+NT_TEST(SeDescriptor, NothingBehindAShortRelativeOneIsRead) {
+  EndOfPage end(20);
+  NT_ASSERT_TRUE(end.made());
+  PSECURITY_DESCRIPTOR descriptor = end.get();
+  RtlZeroMemory(descriptor, 20);
+  end.get()[0] = SECURITY_DESCRIPTOR_REVISION;
+  const USHORT control = SE_SELF_RELATIVE;
+  RtlCopyMemory(end.get() + 2, &control, sizeof(control));
+  NT_EXPECT_EQ(RtlLengthSecurityDescriptor(descriptor), 20u);
+  NT_EXPECT_TRUE(RtlValidSecurityDescriptor(descriptor) != FALSE);
+  NT_EXPECT_TRUE(RtlValidRelativeSecurityDescriptor(descriptor, 20, 0) != FALSE);
+  PSID sid = &sid;
+  PACL acl;
+  BOOLEAN present = TRUE, defaulted;
+  NT_EXPECT_SUCCESS(RtlGetOwnerSecurityDescriptor(descriptor, &sid, &defaulted));
+  NT_EXPECT_TRUE(sid == nullptr);
+  NT_EXPECT_SUCCESS(RtlGetGroupSecurityDescriptor(descriptor, &sid, &defaulted));
+  NT_EXPECT_SUCCESS(RtlGetDaclSecurityDescriptor(descriptor, &present, &acl, &defaulted));
+  NT_EXPECT_TRUE(!present);
+  NT_EXPECT_SUCCESS(RtlGetSaclSecurityDescriptor(descriptor, &present, &acl, &defaulted));
+  PSECURITY_DESCRIPTOR captured = nullptr;
+  NT_EXPECT_SUCCESS(SeCaptureSecurityDescriptor(descriptor, KernelMode, PagedPool, TRUE, &captured));
+  if (captured != nullptr) {
+    NT_EXPECT_EQ(RtlLengthSecurityDescriptor(captured), 20u);
+    SeReleaseSecurityDescriptor(captured, KernelMode, TRUE);
+  }
+  NT_EXPECT_SUCCESS(SeCaptureSecurityDescriptor(descriptor, UserMode, PagedPool, TRUE, &captured));
+  if (captured != nullptr) SeReleaseSecurityDescriptor(captured, UserMode, TRUE);
+  UCHAR copy[40];
+  ULONG length = sizeof(copy);
+  SECURITY_INFORMATION all = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
+  NT_EXPECT_SUCCESS(SeQuerySecurityDescriptorInfo(&all, copy, &length, &descriptor));
+  HANDLE event;
+  OBJECT_ATTRIBUTES attributes;
+  InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, descriptor);
+  NT_EXPECT_SUCCESS(ZwCreateEvent(&event, EVENT_ALL_ACCESS, &attributes, NotificationEvent, FALSE));
+  NT_EXPECT_SUCCESS(ZwSetSecurityObject(event, DACL_SECURITY_INFORMATION, descriptor));
+  NT_EXPECT_EQ(ZwSetSecurityObject(event, OWNER_SECURITY_INFORMATION, descriptor),
+               STATUS_INVALID_SECURITY_DESCR);
+  ZwClose(event);
+}
+
+// The same with a SID as the last thing before the page's end.
+NT_TEST(SeDescriptor, NothingBehindItsLastSidIsRead) {
+  constexpr ULONG kSid = 12, kBytes = 20 + 2 * kSid;
+  EndOfPage end(kBytes);
+  NT_ASSERT_TRUE(end.made());
+  PSECURITY_DESCRIPTOR descriptor = end.get();
+  RtlZeroMemory(descriptor, kBytes);
+  struct Relative {
+    UCHAR Revision, Sbz1;
+    USHORT Control;
+    ULONG Owner, Group, Sacl, Dacl;
+  };
+  auto* header = static_cast<Relative*>(descriptor);
+  header->Revision = SECURITY_DESCRIPTOR_REVISION;
+  header->Control = SE_SELF_RELATIVE;
+  header->Owner = 20;
+  header->Group = 20 + kSid;
+  NT_EXPECT_SUCCESS(RtlCopySid(kSid, end.get() + 20, SeExports->SeLocalSystemSid));
+  NT_EXPECT_SUCCESS(RtlCopySid(kSid, end.get() + 20 + kSid, SeExports->SeLocalSystemSid));
+  NT_EXPECT_EQ(RtlLengthSecurityDescriptor(descriptor), kBytes);
+  NT_EXPECT_TRUE(RtlValidSecurityDescriptor(descriptor) != FALSE);
+  NT_EXPECT_TRUE(RtlValidRelativeSecurityDescriptor(descriptor, kBytes, OWNER_SECURITY_INFORMATION) != FALSE);
+  const KPROCESSOR_MODE modes[] = {KernelMode, UserMode};
+  for (const KPROCESSOR_MODE mode : modes) {
+    PSECURITY_DESCRIPTOR captured = nullptr;
+    NT_EXPECT_SUCCESS(SeCaptureSecurityDescriptor(descriptor, mode, PagedPool, TRUE, &captured));
+    if (captured == nullptr) continue;
+    NT_EXPECT_TRUE(RtlEqualMemory(captured, descriptor, kBytes));
+    SeReleaseSecurityDescriptor(captured, mode, TRUE);
+  }
+}
