@@ -14,7 +14,7 @@ namespace bin {
 namespace {
 
 constexpr char kProcHelp[] =
-    "proc start NAME [--parent PID] [--session N] [--as system|administrator|user] [ARGUMENTS...]\n"
+    "proc start NAME [--parent PID] [--inherit] [--session N] [--as system|administrator|user] [ARGUMENTS...]\n"
     "                       a process with an image file (made if it is not there), a PEB and one thread\n"
     "proc thread PID        one more thread in it\n"
     "proc stop PID [STATUS] ends it\n"
@@ -40,6 +40,7 @@ struct StartOptions {
   uint64_t parent = 0;
   uint32_t session = 0;
   uint32_t account = 0;
+  uint32_t inherit = 0;  // the parent's handles
   std::string command_line;
 };
 
@@ -50,6 +51,10 @@ std::optional<StartOptions> ParseStart(const Arguments& arguments) {
     const std::string& word = arguments[i];
     const std::string value = i + 1 < arguments.size() ? arguments[i + 1] : "";
     std::optional<uint64_t> number = Number(value);
+    if (word == "--inherit") {
+      options.inherit = 1;
+      continue;
+    }
     if (word == "--parent" && number) {
       options.parent = *number;
     } else if (word == "--session" && number) {
@@ -119,7 +124,7 @@ int ProcCommand(run::MachineClient& client, const Arguments& arguments) {
     if (!options) return Usage();
     run::FieldWriter payload;
     payload.String(arguments[1]).String(options->command_line).U64(options->parent);
-    payload.U32(options->session).U32(options->account);
+    payload.U32(options->session).U32(options->account).U32(options->inherit);
     return Ask(client, boot::Request::kProcessStart, payload.payload(), "start " + arguments[1]);
   }
   if (verb == "stop" && id) {

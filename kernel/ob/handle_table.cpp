@@ -243,6 +243,76 @@ HANDLE_TABLE* CreateHandleTable(PEPROCESS process) {
   return table;
 }
 
+namespace {
+
+// The entry `index` of `from`, its object referenced, if it is to be inherited.
+bool TakeInheritable(HANDLE_TABLE* from, ULONG index, HANDLE_TABLE_ENTRY* entry) {
+  ke::SpinGuard guard(&from->Lock);
+  const HANDLE_TABLE_ENTRY* found = EntryLocked(from, index);
+  if (found == nullptr || found->Object == nullptr || (found->Attributes & OBJ_INHERIT) == 0) return false;
+  *entry = *found;
+  ObfReferenceObject(&static_cast<POBJECT_HEADER>(entry->Object)->Body);
+  return true;
+}
+
+// The free list of a table into which entries were put by index: what is free, the lowest first.
+void RebuildFreeList(HANDLE_TABLE* table) {
+  ke::SpinGuard guard(&table->Lock);
+  table->FirstFreeHandle = 0;
+  for (ULONG index = table->NextHandleNeedingPool; index-- > 1;) {
+    HANDLE_TABLE_ENTRY* entry = EntryLocked(table, index);
+    if (entry->Object != nullptr) continue;
+    entry->NextFreeTableEntry = table->FirstFreeHandle;
+    table->FirstFreeHandle = index;
+  }
+}
+
+NTSTATUS GrowTo(HANDLE_TABLE* table, ULONG index) {
+  while (table->NextHandleNeedingPool <= index) {
+    {
+      ke::SpinGuard guard(&table->Lock);
+      table->FirstFreeHandle = 0;  // nobody else has the table yet
+    }
+    const NTSTATUS status = Grow(table);
+    if (!NT_SUCCESS(status)) return status;
+  }
+  return STATUS_SUCCESS;
+}
+
+// The reference to the object is the new handle's.
+void EnterInherited(HANDLE_TABLE* to, ULONG index, HANDLE_TABLE_ENTRY entry) {
+  const POBJECT_HEADER header = static_cast<POBJECT_HEADER>(entry.Object);
+  POBJECT_TYPE type = ObGetObjectType(&header->Body);
+  HandleOperation callbacks(type, &header->Body, OB_OPERATION_HANDLE_DUPLICATE, false);
+  entry.GrantedAccessBits = callbacks.Restrict(entry.GrantedAccessBits);
+  InterlockedIncrement64(&header->HandleCount);
+  InterlockedIncrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
+  {
+    ke::SpinGuard guard(&to->Lock);
+    *EntryLocked(to, index) = entry;
+    ++to->HandleCount;
+  }
+  callbacks.Complete(STATUS_SUCCESS, entry.GrantedAccessBits);
+}
+
+}  // namespace
+
+NTSTATUS InheritHandles(HANDLE_TABLE* to, HANDLE_TABLE* from) {
+  NTSTATUS status = STATUS_SUCCESS;
+  for (ULONG index = 1; NT_SUCCESS(status) && index < from->NextHandleNeedingPool; ++index) {
+    HANDLE_TABLE_ENTRY entry;
+    if (!TakeInheritable(from, index, &entry)) continue;
+    status = GrowTo(to, index);
+    if (NT_SUCCESS(status)) {
+      EnterInherited(to, index, entry);
+    } else {
+      ObfDereferenceObject(&static_cast<POBJECT_HEADER>(entry.Object)->Body);
+    }
+  }
+  RebuildFreeList(to);
+  return status;
+}
+
 void CloseAllHandles(HANDLE_TABLE* table) {
   for (ULONG index = 1; index < table->NextHandleNeedingPool; ++index) {
     {
@@ -310,9 +380,9 @@ extern "C" NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK D
 
 /// ObReferenceObjectByHandle; the tag is not kept.
 /// IRQL: <= PASSIVE_LEVEL.
-/// Differs from NT: the tag is ignored.
+/// Differs from NT: none. Tags are for the tracing of references, which is off, as it is where no debugger asks for it.
 /// Source: WDK wdm/ObReferenceObjectByHandleWithTag.
-NT_EXPORT(ObReferenceObjectByHandleWithTag, nt::AtMost(PASSIVE_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ObReferenceObjectByHandleWithTag, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObReferenceObjectByHandleWithTag(HANDLE Handle, ACCESS_MASK DesiredAccess,
                                                            POBJECT_TYPE ObjectType,
                                                            KPROCESSOR_MODE AccessMode, ULONG, PVOID* Object,
@@ -348,9 +418,9 @@ extern "C" NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttrib
 
 /// ObOpenObjectByPointer; the tag is for reference tracing, which is not kept.
 /// IRQL: <= APC_LEVEL.
-/// Differs from NT: the tag is ignored.
+/// Differs from NT: none. Tags are for the tracing of references, which is off, as it is where no debugger asks for it.
 /// Source: WDK ntifs/ObOpenObjectByPointerWithTag.
-NT_EXPORT(ObOpenObjectByPointerWithTag, nt::AtMost(APC_LEVEL), Partial, "ObSecurity.*");
+NT_EXPORT(ObOpenObjectByPointerWithTag, nt::AtMost(APC_LEVEL), Full, "ObSecurity.*");
 extern "C" NTSTATUS NTAPI ObOpenObjectByPointerWithTag(PVOID Object, ULONG HandleAttributes,
                                                        PACCESS_STATE PassedAccessState,
                                                        ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,

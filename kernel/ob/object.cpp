@@ -138,9 +138,9 @@ extern "C" LONG_PTR FASTCALL ObfReferenceObject(PVOID Object) {
 
 /// ObfReferenceObject; the tag is for reference tracing, which is not kept.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: the tag is ignored.
+/// Differs from NT: none. Tags are for the tracing of references, which is off, as it is where no debugger asks for it.
 /// Source: WDK wdm/ObReferenceObjectWithTag.
-NT_EXPORT(ObfReferenceObjectWithTag, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ObfReferenceObjectWithTag, nt::AtMost(DISPATCH_LEVEL), Full, "KernelOb.*");
 extern "C" LONG_PTR FASTCALL ObfReferenceObjectWithTag(PVOID Object, ULONG) {
   return ObfReferenceObject(Object);
 }
@@ -168,9 +168,9 @@ extern "C" LONG_PTR FASTCALL ObfDereferenceObject(PVOID Object) {
 
 /// ObfDereferenceObject; the tag is for reference tracing, which is not kept.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: the tag is ignored.
+/// Differs from NT: none. Tags are for the tracing of references, which is off, as it is where no debugger asks for it.
 /// Source: WDK wdm/ObDereferenceObjectWithTag.
-NT_EXPORT(ObfDereferenceObjectWithTag, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ObfDereferenceObjectWithTag, nt::AtMost(DISPATCH_LEVEL), Full, "KernelOb.*");
 extern "C" LONG_PTR FASTCALL ObfDereferenceObjectWithTag(PVOID Object, ULONG) {
   return ObfDereferenceObject(Object);
 }
@@ -199,9 +199,9 @@ extern "C" NTSTATUS NTAPI ObReferenceObjectByPointer(PVOID Object, ACCESS_MASK, 
 
 /// ObReferenceObjectByPointer; the tag is not kept.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: the tag is ignored.
+/// Differs from NT: none. Tags are for the tracing of references, which is off, as it is where no debugger asks for it.
 /// Source: WDK wdm/ObReferenceObjectByPointerWithTag.
-NT_EXPORT(ObReferenceObjectByPointerWithTag, nt::AtMost(DISPATCH_LEVEL), Partial, "KernelOb.*");
+NT_EXPORT(ObReferenceObjectByPointerWithTag, nt::AtMost(DISPATCH_LEVEL), Full, "KernelOb.*");
 extern "C" NTSTATUS NTAPI ObReferenceObjectByPointerWithTag(PVOID Object, ACCESS_MASK DesiredAccess,
                                                             POBJECT_TYPE ObjectType,
                                                             KPROCESSOR_MODE AccessMode, ULONG) {

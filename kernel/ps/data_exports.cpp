@@ -33,11 +33,11 @@ NT_EXPORT_DATA(KiBugCheckData, Full, "PsData.*");
 /// Source: not documented by Microsoft; drivers walk it.
 NT_EXPORT_DATA(PsLoadedModuleList, Full, "PsData.*");
 
-/// A resource for walkers of PsLoadedModuleList.
+/// A resource for walkers of PsLoadedModuleList: while somebody holds it, no image is loaded or unloaded.
 /// IRQL: any.
-/// Differs from NT: who holds it keeps no driver from being loaded or unloaded.
+/// Differs from NT: none.
 /// Source: not documented by Microsoft.
-NT_EXPORT_DATA(PsLoadedModuleResource, Partial, "PsData.*");
+NT_EXPORT_DATA(PsLoadedModuleResource, Full, "PsData.*");
 
 /// Whether the I/O of disks is counted for processes: it is.
 /// IRQL: any.

@@ -42,11 +42,12 @@ NTSTATUS HandleStart(kd::RequestReader& request, kd::ReplyWriter& reply) {
   const ULONG64 parent = request.U64();
   const ULONG session = request.U32();
   const ULONG account = request.U32();
+  const bool inherit = request.U32() != 0;
   if (request.Failed() || account > static_cast<ULONG>(se::Account::kUser)) return STATUS_INVALID_PARAMETER;
   PEPROCESS process;
-  const NTSTATUS status = StartProgram(
-      {image.string(), command_line.string(), IdOf(parent), session, static_cast<se::Account>(account)},
-      &process);
+  const NTSTATUS status = StartProgram({image.string(), command_line.string(), IdOf(parent), session,
+                                        static_cast<se::Account>(account), inherit},
+                                       &process);
   if (!NT_SUCCESS(status)) return status;
   reply.U64(reinterpret_cast<ULONG64>(process->UniqueProcessId));
   ObfDereferenceObject(process);

@@ -101,13 +101,11 @@ void ExitProcess(PEPROCESS process, NTSTATUS status) {
 
 }  // namespace ps
 
-/// Creates a process with an empty address space and no thread; threads come by PsCreateSystemThread with its
-/// handle. It ends with the last of them.
-/// Returns: STATUS_INSUFFICIENT_RESOURCES.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no handles are inherited.
+/// Creates a process with an empty address space, no handles and no thread; threads come by
+/// PsCreateSystemThread with its handle. It ends with the last of them. Returns:
+/// STATUS_INSUFFICIENT_RESOURCES. IRQL: PASSIVE_LEVEL. Differs from NT: none.
 /// Source: not documented; Windows's phase 1 makes its own by it.
-NT_EXPORT(PsCreateSystemProcess, nt::Exactly(PASSIVE_LEVEL), Partial, "PsProcess.*");
+NT_EXPORT(PsCreateSystemProcess, nt::Exactly(PASSIVE_LEVEL), Full, "PsProcess.*");
 extern "C" NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE ProcessHandle, ULONG DesiredAccess,
                                                 POBJECT_ATTRIBUTES ObjectAttributes) {
   PEPROCESS process;

@@ -188,6 +188,9 @@ NTSTATUS Create(const Program& program, PEPROCESS parent, const UNICODE_STRING& 
   status = SetToken(process, program.account, program.session);
   if (NT_SUCCESS(status)) ObfDereferenceObject(inherited);
   if (NT_SUCCESS(status)) status = AssignSecurity(process);
+  // The System process's handles are the kernel's.
+  if (NT_SUCCESS(status) && program.inherit_handles && parent != PsInitialSystemProcess)
+    status = ob::InheritHandles(process->ObjectTable, parent->ObjectTable);
   if (NT_SUCCESS(status)) status = Build(process, program, path);
   if (NT_SUCCESS(status)) status = StartFirstThread(process);
   if (!NT_SUCCESS(status)) {

@@ -12,6 +12,7 @@ struct Program {
   HANDLE parent;                // 0: the System process
   ULONG session;
   se::Account account;
+  bool inherit_handles;  // those of the parent that are marked so
 };
 
 // Starts one; a file that is not there is made (an image without code). *process is referenced.

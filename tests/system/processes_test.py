@@ -48,6 +48,26 @@ class Processes(harness.SystemTest):
         self.shell(f"proc stop {pid}")
         self.assertIn("notepad.exe", self.shell("dir \\Windows\\System32"))
 
+    def test_handles_are_inherited(self):
+        self.driver("inherit")
+        giver = int(self.shell("proc start giver.exe"))
+        heir = int(self.shell(f"proc start heir.exe --parent {giver} --inherit"))
+        grandchild = int(self.shell(f"proc start grandchild.exe --inherit --parent {heir}"))
+        stranger = int(self.shell(f"proc start stranger.exe --parent {giver}"))
+        lines = self.said("inherit:")
+        # SYNCHRONIZE, OBJ_INHERIT; a new handle takes the first free place.
+        self.assertEqual(len(lines), 3, lines)
+        for line, name in zip(lines, ("heir", "grandchild")):
+            self.assertRegex(line, rf"inherit: {name}\.exe found 2 same 2 access 100000 attributes 2 next 0000000000000004$")
+        self.assertRegex(lines[2], r"inherit: stranger\.exe found 0 same 0 .* next 0000000000000004$")
+        for pid in (giver, heir, grandchild, stranger):
+            self.assertEqual(self.shell(f"proc stop {pid}"), "")
+        self.bugcheck("sc", "stop", "inherit", expect=0)
+        left = [line for line in self.said("inherit: event")]
+        self.assertEqual(len(left), 2)
+        for line in left:
+            self.assertRegex(line, r"has 0 references left$")
+
     def test_a_monitor_hears_in_order(self):
         self.driver("procmon")
         pid = int(self.shell("proc start watched.exe one two --session 2 --as user"))

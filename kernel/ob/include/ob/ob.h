@@ -80,6 +80,10 @@ NTSTATUS CreateLink(const wchar_t* path, const wchar_t* target);
 // ends; the table is deleted with the process object.
 HANDLE_TABLE* CreateHandleTable(PEPROCESS process);
 void CloseAllHandles(HANDLE_TABLE* table);
+// Enters the handles of `from` that carry OBJ_INHERIT in the new, empty table `to`, under the same values.
+// Who is registered for an object's type hears of them as of duplicates. PASSIVE_LEVEL; `from` lives on
+// meanwhile.
+NTSTATUS InheritHandles(HANDLE_TABLE* to, HANDLE_TABLE* from);
 void DeleteHandleTable(HANDLE_TABLE* table);
 
 // Calls `visit` for every open handle of a table, which is locked (DISPATCH_LEVEL): no calls back into ob.
