@@ -6,8 +6,25 @@
 #include "ke/ke.h"
 #include "mm/image_internal.h"
 
+extern "C" ERESOURCE PsLoadedModuleResource;
+
 namespace mm {
 namespace {
+
+// Drivers walk the list of images under PsLoadedModuleResource: it does not change meanwhile. PASSIVE_LEVEL.
+class ModuleListGuard {
+ public:
+  ModuleListGuard() {
+    KeEnterCriticalRegion();
+    ExAcquireResourceExclusiveLite(&PsLoadedModuleResource, TRUE);
+  }
+  ~ModuleListGuard() {
+    ExReleaseResourceLite(&PsLoadedModuleResource);
+    KeLeaveCriticalRegion();
+  }
+  ModuleListGuard(const ModuleListGuard&) = delete;
+  ModuleListGuard& operator=(const ModuleListGuard&) = delete;
+};
 
 constexpr ULONG64 kImageAlignmentPages = 16;  // 64 KiB
 constexpr ULONG kHeaderPagesSection = 1;
@@ -280,6 +297,7 @@ NTSTATUS MmLoadSystemImage(const void* File, SIZE_T Size, PCUNICODE_STRING FullN
   const char* reason = "";
   NTSTATUS status = StatusOf(ParseImage(load->file, &load->info, &reason));
   if (NT_SUCCESS(status)) {
+    ModuleListGuard list_guard;
     SleepGuard guard(g_load_lock);
     status = FindImageByFullName(FullName) != nullptr ? STATUS_IMAGE_ALREADY_LOADED
                                                       : LoadParsed(*load, FullName, BaseName);
@@ -297,6 +315,7 @@ NTSTATUS MmUnloadSystemImage(PKLDR_DATA_TABLE_ENTRY Entry) {
   using namespace mm;
   LoadedImage* image = ImageOf(Entry);
   {
+    ModuleListGuard list_guard;
     SleepGuard guard(g_load_lock);
     if (image == KernelImage() || Entry->LoadCount != 1) return STATUS_CANNOT_DELETE;
     ex::CheckPools();  // what the driver has overwritten is found while it can still be named
