@@ -14,7 +14,8 @@ namespace bin {
 namespace {
 
 constexpr char kProcHelp[] =
-    "proc start NAME [--parent PID] [--inherit] [--session N] [--as system|administrator|user] [ARGUMENTS...]\n"
+    "proc start NAME [--parent PID] [--inherit] [--session N] [--as system|administrator|user] "
+    "[ARGUMENTS...]\n"
     "                       a process with an image file (made if it is not there), a PEB and one thread\n"
     "proc thread PID        one more thread in it\n"
     "proc stop PID [STATUS] ends it\n"
