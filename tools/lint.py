@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every lint as one list, one pass or fail a line.
 
-usage: lint.py --build DIR [--only NAME...]     NAME: format, layering, sizes, headers, tidy, markers
+usage: lint.py --build DIR [--only NAME...]     NAME: format, layering, sizes, headers, tidy, markers, headings
 """
 import argparse
 import concurrent.futures
@@ -48,6 +48,16 @@ def check_layering(_):
 def check_sizes(_):
     lines = run([sys.executable, "tools/check_sizes.py", "."]).stdout.splitlines()[:-1]
     return [line for line in lines if not line.startswith("note:")]
+
+
+HEADING_INSIDE = re.compile(r"^///.*\S (IRQL|Differs from NT|Source): ")
+
+
+def check_headings(_):
+    """The headings of a manual page begin lines, where a reader looks for them."""
+    return [f"{name}:{number}: a heading inside a line: {line.strip()}"
+            for name in tracked("kernel/**/*.cpp", "kernel/**/*.h", "drivers/**/*.cpp")
+            for number, line in enumerate((SOURCE / name).read_text().splitlines(), 1) if HEADING_INSIDE.match(line)]
 
 
 MARKER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
@@ -150,7 +160,7 @@ def check_headers(build):
 
 
 CHECKS = {"format": check_format, "layering": check_layering, "sizes": check_sizes, "markers": check_markers,
-          "headers": check_headers, "tidy": check_tidy}
+          "headings": check_headings, "headers": check_headers, "tidy": check_tidy}
 
 
 def main():

@@ -300,7 +300,9 @@ BOOLEAN KiAnyDumpIoCallback() {
 }
 
 /// Registers a routine that is called when the machine stops, once the dump has been written. FALSE: the
-/// record is registered already. IRQL: any. Differs from NT: none.
+/// record is registered already.
+/// IRQL: any.
+/// Differs from NT: none.
 /// Source: WDK wdm/KeRegisterBugCheckCallback, wdm/KBUGCHECK_CALLBACK_ROUTINE.
 NT_EXPORT(KeRegisterBugCheckCallback, nt::AnyIrql(), Full, "KeBugCheck.*");
 BOOLEAN NTAPI KeRegisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRecord,

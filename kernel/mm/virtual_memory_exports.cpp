@@ -135,7 +135,9 @@ NTSTATUS Query(HANDLE process, PVOID base, ULONG info_class, PVOID information, 
 /// is, STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT, STATUS_INVALID_PAGE_PROTECTION, STATUS_INVALID_PARAMETER_n,
 /// STATUS_PRIVILEGE_NOT_HELD. Large pages are there at once, each of them contiguous. What maps pages into an
 /// address window (MEM_PHYSICAL), and what tells the writes to watched pages (MEM_WRITE_WATCH), are services
-/// that drivers do not have. IRQL: PASSIVE_LEVEL. Differs from NT: none.
+/// that drivers do not have.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
 /// Source: WDK ntifs/ZwAllocateVirtualMemory, VirtualAlloc.
 NT_EXPORT(ZwAllocateVirtualMemory, nt::Exactly(PASSIVE_LEVEL), Full, "MmVirtual.*");
 extern "C" NTSTATUS NTAPI ZwAllocateVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress,

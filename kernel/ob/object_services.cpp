@@ -296,7 +296,10 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProce
 
 /// A handle of one process to the object of a handle of another (or the same); DUPLICATE_CLOSE_SOURCE closes
 /// that one, whatever comes of it. From user mode, access that the source has not is checked against the
-/// object. IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK ntifs/ZwDuplicateObject.
+/// object.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK ntifs/ZwDuplicateObject.
 NT_EXPORT(ZwDuplicateObject, nt::AtMost(PASSIVE_LEVEL), Full, "KernelOb.* ObSecurity.*");
 extern "C" NTSTATUS NTAPI ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
                                             HANDLE TargetProcessHandle, PHANDLE TargetHandle,

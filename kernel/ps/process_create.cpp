@@ -103,7 +103,9 @@ void ExitProcess(PEPROCESS process, NTSTATUS status) {
 
 /// Creates a process with an empty address space, no handles and no thread; threads come by
 /// PsCreateSystemThread with its handle. It ends with the last of them. Returns:
-/// STATUS_INSUFFICIENT_RESOURCES. IRQL: PASSIVE_LEVEL. Differs from NT: none.
+/// STATUS_INSUFFICIENT_RESOURCES.
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
 /// Source: not documented; Windows's phase 1 makes its own by it.
 NT_EXPORT(PsCreateSystemProcess, nt::Exactly(PASSIVE_LEVEL), Full, "PsProcess.*");
 extern "C" NTSTATUS NTAPI PsCreateSystemProcess(PHANDLE ProcessHandle, ULONG DesiredAccess,

@@ -391,7 +391,8 @@ NtQueryInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS ProcessInformat
 
 /// Facts of a process: basic (status, PEB, ids), times, counters of memory and I/O, quotas, affinity,
 /// priorities, image name (native and Win32), session, handles, debug port and flags, command line,
-/// protection. IRQL: PASSIVE_LEVEL.
+/// protection.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none; classes without an answer here are STATUS_INVALID_INFO_CLASS, as those are that a Windows
 /// does not know.
 /// Source: WDK (SDK) winternl/NtQueryInformationProcess.

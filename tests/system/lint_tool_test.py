@@ -53,6 +53,15 @@ class LintTools(unittest.TestCase):
         table = "constexpr int kTable[] = {\n" + "    1,\n" * 300 + "};\nvoid Short(int a) {\n  a++;\n}\n"
         self.assertEqual(self.check("check_sizes.py", {"host/a.cpp": table}).returncode, 0)
 
+    def test_headings_of_manual_pages_begin_lines(self):
+        sys.path.insert(0, str(harness.SOURCE / "tools"))
+        self.addCleanup(sys.path.pop, 0)
+        import lint
+        self.assertTrue(lint.HEADING_INSIDE.match("/// Closes it. IRQL: PASSIVE_LEVEL. Differs from NT: none."))
+        self.assertTrue(lint.HEADING_INSIDE.match("/// IRQL: PASSIVE_LEVEL. Differs from NT: none."))
+        for line in ("/// IRQL: <= APC_LEVEL.", "/// Differs from NT: none.", "  // at what IRQL: see above"):
+            self.assertFalse(lint.HEADING_INSIDE.match(line), line)
+
 
 if __name__ == "__main__":
     harness.main()
