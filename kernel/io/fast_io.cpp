@@ -1,7 +1,5 @@
 #include "fast_io.h"
 
-#include "user_mode.h"
-
 namespace io {
 namespace {
 
@@ -9,16 +7,6 @@ namespace {
 const FAST_IO_DISPATCH* TableOf(const FileService* service, ULONG offset) {
   const FAST_IO_DISPATCH* table = service->device->DriverObject->FastIoDispatch;
   return table != nullptr && table->SizeOfFastIoDispatch >= offset + sizeof(PVOID) ? table : nullptr;
-}
-
-// What the caller of a request without an IRP gets. The file's lock and the references go.
-void Finish(FileService* service, ULONG flags, PIO_STATUS_BLOCK iosb, const IO_STATUS_BLOCK& result,
-            NTSTATUS* status) {
-  CountRequest(flags, result.Information);
-  *status = CopyToCaller(iosb, &result, sizeof(result));
-  if (NT_SUCCESS(*status)) *status = result.Status;
-  if (service->event != nullptr) KeSetEvent(service->event, IO_NO_INCREMENT, FALSE);
-  AbandonService(service);
 }
 
 }  // namespace
@@ -31,7 +19,7 @@ bool TryFastControl(FileService* service, PIO_APC_ROUTINE apc, PIO_STATUS_BLOCK 
   if (!table->FastIoDeviceControl(service->file, TRUE, call.input, call.input_length, call.output,
                                   call.output_length, call.code, &result, service->device))
     return false;
-  Finish(service, 0, iosb, result, status);
+  *status = FinishWithoutIrp(service, iosb, result);
   return true;
 }
 
@@ -50,7 +38,7 @@ bool TryFastTransfer(FileService* service, PIO_APC_ROUTINE apc, PIO_STATUS_BLOCK
   const bool final = result.Status == STATUS_SUCCESS || result.Status == STATUS_BUFFER_OVERFLOW ||
                      result.Status == STATUS_END_OF_FILE;
   if (!final) return false;
-  Finish(service, call.write ? IRP_WRITE_OPERATION : IRP_READ_OPERATION, iosb, result, status);
+  *status = FinishWithoutIrp(service, iosb, result, call.write ? IRP_WRITE_OPERATION : IRP_READ_OPERATION);
   return true;
 }
 

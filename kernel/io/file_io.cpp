@@ -91,22 +91,21 @@ NTSTATUS Transfer(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_co
   if (!NT_SUCCESS(status)) return status;
   io::FileService service;
   status = io::BeginService(handle, event, &service);
-  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
+  if (status != STATUS_SUCCESS) return status;
   const ACCESS_MASK wanted = write ? (FILE_WRITE_DATA | FILE_APPEND_DATA) : FILE_READ_DATA;
-  if (!(service.granted & wanted)) status = STATUS_ACCESS_DENIED;
+  LARGE_INTEGER offset = {};
+  status =
+      (service.granted & wanted)
+          ? StartingOffset(&service, byte_offset != nullptr ? &parameters.offset : nullptr, write, &offset)
+          : STATUS_ACCESS_DENIED;
+  if (!NT_SUCCESS(status)) return io::AbandonService(&service, status);
+  if (io::TryFastTransfer(&service, apc, iosb, {offset, length, parameters.key, buffer, write}, &status))
+    return status;
   PIO_STACK_LOCATION stack =
       io::PrepareIrp(&service, iosb, apc, apc_context, write ? IRP_MJ_WRITE : IRP_MJ_READ);
-  LARGE_INTEGER offset = {};
-  if (NT_SUCCESS(status))
-    status = StartingOffset(&service, byte_offset != nullptr ? &parameters.offset : nullptr, write, &offset);
-  if (NT_SUCCESS(status) &&
-      io::TryFastTransfer(&service, apc, iosb, {offset, length, parameters.key, buffer, write}, &status))
-    return status;
-  if (NT_SUCCESS(status)) status = Guarded(AttachData, &service, buffer, length, write);
-  if (!NT_SUCCESS(status)) {
-    io::AbandonService(&service);
-    return status;
-  }
+  status =
+      stack != nullptr ? Guarded(AttachData, &service, buffer, length, write) : STATUS_INSUFFICIENT_RESOURCES;
+  if (!NT_SUCCESS(status)) return io::AbandonService(&service, status);
   service.irp->Flags |= write ? IRP_WRITE_OPERATION : IRP_READ_OPERATION;
   if (service.file->Flags & FO_NO_INTERMEDIATE_BUFFERING) service.irp->Flags |= IRP_NOCACHE;
   if (write && (service.file->Flags & FO_WRITE_THROUGH)) stack->Flags = SL_WRITE_THROUGH;
@@ -159,7 +158,7 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDL
 /// Writes to a file at an offset (or, synchronous files, at the current one, which moves on); files opened
 /// for append only are written at their end.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: fast I/O is not used.
+/// Differs from NT: none.
 /// Source: WDK wdm/ZwWriteFile.
 NT_EXPORT(ZwWriteFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
 extern "C" NTSTATUS NTAPI ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
@@ -171,12 +170,16 @@ extern "C" NTSTATUS NTAPI ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_R
 
 extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtFlushBuffersFile(HANDLE FileHandle,
                                                                PIO_STATUS_BLOCK IoStatusBlock) {
+  NTSTATUS status = io::ProbeCallerWrite(IoStatusBlock, sizeof(*IoStatusBlock), sizeof(ULONG));
+  if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  NTSTATUS status = io::BeginService(FileHandle, nullptr, &service);
-  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
-  io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_FLUSH_BUFFERS);
-  const bool may_write = (service.granted & (FILE_WRITE_DATA | FILE_APPEND_DATA)) != 0;
-  return io::FinishService(&service, may_write ? STATUS_SUCCESS : STATUS_ACCESS_DENIED);
+  status = io::BeginService(FileHandle, nullptr, &service);
+  if (status != STATUS_SUCCESS) return status;
+  if (!(service.granted & (FILE_WRITE_DATA | FILE_APPEND_DATA)))
+    return io::AbandonService(&service, STATUS_ACCESS_DENIED);
+  const bool prepared =
+      io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_FLUSH_BUFFERS) != nullptr;
+  return io::FinishService(&service, prepared ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES);
 }
 
 /// Writes out what a file system holds back of a file.
@@ -232,16 +235,15 @@ NTSTATUS Control(UCHAR major, HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, 
   if (!NT_SUCCESS(status)) return status;
   io::FileService service;
   status = io::BeginService(handle, event, &service);
-  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
+  if (status != STATUS_SUCCESS) return status;
   const ULONG access = (code >> 14) & 3;
   if (((access & FILE_READ_ACCESS) && !(service.granted & FILE_READ_DATA)) ||
-      ((access & FILE_WRITE_ACCESS) && !(service.granted & FILE_WRITE_DATA))) {
-    io::AbandonService(&service);
-    return STATUS_ACCESS_DENIED;
-  }
+      ((access & FILE_WRITE_ACCESS) && !(service.granted & FILE_WRITE_DATA)))
+    return io::AbandonService(&service, STATUS_ACCESS_DENIED);
   const io::ControlCall call = {code, input, input_length, output, output_length};
   if (major == IRP_MJ_DEVICE_CONTROL && io::TryFastControl(&service, apc, iosb, call, &status)) return status;
   PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, major);
+  if (stack == nullptr) return io::AbandonService(&service, STATUS_INSUFFICIENT_RESOURCES);
   stack->Parameters.DeviceIoControl.IoControlCode = code;
   stack->Parameters.DeviceIoControl.InputBufferLength = input_length;
   stack->Parameters.DeviceIoControl.OutputBufferLength = output_length;
@@ -304,60 +306,4 @@ extern "C" NTSTATUS NTAPI ZwFsControlFile(HANDLE FileHandle, HANDLE Event, PIO_A
                                           PVOID OutputBuffer, ULONG OutputBufferLength) {
   return ke::CallService(NtFsControlFile, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
                          FsControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
-}
-
-namespace {
-
-NTSTATUS QueryDirectory(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context,
-                        PIO_STATUS_BLOCK iosb, PVOID buffer, ULONG length,
-                        FILE_INFORMATION_CLASS information_class, BOOLEAN single, PUNICODE_STRING name,
-                        BOOLEAN restart) {
-  io::FileService service;
-  NTSTATUS status = io::BeginService(handle, event, &service);
-  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
-  PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, IRP_MJ_DIRECTORY_CONTROL);
-  if (!(service.granted & FILE_LIST_DIRECTORY)) {
-    io::AbandonService(&service);
-    return STATUS_ACCESS_DENIED;
-  }
-  stack->MinorFunction = IRP_MN_QUERY_DIRECTORY;
-  stack->Flags = static_cast<UCHAR>((single ? SL_RETURN_SINGLE_ENTRY : 0) | (restart ? SL_RESTART_SCAN : 0));
-  stack->Parameters.QueryDirectory.Length = length;
-  stack->Parameters.QueryDirectory.FileInformationClass = information_class;
-  stack->Parameters.QueryDirectory.FileName =
-      name;  // kernel callers: the string stays valid, the file is synchronous or they wait
-  service.irp->UserBuffer = buffer;
-  return io::FinishService(&service, STATUS_SUCCESS);
-}
-
-}  // namespace
-
-/// Lists a directory; see ZwQueryDirectoryFile.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/NtQueryDirectoryFile.
-NT_EXPORT(NtQueryDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
-NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-                     PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
-                     FILE_INFORMATION_CLASS FileInformationClass, BOOLEAN ReturnSingleEntry,
-                     PUNICODE_STRING FileName, BOOLEAN RestartScan) {
-  return QueryDirectory(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FileInformation, Length,
-                        FileInformationClass, ReturnSingleEntry, FileName, RestartScan);
-}
-
-/// Lists a directory, entry by entry or as many as the buffer holds.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/ZwQueryDirectoryFile.
-NT_EXPORT(ZwQueryDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
-extern "C" NTSTATUS NTAPI ZwQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
-                                               PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
-                                               PVOID FileInformation, ULONG Length,
-                                               FILE_INFORMATION_CLASS FileInformationClass,
-                                               BOOLEAN ReturnSingleEntry, PUNICODE_STRING FileName,
-                                               BOOLEAN RestartScan) {
-  return ke::CallService(NtQueryDirectoryFile, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
-                         FileInformation, Length, FileInformationClass, ReturnSingleEntry, FileName,
-                         RestartScan);
 }

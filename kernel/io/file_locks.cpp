@@ -1,5 +1,4 @@
-// Byte-range locks and directory change notification: services over IRP_MJ_LOCK_CONTROL and
-// IRP_MN_NOTIFY_CHANGE_DIRECTORY.
+// Byte-range locks: services over IRP_MJ_LOCK_CONTROL.
 #include "io_internal.h"
 #include "ke/service_call.h"
 #include "nt/export.h"
@@ -26,8 +25,7 @@ NTSTATUS FillLock(io::FileService* service, PIO_STACK_LOCATION stack, UCHAR mino
       static_cast<PLARGE_INTEGER>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(LARGE_INTEGER), kBufferTag));
   if (length == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   *length = range.length;
-  service->irp->AssociatedIrp.SystemBuffer = length;
-  service->irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
+  io::AttachInput(service, length);
   stack->MinorFunction = minor;
   stack->Flags = flags;
   stack->Parameters.LockControl.Length = length;
@@ -38,12 +36,16 @@ NTSTATUS FillLock(io::FileService* service, PIO_STACK_LOCATION stack, UCHAR mino
 
 NTSTATUS LockControl(HANDLE handle, HANDLE event, PIO_APC_ROUTINE apc, PVOID apc_context,
                      PIO_STATUS_BLOCK iosb, UCHAR minor, UCHAR flags, const Range& range, ULONG key) {
+  NTSTATUS status = io::ProbeCallerWrite(iosb, sizeof(*iosb), sizeof(ULONG));
+  if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  NTSTATUS status = io::BeginService(handle, event, &service);
-  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
+  status = io::BeginService(handle, event, &service);
+  if (status != STATUS_SUCCESS) return status;
+  if (!(service.granted & (FILE_READ_DATA | FILE_WRITE_DATA)))
+    return io::AbandonService(&service, STATUS_ACCESS_DENIED);
   PIO_STACK_LOCATION stack = io::PrepareIrp(&service, iosb, apc, apc_context, IRP_MJ_LOCK_CONTROL);
-  status = (service.granted & (FILE_READ_DATA | FILE_WRITE_DATA)) ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
-  if (NT_SUCCESS(status)) status = FillLock(&service, stack, minor, flags, range, key);
+  status =
+      stack != nullptr ? FillLock(&service, stack, minor, flags, range, key) : STATUS_INSUFFICIENT_RESOURCES;
   return io::FinishService(&service, status);
 }
 
@@ -105,42 +107,4 @@ NT_EXPORT(ZwUnlockFile, nt::AtMost(PASSIVE_LEVEL), Full, "IoLocks.*");
 extern "C" NTSTATUS NTAPI ZwUnlockFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock,
                                        PLARGE_INTEGER ByteOffset, PLARGE_INTEGER Length, ULONG Key) {
   return ke::CallService(NtUnlockFile, FileHandle, IoStatusBlock, ByteOffset, Length, Key);
-}
-
-/// Waits for a change below a directory: completed with FILE_NOTIFY_INFORMATION of what changed.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: none.
-/// Source: WDK ntifs/NtNotifyChangeDirectoryFile.
-NT_EXPORT(NtNotifyChangeDirectoryFile, nt::AtMost(PASSIVE_LEVEL), Full, "IoLocks.*");
-extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtNotifyChangeDirectoryFile(
-    HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
-    PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, ULONG CompletionFilter, BOOLEAN WatchTree) {
-  if (CompletionFilter == 0 || (CompletionFilter & ~FILE_NOTIFY_VALID_MASK)) return STATUS_INVALID_PARAMETER;
-  if (Length != 0) {
-    const NTSTATUS probed = io::ProbeCallerWrite(Buffer, Length, sizeof(ULONG));
-    if (!NT_SUCCESS(probed)) return probed;
-  }
-  io::FileService service;
-  NTSTATUS status = io::BeginService(FileHandle, Event, &service);
-  if (!NT_SUCCESS(status) || service.irp == nullptr) return status;
-  PIO_STACK_LOCATION stack =
-      io::PrepareIrp(&service, IoStatusBlock, ApcRoutine, ApcContext, IRP_MJ_DIRECTORY_CONTROL);
-  PIRP irp = service.irp;
-  status = (service.granted & FILE_LIST_DIRECTORY) ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
-  if (NT_SUCCESS(status) && Length != 0) {
-    // The change comes in another thread: by way of a system buffer.
-    irp->AssociatedIrp.SystemBuffer = ExAllocatePoolWithTag(NonPagedPoolNx, Length, kBufferTag);
-    if (irp->AssociatedIrp.SystemBuffer == nullptr) status = STATUS_INSUFFICIENT_RESOURCES;
-  }
-  if (!NT_SUCCESS(status)) {
-    io::AbandonService(&service);
-    return status;
-  }
-  if (Length != 0) irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER | IRP_INPUT_OPERATION;
-  irp->UserBuffer = Buffer;
-  stack->MinorFunction = IRP_MN_NOTIFY_CHANGE_DIRECTORY;
-  stack->Flags = WatchTree ? SL_WATCH_TREE : 0;
-  stack->Parameters.NotifyDirectory.Length = Length;
-  stack->Parameters.NotifyDirectory.CompletionFilter = CompletionFilter;
-  return io::FinishService(&service, STATUS_SUCCESS);
 }

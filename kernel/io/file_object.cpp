@@ -73,6 +73,7 @@ extern "C" VOID NTAPI IopDeleteFile(PVOID Object) {
     IopDecrementDeviceObjectRef(device);
   }
   if (file->FileName.Buffer != nullptr) ExFreePool(file->FileName.Buffer);
+  if (file->FileObjectExtension != nullptr) ExFreePoolWithTag(file->FileObjectExtension, kFileTag);
 }
 
 extern "C" NTSTATUS NTAPI IopQueryFileName(PVOID Object, BOOLEAN, PUNICODE_STRING Prefix,

@@ -370,30 +370,12 @@ namespace {
 
 constexpr ULONG kMaximumEaLength = 0x10000;
 
-// A caller's extended attributes, in pool.
-struct CapturedEa {
-  PVOID buffer = nullptr;
-  CapturedEa() = default;
-  ~CapturedEa() {
-    if (buffer != nullptr) ExFreePoolWithTag(buffer, kBufferTag);
-  }
-  CapturedEa(const CapturedEa&) = delete;
-  CapturedEa& operator=(const CapturedEa&) = delete;
-
-  NTSTATUS Capture(PVOID given, ULONG length) {
-    if (given == nullptr || length == 0) return STATUS_SUCCESS;
-    if (length > kMaximumEaLength) return STATUS_EA_TOO_LARGE;
-    buffer = ExAllocatePoolWithTag(NonPagedPoolNx, length, kBufferTag);
-    return buffer != nullptr ? io::CopyFromCaller(buffer, given, length) : STATUS_INSUFFICIENT_RESOURCES;
-  }
-};
-
 struct UserCreate {
   HANDLE handle = nullptr;
   IO_STATUS_BLOCK iosb = {};
   LARGE_INTEGER allocation = {};
   io::CapturedAttributes attributes;
-  CapturedEa ea;
+  io::CapturedBuffer ea;
 };
 
 // What NtCreateFile and NtOpenFile do for a program: everything that it points to is captured first.
@@ -408,13 +390,15 @@ NTSTATUS CreateFileForUser(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJEC
   if (NT_SUCCESS(status) && AllocationSize != nullptr)
     status = io::CopyFromCaller(&create.allocation, AllocationSize, sizeof(create.allocation));
   if (NT_SUCCESS(status)) status = create.attributes.Capture(ObjectAttributes);
-  if (NT_SUCCESS(status)) status = create.ea.Capture(EaBuffer, EaLength);
+  const bool has_ea = EaBuffer != nullptr && EaLength != 0;
+  if (NT_SUCCESS(status) && has_ea)
+    status = EaLength <= kMaximumEaLength ? create.ea.Capture(EaBuffer, EaLength) : STATUS_EA_TOO_LARGE;
   if (!NT_SUCCESS(status)) return status;
   create.iosb.Status = STATUS_PENDING;
   const NTSTATUS opened = IopCreateFile(&create.handle, DesiredAccess, create.attributes.get(), &create.iosb,
                                         AllocationSize != nullptr ? &create.allocation : nullptr,
                                         FileAttributes, ShareAccess, Disposition, CreateOptions,
-                                        create.ea.buffer, EaLength, CreateFileTypeNone, nullptr, 0, nullptr);
+                                        create.ea.get(), EaLength, CreateFileTypeNone, nullptr, 0, nullptr);
   if (create.iosb.Status != STATUS_PENDING)
     (void)io::CopyToCaller(IoStatusBlock, &create.iosb, sizeof(create.iosb));
   if (!NT_SUCCESS(opened)) return opened;

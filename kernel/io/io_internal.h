@@ -152,6 +152,11 @@ class MutexGuard {
   PKMUTEX mutex_;
 };
 
+// Behind a file object, made when it is first needed.
+struct FileExtension {
+  volatile LONG priority_hint;  // IO_PRIORITY_HINT and one; 0: none
+};
+
 // What the services have in common: the file, its device, the caller's event, the lock of a synchronous file.
 struct FileService {
   PFILE_OBJECT file = nullptr;
@@ -162,22 +167,35 @@ struct FileService {
   ACCESS_MASK granted = 0;
 };
 
-// References the file and the event, takes a synchronous file's lock, allocates the IRP. On failure, or when
-// the wait for the lock was interrupted (irp == 0), nothing is held.
+// References the file and the event, takes a synchronous file's lock. With any status but STATUS_SUCCESS
+// (the wait for the lock may be interrupted: STATUS_ALERTED, STATUS_USER_APC) nothing is held.
 NTSTATUS BeginService(HANDLE handle, HANDLE event, FileService* service);
-// Gives back what BeginService took, and the IRP's buffer.
+// Gives back what BeginService took, and the IRP with its buffers.
 void AbandonService(FileService* service);
+inline NTSTATUS AbandonService(FileService* service, NTSTATUS status) {
+  AbandonService(service);
+  return status;
+}
+// Ends a service that needed no IRP: counts it, event and status block; gives everything back. `flags`:
+// IRP_READ_OPERATION, IRP_WRITE_OPERATION, 0.
+NTSTATUS FinishWithoutIrp(FileService* service, PIO_STATUS_BLOCK iosb, const IO_STATUS_BLOCK& result,
+                          ULONG flags = 0);
 // Ends the service: sends its request if that could be prepared, else gives everything back.
 __attribute__((always_inline)) inline NTSTATUS FinishService(FileService* service, NTSTATUS prepared) {
-  if (!NT_SUCCESS(prepared)) {
-    AbandonService(service);
-    return prepared;
-  }
+  if (!NT_SUCCESS(prepared)) return AbandonService(service, prepared);
   return IopSynchronousServiceTail(service->device, service->irp, service->file, TRUE, KernelMode,
                                    service->synchronous);
 }
+// Allocates the IRP with what all requests have; 0 without memory.
 PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc,
                               PVOID apc_context, UCHAR major);
+// A system buffer for what the driver answers, copied to `buffer` at the end.
+NTSTATUS AttachOutput(FileService* service, PVOID buffer, ULONG length);
+// A system buffer (nonpaged pool, kBufferTag) with what the caller gave; it goes with the IRP.
+inline void AttachInput(FileService* service, PVOID captured) {
+  service->irp->AssociatedIrp.SystemBuffer = captured;
+  service->irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
+}
 
 // The security method of file objects (file_security.cpp). PASSIVE_LEVEL.
 NTSTATUS FileSecurity(PVOID object, bool set, PSECURITY_INFORMATION information,

@@ -184,7 +184,9 @@ NT_EXPORT(IoIsOperationSynchronous, nt::AnyIrql(), Full, "KernelIo.*");
 extern "C" BOOLEAN NTAPI IoIsOperationSynchronous(PIRP Irp) {
   PFILE_OBJECT file = IoGetCurrentIrpStackLocation(Irp)->FileObject;
   const bool paging = (Irp->Flags & IRP_PAGING_IO) != 0;
-  if ((Irp->Flags & (IRP_SYNCHRONOUS_API | IRP_SYNCHRONOUS_PAGING_IO)) != 0) return TRUE;
+  if ((Irp->Flags & IRP_SYNCHRONOUS_API) != 0) return TRUE;
+  // The bit means something else (IRP_INPUT_OPERATION) in other requests.
+  if (paging && (Irp->Flags & IRP_SYNCHRONOUS_PAGING_IO) != 0) return TRUE;
   return file != nullptr && (file->Flags & FO_SYNCHRONOUS_IO) != 0 && !paging;
 }
 

@@ -79,6 +79,14 @@ bool WalkUp(PIRP irp) {
   return true;
 }
 
+// What the service captured for the driver besides the buffers; a create's belongs to its sender. Before the
+// IRP's APC takes the place of the pointer.
+void FreeAuxiliary(PIRP irp) {
+  if ((irp->Flags & IRP_CREATE_OPERATION) || irp->Tail.Overlay.AuxiliaryBuffer == nullptr) return;
+  ExFreePoolWithTag(irp->Tail.Overlay.AuxiliaryBuffer, kNameTag);
+  irp->Tail.Overlay.AuxiliaryBuffer = nullptr;
+}
+
 void FreeMdls(PIRP irp) {
   while (PMDL mdl = irp->MdlAddress) {
     irp->MdlAddress = mdl->Next;
@@ -137,6 +145,7 @@ extern "C" VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     return;
   }
   UnlockMdls(Irp);
+  FreeAuxiliary(Irp);
   if (Irp->Flags & IRP_CLOSE_OPERATION) {  // the sender waits for it and frees it
     *Irp->UserIosb = Irp->IoStatus;
     KeSetEvent(Irp->UserEvent, PriorityBoost, FALSE);
@@ -209,7 +218,7 @@ extern "C" VOID IopCompleteRequest(PIRP Irp, PFILE_OBJECT FileObject) {
   if (Irp->RequestorMode == UserMode) io::NoteCompletion(Irp->Tail.Overlay.Thread);
   if (FileObject != nullptr) {
     const bool synchronous = (FileObject->Flags & FO_SYNCHRONOUS_IO) != 0;
-    if (synchronous || Irp->UserEvent == nullptr) {
+    if (synchronous || (Irp->UserEvent == nullptr && !(FileObject->Flags & FO_SKIP_SET_EVENT))) {
       if (synchronous) FileObject->FinalStatus = Irp->IoStatus.Status;
       KeSetEvent(&FileObject->Event, 0, FALSE);
     }

@@ -57,13 +57,12 @@ extern "C" NTSTATUS NTAPI IoSetIoPriorityHintIntoThread(PETHREAD Thread, IO_PRIO
 /// Source: WDK ntddk/IoGetPagingIoPriority.
 NT_EXPORT(IoGetPagingIoPriority, nt::AnyIrql(), Partial, "IoPriority.*");
 extern "C" IO_PAGING_PRIORITY FASTCALL IoGetPagingIoPriority(PIRP Irp) {
-  return static_cast<IO_PAGING_PRIORITY>((Irp->Flags & (IRP_PAGING_IO | IRP_SYNCHRONOUS_PAGING_IO)) != 0 ? 1
-                                                                                                         : 0);
+  return static_cast<IO_PAGING_PRIORITY>((Irp->Flags & IRP_PAGING_IO) != 0 ? 1 : 0);
 }
 
 /// Collects the priorities of a thread and the hint of a request, or of the thread if there is none.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: files have no hints of their own; the priority of pages is always the default, 5.
+/// Differs from NT: the priority of pages is always the default, 5.
 /// Source: WDK ntifs/IoRetrievePriorityInfo.
 NT_EXPORT(IoRetrievePriorityInfo, nt::AtMost(DISPATCH_LEVEL), Partial, "IoPriority.*");
 extern "C" NTSTATUS NTAPI IoRetrievePriorityInfo(PIRP Irp, PFILE_OBJECT FileObject, PETHREAD Thread,
@@ -73,6 +72,12 @@ extern "C" NTSTATUS NTAPI IoRetrievePriorityInfo(PIRP Irp, PFILE_OBJECT FileObje
   if (Thread == nullptr) Thread = PsGetCurrentThread();
   PriorityInfo->ThreadPriority = static_cast<ULONG>(KeQueryPriorityThread(&Thread->Tcb));
   PriorityInfo->PagePriority = 5;
-  PriorityInfo->IoPriority = Irp != nullptr ? IoGetIoPriorityHint(Irp) : ThreadHint(Thread);
+  const auto* extension = FileObject != nullptr
+                              ? static_cast<const io::FileExtension*>(FileObject->FileObjectExtension)
+                              : nullptr;
+  const bool of_file = Irp == nullptr && extension != nullptr && extension->priority_hint != 0;
+  PriorityInfo->IoPriority = Irp != nullptr ? IoGetIoPriorityHint(Irp)
+                             : of_file      ? static_cast<IO_PRIORITY_HINT>(extension->priority_hint - 1)
+                                            : ThreadHint(Thread);
   return STATUS_SUCCESS;
 }

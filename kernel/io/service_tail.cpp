@@ -1,6 +1,7 @@
 // The common end of the file services: send the request, wait where the file is synchronous, return the
 // result.
 #include "io_internal.h"
+#include "user_mode.h"
 
 namespace {
 
@@ -39,6 +40,8 @@ void AbandonService(FileService* service) {
   if (service->irp != nullptr) {
     if (service->irp->Flags & IRP_DEALLOCATE_BUFFER) ExFreePool(service->irp->AssociatedIrp.SystemBuffer);
     if (service->irp->MdlAddress != nullptr) IoFreeMdl(service->irp->MdlAddress);
+    if (service->irp->Tail.Overlay.AuxiliaryBuffer != nullptr)
+      ExFreePoolWithTag(service->irp->Tail.Overlay.AuxiliaryBuffer, kNameTag);
     IoFreeIrp(service->irp);
   }
   if (service->synchronous) IopReleaseFileObjectLock(service->file);
@@ -70,18 +73,24 @@ NTSTATUS BeginService(HANDLE handle, HANDLE event, FileService* service) {
     service->synchronous = true;
   }
   service->device = IoGetRelatedDeviceObject(service->file);
-  KeClearEvent(&service->file->Event);
-  service->irp = IoAllocateIrp(service->device->StackSize, FALSE);
-  if (service->irp == nullptr) {
-    AbandonService(service);
-    return STATUS_INSUFFICIENT_RESOURCES;
-  }
   return STATUS_SUCCESS;
+}
+
+NTSTATUS FinishWithoutIrp(FileService* service, PIO_STATUS_BLOCK iosb, const IO_STATUS_BLOCK& result,
+                          ULONG flags) {
+  CountRequest(flags, result.Information);
+  NTSTATUS status = CopyToCaller(iosb, &result, sizeof(result));
+  if (NT_SUCCESS(status)) status = result.Status;
+  if (service->event != nullptr) KeSetEvent(service->event, IO_NO_INCREMENT, FALSE);
+  return AbandonService(service, status);
 }
 
 PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_APC_ROUTINE apc,
                               PVOID apc_context, UCHAR major) {
-  PIRP irp = service->irp;
+  PIRP irp = IoAllocateIrp(service->device->StackSize, FALSE);
+  if (irp == nullptr) return nullptr;
+  service->irp = irp;
+  KeClearEvent(&service->file->Event);
   irp->Tail.Overlay.OriginalFileObject = service->file;
   irp->Tail.Overlay.Thread = reinterpret_cast<PETHREAD>(KeGetCurrentThread());
   irp->RequestorMode = static_cast<KPROCESSOR_MODE>(KeGetCurrentThread()->PreviousMode);
@@ -92,7 +101,21 @@ PIO_STACK_LOCATION PrepareIrp(FileService* service, PIO_STATUS_BLOCK iosb, PIO_A
   PIO_STACK_LOCATION stack = IoGetNextIrpStackLocation(irp);
   stack->MajorFunction = major;
   stack->FileObject = service->file;
+  const auto* extension = static_cast<const FileExtension*>(service->file->FileObjectExtension);
+  if (extension != nullptr && extension->priority_hint != 0)
+    IoSetIoPriorityHint(irp, static_cast<IO_PRIORITY_HINT>(extension->priority_hint - 1));
   return stack;
+}
+
+NTSTATUS AttachOutput(FileService* service, PVOID buffer, ULONG length) {
+  if (length == 0) return STATUS_SUCCESS;
+  PVOID system = ExAllocatePoolWithTag(NonPagedPoolNx, length, kBufferTag);
+  if (system == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  RtlZeroMemory(system, length);
+  AttachInput(service, system);
+  service->irp->Flags |= IRP_INPUT_OPERATION;
+  service->irp->UserBuffer = buffer;
+  return STATUS_SUCCESS;
 }
 
 }  // namespace io

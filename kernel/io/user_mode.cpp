@@ -70,6 +70,15 @@ NTSTATUS CopyToRequestor(KPROCESSOR_MODE mode, PVOID to, const VOID* from, SIZE_
   return IsUserRange(to, bytes) ? CopyGuarded(to, from, bytes) : STATUS_ACCESS_VIOLATION;
 }
 
+CapturedBuffer::~CapturedBuffer() {
+  if (buffer_ != nullptr) ExFreePoolWithTag(buffer_, kBufferTag);
+}
+
+NTSTATUS CapturedBuffer::Capture(const VOID* given, ULONG length) {
+  buffer_ = ExAllocatePoolWithTag(NonPagedPoolNx, length, kBufferTag);
+  return buffer_ != nullptr ? CopyFromCaller(buffer_, given, length) : STATUS_INSUFFICIENT_RESOURCES;
+}
+
 CapturedAttributes::~CapturedAttributes() {
   if (name_.Buffer != nullptr) ExFreePoolWithTag(name_.Buffer, kNameTag);
 }

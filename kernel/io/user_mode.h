@@ -22,6 +22,27 @@ NTSTATUS CopyToCaller(PVOID to, const VOID* from, SIZE_T bytes);
 // request's.
 NTSTATUS CopyToRequestor(KPROCESSOR_MODE mode, PVOID to, const VOID* from, SIZE_T bytes);
 
+// A caller's bytes in nonpaged pool (kBufferTag).
+class CapturedBuffer {
+ public:
+  CapturedBuffer() = default;
+  ~CapturedBuffer();
+  CapturedBuffer(const CapturedBuffer&) = delete;
+  CapturedBuffer& operator=(const CapturedBuffer&) = delete;
+
+  NTSTATUS Capture(const VOID* given, ULONG length);
+  PVOID get() const { return buffer_; }
+  // The memory is the caller's from now on.
+  PVOID Take() {
+    PVOID taken = buffer_;
+    buffer_ = nullptr;
+    return taken;
+  }
+
+ private:
+  PVOID buffer_ = nullptr;
+};
+
 // A caller's OBJECT_ATTRIBUTES and name, in kernel memory; kernel-only attributes are gone.
 class CapturedAttributes {
  public:
