@@ -194,6 +194,12 @@ NTSTATUS Client::Rename(ULONG directory, const Utf8Name& name, ULONG new_directo
   return transport_.Call(request, &reply);
 }
 
+NTSTATUS Client::Link(ULONG directory, ULONG fid, const Utf8Name& name) {
+  p9::Decoder reply(nullptr, 0);
+  p9::Encoder request = transport_.Begin(p9::Type::kTlink);
+  return transport_.Call(request.U32(directory).U32(fid).String(name.text()), &reply);
+}
+
 NTSTATUS Client::Unlink(ULONG directory, const Utf8Name& name, bool is_directory) {
   p9::Decoder reply(nullptr, 0);
   p9::Encoder request = transport_.Begin(p9::Type::kTunlinkat);

@@ -47,6 +47,8 @@ class Client {
   // One reply of directory entries from `offset`; decode with ReadDirectoryEntry until nothing is left.
   NTSTATUS ReadDirectory(ULONG fid, ULONG64 offset, p9::Decoder* entries);
   NTSTATUS Rename(ULONG directory, const Utf8Name& name, ULONG new_directory, const Utf8Name& new_name);
+  // Another name of a file.
+  NTSTATUS Link(ULONG directory, ULONG fid, const Utf8Name& name);
   NTSTATUS Unlink(ULONG directory, const Utf8Name& name, bool is_directory);
   NTSTATUS Sync(ULONG fid);
   NTSTATUS GetStatistics(p9::Statistics* statistics);

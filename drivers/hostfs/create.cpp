@@ -9,6 +9,7 @@ namespace {
 
 // What an open asks for, taken from the IRP once.
 struct OpenRequest {
+  PIRP irp;
   PFILE_OBJECT file;
   ULONG disposition;
   ULONG options;
@@ -31,6 +32,7 @@ constexpr ACCESS_MASK kWriteAccess = FILE_WRITE_DATA | FILE_APPEND_DATA;
 OpenRequest RequestOf(PIRP irp) {
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
   OpenRequest request;
+  request.irp = irp;
   request.file = stack->FileObject;
   request.disposition = stack->Parameters.Create.Options >> 24;
   request.options = stack->Parameters.Create.Options & 0xFFFFFF;
@@ -59,10 +61,13 @@ NTSTATUS Attach(const OpenRequest& request, Fcb* fcb, bool is_volume) {
   ++fcb->handles;
   ccb->is_volume = is_volume;
   ccb->delete_on_close = (request.options & FILE_DELETE_ON_CLOSE) != 0;
+  if (ccb->delete_on_close) request.file->Flags |= FO_DELETE_ON_CLOSE;
   ccb->append_only = (request.access & kWriteAccess) == FILE_APPEND_DATA;
   request.file->FsContext = fcb;
   request.file->FsContext2 = ccb;
   request.file->SectionObjectPointer = &fcb->sections;
+  // Says to the I/O manager that fast I/O may be tried; the cache is ours, not Cc's.
+  if (!fcb->is_directory && !is_volume) request.file->PrivateCacheMap = fcb;
   return STATUS_SUCCESS;
 }
 
@@ -95,15 +100,17 @@ void Detach(const OpenRequest& request, Fcb* fcb) {
   request.file->FsContext = nullptr;
   request.file->FsContext2 = nullptr;
   request.file->SectionObjectPointer = nullptr;
+  request.file->PrivateCacheMap = nullptr;
 }
 
-// Takes over the reference to `fcb`.
+// Takes over the reference to `fcb`. STATUS_PENDING: the open waits for an oplock, and comes again.
 NTSTATUS OpenExisting(Volume& volume, const OpenRequest& request, Fcb* fcb, ULONG_PTR* information) {
   NTSTATUS status = CheckExisting(volume, request, fcb);
-  if (NT_SUCCESS(status)) status = Attach(request, fcb, false);
-  if (!NT_SUCCESS(status)) {
+  const NTSTATUS broken = NT_SUCCESS(status) ? BreakForOpen(fcb, request.irp) : status;
+  if (NT_SUCCESS(broken) && broken != STATUS_PENDING) status = Attach(request, fcb, false);
+  if (!NT_SUCCESS(broken) || broken == STATUS_PENDING || !NT_SUCCESS(status)) {
     volume.Release(fcb);
-    return status;
+    return NT_SUCCESS(status) ? broken : status;
   }
   *information = FILE_OPENED;
   if (request.Overwrites()) {
@@ -113,9 +120,10 @@ NTSTATUS OpenExisting(Volume& volume, const OpenRequest& request, Fcb* fcb, ULON
     if (!NT_SUCCESS(status)) {
       Detach(request, fcb);
       volume.Release(fcb);
+      return status;
     }
   }
-  return status;
+  return broken;
 }
 
 NTSTATUS CreateNew(Volume& volume, const OpenRequest& request, Fcb* parent, const UNICODE_STRING& name,
@@ -217,7 +225,7 @@ NTSTATUS NTAPI HostFsCreate(PDEVICE_OBJECT device, PIRP irp) {
   volume->Lock();
   const NTSTATUS status = OpenLocked(*volume, request, &information);
   volume->Unlock();
-  return Complete(irp, status, NT_SUCCESS(status) ? information : 0);
+  return status == STATUS_PENDING ? status : Complete(irp, status, NT_SUCCESS(status) ? information : 0);
 }
 
 NTSTATUS NTAPI HostFsCleanup(PDEVICE_OBJECT device, PIRP irp) {
@@ -229,9 +237,14 @@ NTSTATUS NTAPI HostFsCleanup(PDEVICE_OBJECT device, PIRP irp) {
   FsRtlFastUnlockAll(&fcb->locks, file, IoGetRequestorProcess(irp), nullptr);
   volume->Lock();
   ccb->cleaned_up = true;
+  volume->EndWatch(fcb, ccb);
   IoRemoveShareAccess(file, &fcb->share);
   --fcb->handles;
-  if (ccb->delete_on_close) fcb->delete_pending = true;
+  CheckOplock(fcb, irp);  // the handle's own ends; who waited for that finds the share access free
+  if (ccb->delete_on_close) {
+    fcb->delete_pending = true;
+    volume->DirectoryGoes(fcb);
+  }
   NTSTATUS status = STATUS_SUCCESS;
   if (fcb->handles == 0) {
     if (fcb->delete_pending && !fcb->unlinked) {
@@ -256,6 +269,7 @@ NTSTATUS NTAPI HostFsClose(PDEVICE_OBJECT device, PIRP irp) {
   volume->Lock();
   file->FsContext = nullptr;
   file->FsContext2 = nullptr;
+  file->PrivateCacheMap = nullptr;
   FreeScan(ccb);
   ExFreePoolWithTag(ccb, kTag);
   volume->Release(fcb);

@@ -253,7 +253,8 @@ NTSTATUS QueryLocked(Volume& volume, PIO_STACK_LOCATION stack, PVOID buffer, ULO
 NTSTATUS NTAPI HostFsDirectoryControl(PDEVICE_OBJECT device, PIRP irp) {
   Volume* volume = VolumeOf(device);
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
-  // Change notification is not supported: what the host changes cannot be heard of.
+  if (volume != nullptr && stack->MinorFunction == IRP_MN_NOTIFY_CHANGE_DIRECTORY)
+    return HostFsNotify(*volume, irp);
   if (volume == nullptr || stack->MinorFunction != IRP_MN_QUERY_DIRECTORY)
     return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
   HeldBuffer buffer;

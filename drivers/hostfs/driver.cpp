@@ -73,6 +73,19 @@ void ReleaseBuffer(HeldBuffer* buffer) {
   *buffer = {};
 }
 
+NTSTATUS KeepBuffer(PIRP irp, ULONG length, LOCK_OPERATION operation) {
+  const bool has_none = irp->UserBuffer == nullptr || length == 0;
+  if (has_none || irp->AssociatedIrp.SystemBuffer != nullptr || irp->MdlAddress != nullptr)
+    return STATUS_SUCCESS;
+  PMDL mdl = IoAllocateMdl(irp->UserBuffer, length, FALSE, FALSE, irp);
+  if (mdl == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  const NTSTATUS status = LockMdl(mdl, irp->RequestorMode, operation);
+  if (NT_SUCCESS(status)) return STATUS_SUCCESS;
+  irp->MdlAddress = nullptr;
+  IoFreeMdl(mdl);
+  return status;
+}
+
 NTSTATUS NTAPI HostFsShutdown(PDEVICE_OBJECT device, PIRP irp) {
   Volume* volume = VolumeOf(device);
   NTSTATUS status = STATUS_SUCCESS;
@@ -88,6 +101,10 @@ NTSTATUS NTAPI HostFsUnsupported(PDEVICE_OBJECT, PIRP irp) {
   return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
 }
 
+NTSTATUS NTAPI HostFsNoExtendedAttributes(PDEVICE_OBJECT, PIRP irp) {
+  return Complete(irp, STATUS_EAS_NOT_SUPPORTED, 0);
+}
+
 // No file is open when a driver is unloaded, so there is nothing left to write.
 static VOID NTAPI HostFsUnload(PDRIVER_OBJECT driver) {
   UNICODE_STRING drive;
@@ -101,9 +118,14 @@ static VOID NTAPI HostFsUnload(PDRIVER_OBJECT driver) {
   IoDeleteDevice(device);
 }
 
+static FAST_IO_DISPATCH g_fast_io;
+
 #pragma code_seg("INIT")
 
 static void SetDispatch(PDRIVER_OBJECT driver) {
+  g_fast_io.SizeOfFastIoDispatch = sizeof(g_fast_io);
+  g_fast_io.FastIoWrite = HostFsFastWrite;
+  driver->FastIoDispatch = &g_fast_io;
   for (ULONG i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; ++i) driver->MajorFunction[i] = HostFsUnsupported;
   driver->MajorFunction[IRP_MJ_CREATE] = HostFsCreate;
   driver->MajorFunction[IRP_MJ_CLEANUP] = HostFsCleanup;
@@ -116,6 +138,9 @@ static void SetDispatch(PDRIVER_OBJECT driver) {
   driver->MajorFunction[IRP_MJ_SET_INFORMATION] = HostFsSetInformation;
   driver->MajorFunction[IRP_MJ_DIRECTORY_CONTROL] = HostFsDirectoryControl;
   driver->MajorFunction[IRP_MJ_QUERY_VOLUME_INFORMATION] = HostFsQueryVolumeInformation;
+  driver->MajorFunction[IRP_MJ_FILE_SYSTEM_CONTROL] = HostFsFileSystemControl;
+  driver->MajorFunction[IRP_MJ_QUERY_EA] = HostFsNoExtendedAttributes;
+  driver->MajorFunction[IRP_MJ_SET_EA] = HostFsNoExtendedAttributes;
   driver->MajorFunction[IRP_MJ_SHUTDOWN] = HostFsShutdown;
   driver->DriverUnload = HostFsUnload;
 }

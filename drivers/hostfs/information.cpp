@@ -59,15 +59,87 @@ NTSTATUS FillName(const Fcb* fcb, FILE_NAME_INFORMATION* out, ULONG room, ULONG*
 NTSTATUS FillAll(PFILE_OBJECT file, const Fcb* fcb, FILE_ALL_INFORMATION* all, ULONG length, ULONG* used) {
   constexpr ULONG kFixed = FIELD_OFFSET(FILE_ALL_INFORMATION, NameInformation.FileName);
   if (length < kFixed) return STATUS_INFO_LENGTH_MISMATCH;
-  RtlZeroMemory(all, kFixed);
+  // Access, mode and alignment are the I/O manager's, and there already.
   FillBasic(fcb, &all->BasicInformation);
   FillStandard(fcb, &all->StandardInformation);
+  all->EaInformation.EaSize = 0;
   all->InternalInformation.IndexNumber.QuadPart = static_cast<LONGLONG>(fcb->attributes.qid.path);
   all->PositionInformation.CurrentByteOffset = file->CurrentByteOffset;
   ULONG name = 0;
   const NTSTATUS status = FillName(fcb, &all->NameInformation, length - kFixed, &name);
   *used = kFixed + name;
   return status;
+}
+
+// The unnamed stream is all that a file has; a directory has none.
+NTSTATUS FillStreams(const Fcb* fcb, FILE_STREAM_INFORMATION* out, ULONG length, ULONG* used) {
+  constexpr WCHAR kName[] = L"::$DATA";
+  constexpr ULONG kNameBytes = sizeof(kName) - sizeof(WCHAR);
+  constexpr ULONG kFixed = FIELD_OFFSET(FILE_STREAM_INFORMATION, StreamName);
+  if (fcb->is_directory) return STATUS_SUCCESS;
+  if (length < kFixed + kNameBytes) return STATUS_BUFFER_OVERFLOW;
+  out->NextEntryOffset = 0;
+  out->StreamNameLength = kNameBytes;
+  out->StreamSize.QuadPart = static_cast<LONGLONG>(fcb->attributes.size);
+  out->StreamAllocationSize.QuadPart = static_cast<LONGLONG>(AllocationOf(fcb));
+  RtlCopyMemory(out->StreamName, kName, kNameBytes);
+  *used = kFixed + kNameBytes;
+  return STATUS_SUCCESS;
+}
+
+// The classes that came after Windows 2000, but for names.
+NTSTATUS QueryNewer(Volume& volume, const Fcb* fcb, FILE_INFORMATION_CLASS kind, PVOID buffer, ULONG length,
+                    ULONG* used) {
+  const auto id = static_cast<LONGLONG>(fcb->attributes.qid.path);
+  switch (kind) {
+    case FileStreamInformation:
+      return FillStreams(fcb, static_cast<FILE_STREAM_INFORMATION*>(buffer), length, used);
+    case FileCompressionInformation: {
+      FILE_COMPRESSION_INFORMATION info = {};
+      info.CompressedFileSize.QuadPart = fcb->is_directory ? 0 : static_cast<LONGLONG>(fcb->attributes.size);
+      return PutInformation(info, buffer, length, used);
+    }
+    case FileStandardLinkInformation: {
+      FILE_STANDARD_LINK_INFORMATION info = {};
+      info.NumberOfAccessibleLinks = info.TotalNumberOfLinks =
+          static_cast<ULONG>(fcb->is_directory ? 1 : fcb->attributes.links);
+      info.DeletePending = fcb->delete_pending;
+      info.Directory = fcb->is_directory;
+      return PutInformation(info, buffer, length, used);
+    }
+    case FileIdInformation: {
+      FILE_ID_INFORMATION info = {};
+      p9::Statistics statistics = {};
+      const NTSTATUS status = volume.client().GetStatistics(&statistics);
+      if (!NT_SUCCESS(status)) return status;
+      info.VolumeSerialNumber = statistics.id;
+      RtlCopyMemory(&info.FileId, &id, sizeof(id));
+      return PutInformation(info, buffer, length, used);
+    }
+    case FileStatInformation: {
+      FILE_STAT_INFORMATION info = {};
+      FILE_NETWORK_OPEN_INFORMATION open = {};
+      FillNetworkOpen(fcb, &open);
+      info.FileId.QuadPart = id;
+      info.CreationTime = open.CreationTime;
+      info.LastAccessTime = open.LastAccessTime;
+      info.LastWriteTime = open.LastWriteTime;
+      info.ChangeTime = open.ChangeTime;
+      info.AllocationSize = open.AllocationSize;
+      info.EndOfFile = open.EndOfFile;
+      info.FileAttributes = open.FileAttributes;
+      info.NumberOfLinks = static_cast<ULONG>(fcb->is_directory ? 1 : fcb->attributes.links);
+      info.EffectiveAccess = FILE_ALL_ACCESS;  // files have no security descriptors
+      return PutInformation(info, buffer, length, used);
+    }
+    case FileCaseSensitiveInformation:
+      if (!fcb->is_directory) return STATUS_NOT_A_DIRECTORY;
+      return PutInformation(FILE_CASE_SENSITIVE_INFORMATION{0}, buffer, length, used);
+    case FileAlternateNameInformation:
+      return STATUS_OBJECT_NAME_NOT_FOUND;  // no short names
+    default:
+      return STATUS_INVALID_INFO_CLASS;
+  }
 }
 
 NTSTATUS QueryLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, FILE_INFORMATION_CLASS kind, PVOID buffer,
@@ -124,7 +196,7 @@ NTSTATUS QueryLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, FILE_INFORMATI
     case FileAllInformation:
       return FillAll(file, fcb, static_cast<FILE_ALL_INFORMATION*>(buffer), length, used);
     default:
-      return STATUS_INVALID_INFO_CLASS;
+      return QueryNewer(volume, fcb, kind, buffer, length, used);
   }
 }
 
@@ -151,7 +223,13 @@ NTSTATUS SetBasic(Volume& volume, Fcb* fcb, const FILE_BASIC_INFORMATION& basic)
   }
   if (set.valid == 0) return STATUS_SUCCESS;
   fcb->attributes_valid = false;
-  return volume.client().SetAttributes(fcb->fid, set);
+  status = volume.client().SetAttributes(fcb->fid, set);
+  if (!NT_SUCCESS(status)) return status;
+  const ULONG changed = ((set.valid & p9::kSetMode) ? FILE_NOTIFY_CHANGE_ATTRIBUTES : 0) |
+                        ((set.valid & p9::kSetAtime) ? FILE_NOTIFY_CHANGE_LAST_ACCESS : 0) |
+                        ((set.valid & p9::kSetMtime) ? FILE_NOTIFY_CHANGE_LAST_WRITE : 0);
+  volume.Report(fcb, changed, FILE_ACTION_MODIFIED);
+  return STATUS_SUCCESS;
 }
 
 NTSTATUS SetDisposition(Volume& volume, Fcb* fcb, bool remove) {
@@ -168,19 +246,18 @@ NTSTATUS SetDisposition(Volume& volume, Fcb* fcb, bool remove) {
     if (!NT_SUCCESS(status)) return status;
   }
   fcb->delete_pending = true;
+  volume.DirectoryGoes(fcb);
   return STATUS_SUCCESS;
 }
 
-// With a target file object, that is the new directory and its FileName the new name; otherwise the name
-// stays in its directory.
-NTSTATUS SetRename(Volume& volume, Fcb* fcb, PFILE_OBJECT target, const FILE_RENAME_INFORMATION* rename,
-                   ULONG length, bool replace) {
-  if (fcb == volume.root()) return STATUS_INVALID_PARAMETER;
-  if (fcb->delete_pending) return STATUS_DELETE_PENDING;
+// Where a rename or link goes. With a target file object, that is the new directory and its FileName the new
+// name; otherwise the name stays in the file's directory.
+NTSTATUS FindTarget(Fcb* fcb, PFILE_OBJECT target, const FILE_RENAME_INFORMATION* rename, ULONG length,
+                    Fcb** directory, UNICODE_STRING* found) {
   UNICODE_STRING name;
-  Fcb* directory = fcb->parent;
+  *directory = fcb->parent;
   if (target != nullptr) {
-    directory = static_cast<Fcb*>(target->FsContext);
+    *directory = static_cast<Fcb*>(target->FsContext);
     name = target->FileName;
   } else {
     if (length < FIELD_OFFSET(FILE_RENAME_INFORMATION, FileName) ||
@@ -197,7 +274,19 @@ NTSTATUS SetRename(Volume& volume, Fcb* fcb, PFILE_OBJECT target, const FILE_REN
     name.Length = static_cast<USHORT>(name.Length - i * sizeof(WCHAR));
     break;
   }
-  if (!names::IsValidComponent(name.Buffer, name.Length / sizeof(WCHAR))) return STATUS_OBJECT_NAME_INVALID;
+  *found = name;
+  return names::IsValidComponent(name.Buffer, name.Length / sizeof(WCHAR)) ? STATUS_SUCCESS
+                                                                           : STATUS_OBJECT_NAME_INVALID;
+}
+
+NTSTATUS SetRename(Volume& volume, Fcb* fcb, PFILE_OBJECT target, const FILE_RENAME_INFORMATION* rename,
+                   ULONG length, bool replace) {
+  if (fcb == volume.root()) return STATUS_INVALID_PARAMETER;
+  if (fcb->delete_pending) return STATUS_DELETE_PENDING;
+  UNICODE_STRING name;
+  Fcb* directory;
+  const NTSTATUS status = FindTarget(fcb, target, rename, length, &directory, &name);
+  if (!NT_SUCCESS(status)) return status;
   if (fcb->is_directory) {
     if (volume.HasOpenChildren(fcb)) return STATUS_ACCESS_DENIED;
     for (const Fcb* up = directory; up != nullptr; up = up->parent) {
@@ -205,6 +294,60 @@ NTSTATUS SetRename(Volume& volume, Fcb* fcb, PFILE_OBJECT target, const FILE_REN
     }
   }
   return volume.Rename(fcb, directory, name, replace);
+}
+
+NTSTATUS SetLink(Volume& volume, Fcb* fcb, PFILE_OBJECT target, const FILE_RENAME_INFORMATION* link,
+                 ULONG length, bool replace) {
+  if (fcb->is_directory) return STATUS_FILE_IS_A_DIRECTORY;
+  if (fcb->delete_pending || fcb->unlinked) return STATUS_ACCESS_DENIED;
+  UNICODE_STRING name;
+  Fcb* directory;
+  const NTSTATUS status = FindTarget(fcb, target, link, length, &directory, &name);
+  return NT_SUCCESS(status) ? volume.Link(fcb, directory, name, replace) : status;
+}
+
+// Short names, other streams' lengths and what else a volume of Windows would have.
+NTSTATUS SetOther(Volume& volume, PIO_STACK_LOCATION stack, Fcb* fcb, PVOID buffer) {
+  switch (stack->Parameters.SetFile.FileInformationClass) {
+    case FileLinkInformation:
+    case FileLinkInformationEx: {
+      auto* link = static_cast<FILE_RENAME_INFORMATION*>(buffer);
+      return SetLink(volume, fcb, stack->Parameters.SetFile.FileObject, link,
+                     stack->Parameters.SetFile.Length, (link->ReplaceIfExists & 1) != 0);
+    }
+    case FileValidDataLengthInformation: {
+      // All data of a file of the host is valid, to its end.
+      const NTSTATUS status = volume.LoadAttributes(fcb);
+      if (!NT_SUCCESS(status)) return status;
+      const LONGLONG valid = static_cast<LARGE_INTEGER*>(buffer)->QuadPart;
+      return !fcb->is_directory && valid == static_cast<LONGLONG>(fcb->attributes.size)
+                 ? STATUS_SUCCESS
+                 : STATUS_INVALID_PARAMETER;
+    }
+    case FileShortNameInformation:
+      return STATUS_SHORT_NAMES_NOT_ENABLED_ON_VOLUME;
+    case FileCaseSensitiveInformation:
+      return STATUS_NOT_SUPPORTED;
+    default:
+      return STATUS_INVALID_INFO_CLASS;
+  }
+}
+
+// Whether setting it breaks oplocks.
+bool ConcernsOplocks(FILE_INFORMATION_CLASS kind) {
+  switch (kind) {
+    case FileEndOfFileInformation:
+    case FileAllocationInformation:
+    case FileValidDataLengthInformation:
+    case FileRenameInformation:
+    case FileRenameInformationEx:
+    case FileLinkInformation:
+    case FileDispositionInformation:
+    case FileDispositionInformationEx:
+      return true;
+    default:
+      return false;
+  }
 }
 
 NTSTATUS SetLocked(Volume& volume, PIO_STACK_LOCATION stack, Fcb* fcb, PVOID buffer) {
@@ -248,7 +391,7 @@ NTSTATUS SetLocked(Volume& volume, PIO_STACK_LOCATION stack, Fcb* fcb, PVOID buf
       return volume.SetSize(fcb, static_cast<ULONG64>(size.QuadPart));
     }
     default:
-      return STATUS_INVALID_INFO_CLASS;
+      return SetOther(volume, stack, fcb, buffer);
   }
 }
 
@@ -302,7 +445,10 @@ NTSTATUS NTAPI HostFsSetInformation(PDEVICE_OBJECT device, PIRP irp) {
   auto* fcb = static_cast<Fcb*>(stack->FileObject->FsContext);
   HeldBuffer buffer;
   if (volume == nullptr || fcb == nullptr) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
-  NTSTATUS status = HoldBuffer(irp, stack->Parameters.SetFile.Length, IoReadAccess, &buffer);
+  NTSTATUS status = ConcernsOplocks(stack->Parameters.SetFile.FileInformationClass) ? CheckOplock(fcb, irp)
+                                                                                    : STATUS_SUCCESS;
+  if (status == STATUS_PENDING) return status;
+  if (NT_SUCCESS(status)) status = HoldBuffer(irp, stack->Parameters.SetFile.Length, IoReadAccess, &buffer);
   if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   volume->Lock();
   status = SetLocked(*volume, stack, fcb, buffer.address);

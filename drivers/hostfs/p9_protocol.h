@@ -16,6 +16,7 @@ enum class Type : uint8_t {
   kTsetattr = 26,
   kTreaddir = 40,
   kTfsync = 50,
+  kTlink = 70,
   kTmkdir = 72,
   kTrenameat = 74,
   kTunlinkat = 76,

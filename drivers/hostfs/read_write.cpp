@@ -9,6 +9,7 @@ namespace hostfs {
 namespace {
 
 constexpr ULONG kLargestGathered = 8 * 1024;
+constexpr ULONG kLargestFast = 512;  // bytes that fast I/O copies by way of the stack
 
 bool IsFile(const Fcb* fcb, const Ccb* ccb) {
   return fcb != nullptr && ccb != nullptr && !fcb->is_directory && !ccb->is_volume;
@@ -41,8 +42,26 @@ bool Gather(Volume& volume, Fcb* fcb, ULONG64 offset, const void* bytes, ULONG l
   return true;
 }
 
-NTSTATUS WriteLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset, const void* buffer,
-                     ULONG length, ULONG* done) {
+// What is known of a file after bytes up to `end` were written to it.
+void NoteWritten(Volume& volume, Fcb* fcb, Ccb* ccb, ULONG64 end) {
+  const bool grows = fcb->attributes_valid && end > fcb->attributes.size;
+  if (fcb->attributes_valid) {
+    LARGE_INTEGER now;
+    KeQuerySystemTime(&now);
+    fcb->attributes.modification = TimeFrom(now);
+  }
+  if (grows) {
+    fcb->attributes.size = end;
+    fcb->attributes.blocks = (end + 511) / 512;
+  }
+  // Watchers hear of every growth, and once of each handle that only changes bytes.
+  const ULONG filter = FILE_NOTIFY_CHANGE_LAST_WRITE | (grows ? FILE_NOTIFY_CHANGE_SIZE : 0);
+  if (grows || !ccb->told_write) volume.Report(fcb, filter, FILE_ACTION_MODIFIED);
+  ccb->told_write = true;
+}
+
+NTSTATUS WriteLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, Ccb* ccb, ULONG64 offset,
+                     const void* buffer, ULONG length, ULONG* done) {
   if (!NT_SUCCESS(fcb->write_error)) {
     const NTSTATUS status = fcb->write_error;
     fcb->write_error = STATUS_SUCCESS;
@@ -64,17 +83,7 @@ NTSTATUS WriteLocked(Volume& volume, PFILE_OBJECT file, Fcb* fcb, ULONG64 offset
   if ((file->Flags & (FO_WRITE_THROUGH | FO_NO_INTERMEDIATE_BUFFERING)) != 0 && NT_SUCCESS(status)) {
     status = volume.FlushGathered(fcb);
   }
-  if (*done == 0) return status;
-  const ULONG64 end = offset + *done;
-  if (fcb->attributes_valid) {
-    LARGE_INTEGER now;
-    KeQuerySystemTime(&now);
-    fcb->attributes.modification = TimeFrom(now);
-    if (end > fcb->attributes.size) {
-      fcb->attributes.size = end;
-      fcb->attributes.blocks = (end + 511) / 512;
-    }
-  }
+  if (*done != 0) NoteWritten(volume, fcb, ccb, offset + *done);
   return status;
 }
 
@@ -93,6 +102,13 @@ NTSTATUS WriteOffset(Volume& volume, PFILE_OBJECT file, Fcb* fcb, const Ccb* ccb
 }
 
 }  // namespace
+
+// Oplocks of others are broken first; the request may have to wait for that, with its buffer locked.
+static NTSTATUS PassOplock(Fcb* fcb, PIRP irp, ULONG length, LOCK_OPERATION operation) {
+  if (fcb->oplock == nullptr) return STATUS_SUCCESS;
+  const NTSTATUS status = KeepBuffer(irp, length, operation);
+  return NT_SUCCESS(status) ? CheckOplock(fcb, irp) : status;
+}
 
 // Byte-range locks bind requests of programs and drivers, not the system's own paging.
 static bool MayTransfer(PIRP irp, Fcb* fcb, LONGLONG offset, ULONG length, bool write) {
@@ -121,10 +137,13 @@ NTSTATUS NTAPI HostFsRead(PDEVICE_OBJECT device, PIRP irp) {
     offset = file->CurrentByteOffset;
   if (offset.QuadPart < 0) return Complete(irp, STATUS_INVALID_PARAMETER, 0);
   if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
+  NTSTATUS status = PassOplock(fcb, irp, length, IoWriteAccess);
+  if (status == STATUS_PENDING) return status;
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   if (!MayTransfer(irp, fcb, offset.QuadPart, length, false))
     return Complete(irp, STATUS_FILE_LOCK_CONFLICT, 0);
   HeldBuffer buffer;
-  NTSTATUS status = HoldBuffer(irp, length, IoWriteAccess, &buffer);
+  status = HoldBuffer(irp, length, IoWriteAccess, &buffer);
   if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   ULONG done = 0;
   volume->Lock();
@@ -144,8 +163,11 @@ NTSTATUS NTAPI HostFsWrite(PDEVICE_OBJECT device, PIRP irp) {
   if (volume == nullptr || !IsFile(fcb, ccb)) return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
   const ULONG length = stack->Parameters.Write.Length;
   if (length == 0) return Complete(irp, STATUS_SUCCESS, 0);
+  NTSTATUS status = PassOplock(fcb, irp, length, IoReadAccess);
+  if (status == STATUS_PENDING) return status;
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   HeldBuffer buffer;
-  NTSTATUS status = HoldBuffer(irp, length, IoReadAccess, &buffer);
+  status = HoldBuffer(irp, length, IoReadAccess, &buffer);
   if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   ULONG done = 0;
   ULONG64 offset = 0;
@@ -153,11 +175,53 @@ NTSTATUS NTAPI HostFsWrite(PDEVICE_OBJECT device, PIRP irp) {
   status = WriteOffset(*volume, file, fcb, ccb, stack->Parameters.Write.ByteOffset, &offset);
   if (NT_SUCCESS(status) && !MayTransfer(irp, fcb, static_cast<LONGLONG>(offset), length, true))
     status = STATUS_FILE_LOCK_CONFLICT;
-  if (NT_SUCCESS(status)) status = WriteLocked(*volume, file, fcb, offset, buffer.address, length, &done);
+  if (NT_SUCCESS(status))
+    status = WriteLocked(*volume, file, fcb, ccb, offset, buffer.address, length, &done);
   if (done != 0) MoveFilePointer(irp, file, offset + done);
   volume->Unlock();
   ReleaseBuffer(&buffer);
   return Complete(irp, status, done);
+}
+
+// The caller's bytes, which may be pageable or not there.
+static DECLSPEC_NOINLINE bool CopyIn(UCHAR* to, const void* from, ULONG bytes) {
+  __try {
+    RtlCopyMemory(to, from, bytes);
+    __asm__ volatile("nop");
+  } __except (EXCEPTION_EXECUTE_HANDLER) {
+    return false;  // the request by IRP finds the status
+  }
+  return true;
+}
+
+// A small write that is only gathered needs no IRP, and no locked buffer: it goes by way of the stack.
+BOOLEAN NTAPI HostFsFastWrite(PFILE_OBJECT file, PLARGE_INTEGER asked, ULONG length, BOOLEAN, ULONG key,
+                              PVOID bytes, PIO_STATUS_BLOCK iosb, PDEVICE_OBJECT device) {
+  Volume* volume = VolumeOf(device);
+  auto* fcb = static_cast<Fcb*>(file->FsContext);
+  auto* ccb = static_cast<Ccb*>(file->FsContext2);
+  if (volume == nullptr || !IsFile(fcb, ccb) || length == 0 || length > kLargestFast) return FALSE;
+  if (fcb->oplock != nullptr || (file->Flags & (FO_WRITE_THROUGH | FO_NO_INTERMEDIATE_BUFFERING)) != 0)
+    return FALSE;
+  UCHAR copy[kLargestFast];
+  if (!CopyIn(copy, bytes, length)) return FALSE;
+  LARGE_INTEGER at;
+  LARGE_INTEGER count;
+  count.QuadPart = length;
+  ULONG64 offset = 0;
+  volume->Lock();
+  bool done = NT_SUCCESS(fcb->write_error) && NT_SUCCESS(volume->OpenFor(fcb, true)) &&
+              NT_SUCCESS(WriteOffset(*volume, file, fcb, ccb, *asked, &offset));
+  at.QuadPart = static_cast<LONGLONG>(offset);
+  done = done && FsRtlFastCheckLockForWrite(&fcb->locks, &at, &count, key, file, PsGetCurrentProcess()) &&
+         volume->HasRoom(length) && Gather(*volume, fcb, offset, copy, length);
+  if (done) {
+    NoteWritten(*volume, fcb, ccb, offset + length);
+    file->CurrentByteOffset.QuadPart = static_cast<LONGLONG>(offset + length);
+    *iosb = {{STATUS_SUCCESS}, length};
+  }
+  volume->Unlock();
+  return done;
 }
 
 NTSTATUS NTAPI HostFsFlushBuffers(PDEVICE_OBJECT device, PIRP irp) {
@@ -167,8 +231,10 @@ NTSTATUS NTAPI HostFsFlushBuffers(PDEVICE_OBJECT device, PIRP irp) {
   auto* ccb = static_cast<Ccb*>(file->FsContext2);
   if (volume == nullptr || fcb == nullptr || ccb == nullptr)
     return Complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+  NTSTATUS status = CheckOplock(fcb, irp);
+  if (status == STATUS_PENDING) return status;
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   volume->Lock();
-  NTSTATUS status;
   if (fcb->is_directory) {
     status = volume->FlushAll();
   } else {
@@ -186,6 +252,9 @@ NTSTATUS NTAPI HostFsLockControl(PDEVICE_OBJECT device, PIRP irp) {
   auto* fcb = static_cast<Fcb*>(file->FsContext);
   if (VolumeOf(device) == nullptr || !IsFile(fcb, static_cast<Ccb*>(file->FsContext2)))
     return Complete(irp, STATUS_INVALID_PARAMETER, 0);
+  const NTSTATUS status = CheckOplock(fcb, irp);
+  if (status == STATUS_PENDING) return status;
+  if (!NT_SUCCESS(status)) return Complete(irp, status, 0);
   return FsRtlProcessFileLock(&fcb->locks, irp, nullptr);
 }
 

@@ -33,11 +33,12 @@ NTSTATUS Volume::Mount() {
   const NTSTATUS status = client_.Connect();
   if (!NT_SUCCESS(status)) return status;
   root_ = NewFcb(nullptr, nullptr, 0, kRootFid, true);
-  if (root_ == nullptr) {
-    client_.Disconnect();
-    return STATUS_INSUFFICIENT_RESOURCES;
-  }
-  return STATUS_SUCCESS;
+  const NTSTATUS started = root_ != nullptr ? StartNotification() : STATUS_INSUFFICIENT_RESOURCES;
+  if (NT_SUCCESS(started)) return STATUS_SUCCESS;
+  if (root_ != nullptr) DeleteFcb(root_);
+  root_ = nullptr;
+  client_.Disconnect();
+  return started;
 }
 
 void Volume::Dismount() {
@@ -50,6 +51,7 @@ void Volume::Dismount() {
   }
   if (spare_gather_ != nullptr) ExFreePoolWithTag(spare_gather_, kTag);
   spare_gather_ = nullptr;
+  StopNotification();
   client_.Disconnect();
   Unlock();
 }
@@ -59,6 +61,7 @@ Fcb* Volume::NewFcb(Fcb* parent, const WCHAR* name, USHORT units, ULONG fid, boo
   if (fcb == nullptr) return nullptr;
   RtlZeroMemory(fcb, sizeof(Fcb));
   FsRtlInitializeFileLock(&fcb->locks, nullptr, nullptr);
+  FsRtlInitializeOplock(&fcb->oplock);
   fcb->header.NodeByteSize = sizeof(Fcb);
   fcb->header.IsFastIoPossible = FastIoIsNotPossible;
   fcb->parent = parent;
@@ -86,6 +89,8 @@ void Volume::DeleteFcb(Fcb* fcb) {
   if (fcb->gather != nullptr) GiveGatherBuffer(fcb->gather);
   Fcb* parent = fcb->parent;
   FsRtlUninitializeFileLock(&fcb->locks);
+  FsRtlUninitializeOplock(&fcb->oplock);
+  FreeWatchPath(fcb);
   ExFreePoolWithTag(fcb, kTag);
   if (parent != nullptr) Release(parent);
 }
@@ -246,8 +251,10 @@ NTSTATUS Volume::CreateChild(Fcb* directory, const UNICODE_STRING& name, bool is
     attributes.access = attributes.modification = attributes.change = TimeFrom(now);
     (*fcb)->attributes_valid = true;
   }
-  if (NT_SUCCESS(status)) AddListed(directory, name.Buffer, units, is_directory);
-  return status;
+  if (!NT_SUCCESS(status)) return status;
+  AddListed(directory, name.Buffer, units, is_directory);
+  ReportName(*fcb, FILE_ACTION_ADDED);
+  return STATUS_SUCCESS;
 }
 
 // Whether a rename may replace the target: not when it is open, read-only, or either of the two is a
@@ -289,9 +296,12 @@ NTSTATUS Volume::Rename(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bo
   if (NT_SUCCESS(status) && exact) {
     RemoveListed(directory, name.Buffer, units);
     target->unlinked = true;
+    ReportName(target, FILE_ACTION_REMOVED);
   }
   if (target != nullptr) Release(target);
   if (!NT_SUCCESS(status)) return status;
+  const bool stays = fcb->parent == directory;
+  ReportName(fcb, stays ? FILE_ACTION_RENAMED_OLD_NAME : FILE_ACTION_REMOVED);
   RemoveListed(fcb->parent, fcb->name, fcb->units);
   AddListed(directory, name.Buffer, units, fcb->is_directory);
   Reference(directory);
@@ -300,6 +310,35 @@ NTSTATUS Volume::Rename(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bo
   fcb->units = units;
   RtlCopyMemory(fcb->name, name.Buffer, units * sizeof(WCHAR));
   fcb->hash = HashName(fcb->name, units);
+  ReportName(fcb, stays ? FILE_ACTION_RENAMED_NEW_NAME : FILE_ACTION_ADDED);
+  // Without memory for its new path a directory is watched no more.
+  if (fcb->watch_path.Buffer != nullptr && !NT_SUCCESS(MakeWatchPath(fcb))) DirectoryGoes(fcb);
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS Volume::Link(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bool replace) {
+  Utf8Name utf8;
+  NTSTATUS status = utf8.Set(name.Buffer, name.Length / sizeof(WCHAR));
+  if (!NT_SUCCESS(status)) return status;
+  Fcb* target = nullptr;
+  status = Lookup(directory, name, false, &target);
+  if (NT_SUCCESS(status)) {
+    status = target == fcb ? STATUS_OBJECT_NAME_COLLISION : CheckReplaceable(fcb, target, replace);
+    if (NT_SUCCESS(status)) status = Unlink(target);
+    Release(target);
+    if (!NT_SUCCESS(status)) return status;
+  } else if (status != STATUS_OBJECT_NAME_NOT_FOUND) {
+    return status;
+  }
+  status = client_.Link(directory->fid, fcb->fid, utf8);
+  if (!NT_SUCCESS(status)) return status;
+  fcb->attributes_valid = false;
+  AddListed(directory, name.Buffer, name.Length / sizeof(WCHAR), false);
+  Fcb* made = nullptr;  // only for its name
+  if (!IsListEmpty(&watchers_) && NT_SUCCESS(Lookup(directory, name, false, &made))) {
+    ReportName(made, FILE_ACTION_ADDED);
+    Release(made);
+  }
   return STATUS_SUCCESS;
 }
 
@@ -311,6 +350,7 @@ NTSTATUS Volume::Unlink(Fcb* fcb) {
   RemoveListed(fcb->parent, fcb->name, fcb->units);
   fcb->unlinked = true;
   fcb->gather_length = 0;
+  ReportName(fcb, FILE_ACTION_REMOVED);
   return STATUS_SUCCESS;
 }
 
@@ -428,11 +468,11 @@ NTSTATUS Volume::SetSize(Fcb* fcb, ULONG64 size) {
     set.size = size;
     status = client_.SetAttributes(fcb->fid, set);
   }
-  if (NT_SUCCESS(status)) {
-    fcb->attributes.size = size;
-    fcb->attributes.blocks = (size + 511) / 512;
-  }
-  return status;
+  if (!NT_SUCCESS(status)) return status;
+  fcb->attributes.size = size;
+  fcb->attributes.blocks = (size + 511) / 512;
+  Report(fcb, FILE_NOTIFY_CHANGE_SIZE | FILE_NOTIFY_CHANGE_LAST_WRITE, FILE_ACTION_MODIFIED);
+  return STATUS_SUCCESS;
 }
 
 }  // namespace hostfs

@@ -26,6 +26,8 @@ struct Listing {
   ListedName* buckets[kListingBuckets];
 };
 
+struct Ccb;
+
 enum class OpenMode : UCHAR { kClosed, kReadOnly, kReadWrite };
 
 // One file or directory that is open or, for directories, was lately. FsContext of its file objects.
@@ -38,6 +40,7 @@ struct Fcb {
   ULONG handles;     // file objects not yet cleaned up
   SHARE_ACCESS share;
   FILE_LOCK locks;  // byte ranges; serializes itself
+  OPLOCK oplock;    // the same
   ULONG fid;
   OpenMode mode;
   bool is_directory;
@@ -48,8 +51,10 @@ struct Fcb {
   USHORT units;
   WCHAR name[256];
   p9::Attributes attributes;
-  Listing* listing;  // directories
-  PUCHAR gather;     // bytes written by the driver and not yet by the host
+  Listing* listing;   // directories
+  STRING watch_path;  // directories: UTF-16, from the root; once somebody watched it
+  Ccb* watchers;
+  PUCHAR gather;  // bytes written by the driver and not yet by the host
   ULONG64 gather_offset;
   ULONG gather_length;
   NTSTATUS write_error;  // of a gathered write; the next write or flush reports it
@@ -61,6 +66,9 @@ struct Ccb {
   bool append_only;
   bool is_volume;
   bool cleaned_up;
+  bool watching;
+  bool told_write;  // a watcher has heard that this handle writes
+  Ccb* next_watcher;
   // Directory enumeration
   bool scanning;
   USHORT pattern_units;  // 0: everything
@@ -89,6 +97,7 @@ class Volume {
   Fcb* FindOpen(Fcb* directory, const UNICODE_STRING& name);
   NTSTATUS CreateChild(Fcb* directory, const UNICODE_STRING& name, bool is_directory, ULONG mode, Fcb** fcb);
   NTSTATUS Rename(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bool replace);
+  NTSTATUS Link(Fcb* fcb, Fcb* directory, const UNICODE_STRING& name, bool replace);
   bool Exists(Fcb* directory, const UNICODE_STRING& name);
   NTSTATUS Unlink(Fcb* fcb);
   void Reference(Fcb* fcb);
@@ -111,6 +120,16 @@ class Volume {
   NTSTATUS SetSize(Fcb* fcb, ULONG64 size);
   NTSTATUS IsEmpty(Fcb* directory);
 
+  // Change notification (notify.cpp). Watch consumes the IRP if it returns STATUS_PENDING.
+  NTSTATUS Watch(Fcb* directory, Ccb* ccb, PIRP irp);
+  void EndWatch(Fcb* directory, Ccb* ccb);
+  void DirectoryGoes(Fcb* directory);
+  // FILE_NOTIFY_CHANGE_..., FILE_ACTION_...
+  void Report(const Fcb* fcb, ULONG filter, ULONG action);
+  void ReportName(const Fcb* fcb, ULONG action) {
+    Report(fcb, fcb->is_directory ? FILE_NOTIFY_CHANGE_DIR_NAME : FILE_NOTIFY_CHANGE_FILE_NAME, action);
+  }
+
   Fcb* root() { return root_; }
   Client& client() { return client_; }
 
@@ -125,7 +144,16 @@ class Volume {
   void AddListed(Fcb* directory, const WCHAR* name, USHORT units, bool is_directory);
   void RemoveListed(Fcb* directory, const WCHAR* name, USHORT units);
 
+  NTSTATUS StartNotification();
+  void StopNotification();
+  NTSTATUS PrepareWatch(Fcb* directory);
+  NTSTATUS MakeWatchPath(Fcb* directory);
+  void FreeWatchPath(Fcb* directory);
+
   KGUARDED_MUTEX lock_;
+  PNOTIFY_SYNC notify_sync_ = nullptr;
+  LIST_ENTRY watchers_;           // FsRtl's
+  WCHAR* report_path_ = nullptr;  // room for the longest path; 0: nobody has watched yet
   Client client_;
   Fcb* files_ = nullptr;
   Fcb* root_ = nullptr;
@@ -139,7 +167,8 @@ ULONG HashName(const WCHAR* name, USHORT units);
 bool SameName(const WCHAR* a, USHORT a_units, const WCHAR* b, USHORT b_units);
 void FreeListing(Listing* listing);
 
-// Dispatch routines (all complete the IRP before they return).
+// Dispatch routines. All complete the IRP before they return, but for change notification and requests that
+// an oplock concerns.
 DRIVER_DISPATCH HostFsCreate;
 DRIVER_DISPATCH HostFsClose;
 DRIVER_DISPATCH HostFsCleanup;
@@ -151,6 +180,10 @@ DRIVER_DISPATCH HostFsQueryInformation;
 DRIVER_DISPATCH HostFsSetInformation;
 DRIVER_DISPATCH HostFsDirectoryControl;
 DRIVER_DISPATCH HostFsQueryVolumeInformation;
+DRIVER_DISPATCH HostFsFileSystemControl;
+DRIVER_DISPATCH HostFsNoExtendedAttributes;
+FAST_IO_WRITE HostFsFastWrite;
+NTSTATUS HostFsNotify(Volume& volume, PIRP irp);
 DRIVER_DISPATCH HostFsShutdown;
 DRIVER_DISPATCH HostFsUnsupported;
 
@@ -169,6 +202,22 @@ struct HeldBuffer {
 NTSTATUS HoldBuffer(PIRP irp, ULONG length, LOCK_OPERATION operation, HeldBuffer* buffer);
 // Before the request is completed.
 void ReleaseBuffer(HeldBuffer* buffer);
+// Locks the caller's buffer for a request that goes on in another thread, until it is completed.
+NTSTATUS KeepBuffer(PIRP irp, ULONG length, LOCK_OPERATION operation);
+
+// Breaks what the request breaks. STATUS_PENDING: the request waits, and comes again by itself.
+NTSTATUS CheckOplock(Fcb* fcb, PIRP irp);
+// The same for an open of the stream, in the order that share access wants.
+NTSTATUS BreakForOpen(Fcb* fcb, PIRP irp);
+
+// An answer of fixed size.
+template <typename Info>
+NTSTATUS PutInformation(const Info& info, PVOID buffer, ULONG length, ULONG* used) {
+  if (length < sizeof(Info)) return STATUS_INFO_LENGTH_MISMATCH;
+  *static_cast<Info*>(buffer) = info;
+  *used = sizeof(Info);
+  return STATUS_SUCCESS;
+}
 
 // NT's view of a file's attributes and times.
 ULONG FileAttributesOf(const Fcb* fcb);

@@ -42,20 +42,12 @@ NTSTATUS Attributes(const p9::Statistics& statistics, PVOID buffer, ULONG length
   return PutName(kFileSystem, kFileSystemBytes, static_cast<PUCHAR>(buffer), kFixed, length, used);
 }
 
-template <typename Info>
-NTSTATUS Put(const Info& info, PVOID buffer, ULONG length, ULONG* used) {
-  if (length < sizeof(Info)) return STATUS_INFO_LENGTH_MISMATCH;
-  *static_cast<Info*>(buffer) = info;
-  *used = sizeof(Info);
-  return STATUS_SUCCESS;
-}
-
 NTSTATUS QueryLocked(Volume& volume, FS_INFORMATION_CLASS kind, PVOID buffer, ULONG length, ULONG* used) {
   p9::Statistics statistics = {};
   if (kind == FileFsDeviceInformation) {
     FILE_FS_DEVICE_INFORMATION info = {};
     info.DeviceType = FILE_DEVICE_DISK;
-    return Put(info, buffer, length, used);
+    return PutInformation(info, buffer, length, used);
   }
   const NTSTATUS status = volume.client().GetStatistics(&statistics);
   if (!NT_SUCCESS(status)) return status;
@@ -71,7 +63,7 @@ NTSTATUS QueryLocked(Volume& volume, FS_INFORMATION_CLASS kind, PVOID buffer, UL
       info.AvailableAllocationUnits.QuadPart = static_cast<LONGLONG>(statistics.available);
       info.SectorsPerAllocationUnit = sectors;
       info.BytesPerSector = kSectorSize;
-      return Put(info, buffer, length, used);
+      return PutInformation(info, buffer, length, used);
     }
     case FileFsFullSizeInformation: {
       FILE_FS_FULL_SIZE_INFORMATION info = {};
@@ -80,7 +72,17 @@ NTSTATUS QueryLocked(Volume& volume, FS_INFORMATION_CLASS kind, PVOID buffer, UL
       info.ActualAvailableAllocationUnits.QuadPart = static_cast<LONGLONG>(statistics.free);
       info.SectorsPerAllocationUnit = sectors;
       info.BytesPerSector = kSectorSize;
-      return Put(info, buffer, length, used);
+      return PutInformation(info, buffer, length, used);
+    }
+    case FileFsSectorSizeInformation: {
+      FILE_FS_SECTOR_SIZE_INFORMATION info = {};
+      info.LogicalBytesPerSector = kSectorSize;
+      info.PhysicalBytesPerSectorForAtomicity = kSectorSize;
+      info.PhysicalBytesPerSectorForPerformance = kSectorSize;
+      info.FileSystemEffectivePhysicalBytesPerSectorForAtomicity = kSectorSize;
+      info.ByteOffsetForSectorAlignment = SSINFO_OFFSET_UNKNOWN;
+      info.ByteOffsetForPartitionAlignment = SSINFO_OFFSET_UNKNOWN;
+      return PutInformation(info, buffer, length, used);
     }
     default:
       return STATUS_INVALID_INFO_CLASS;

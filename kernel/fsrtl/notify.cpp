@@ -149,8 +149,9 @@ void Remember(Notify* notify, ULONG action, const STRING* target, USHORT begin, 
     notify->overflow = true;
     return;
   }
+  // Nonpaged: the file system of the page file reports changes with its volume locked.
   if (notify->buffer == nullptr)
-    notify->buffer = static_cast<PUCHAR>(ExAllocatePoolWithTag(PagedPool, notify->capacity, 'onSF'));
+    notify->buffer = static_cast<PUCHAR>(ExAllocatePoolWithTag(NonPagedPoolNx, notify->capacity, 'onSF'));
   const ULONG scale = IsWide(target) ? 1 : sizeof(WCHAR);
   const ULONG name_bytes =
       (target->Length - begin) * scale + (stream != nullptr ? sizeof(WCHAR) + stream->Length * scale : 0);
@@ -203,6 +204,7 @@ void Report(PNOTIFY_SYNC sync, PLIST_ENTRY list, PSTRING target, USHORT name_off
     if (notify->filter_callback != nullptr && !notify->filter_callback(notify->context, filter_context))
       continue;
     Remember(notify, action, target, begin, stream);
+    if (action == FILE_ACTION_RENAMED_OLD_NAME) continue;  // told together with the new name
     if (PIRP irp = TakeRequest(notify); irp != nullptr) Answer(&guard, notify, irp);
   }
 }
