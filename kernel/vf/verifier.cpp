@@ -163,6 +163,7 @@ void ImageUnloading(PKLDR_DATA_TABLE_ENTRY image) {
   CheckUnloadedImage(image->DllBase, image->SizeOfImage);
   KeCheckForTimer(image->DllBase, image->SizeOfImage, TRUE);
   KiBugCheckDriver = nullptr;
+  ForgetDmaAdapters(driver);
   ++driver->Unloads;
   ++MmVerifierData.Unloads;
   driver->Image = nullptr;
@@ -192,9 +193,9 @@ PVF_SUSPECT_DRIVER_ENTRY DriverOf(PVOID address) {
 }
 
 PVOID FindReplacement(const char* name) {
-  const ThunkTable tables[] = {kPoolThunks,      kLockThunks,   kWaitThunks,  kIoThunks,
-                               kMdlThunks,       kMemoryThunks, kMiscThunks,  kObjectThunks,
-                               kIntegrityThunks, kIrpThunks,    kDeviceThunks};
+  const ThunkTable tables[] = {kPoolThunks,      kLockThunks,   kWaitThunks,   kIoThunks,
+                               kMdlThunks,       kMemoryThunks, kMiscThunks,   kObjectThunks,
+                               kIntegrityThunks, kIrpThunks,    kDeviceThunks, kDmaThunks};
   for (const ThunkTable& table : tables) {
     if (PVOID replacement = FindIn(table, name)) return replacement;
   }

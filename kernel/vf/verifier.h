@@ -43,6 +43,7 @@ extern const ThunkTable kMdlThunks;
 extern const ThunkTable kIntegrityThunks;
 extern const ThunkTable kIrpThunks;
 extern const ThunkTable kDeviceThunks;
+extern const ThunkTable kDmaThunks;
 extern const ThunkTable kMiscThunks;
 extern const ThunkTable kObjectThunks;
 extern const ThunkTable kWaitThunks;
@@ -117,6 +118,9 @@ void CheckImageIntegrity(PVF_SUSPECT_DRIVER_ENTRY driver);
 
 // An IRP in a block that the I/O manager allocated (pool_thunks.cpp).
 bool IsIrpOfPool(PVOID block, SIZE_T bytes);
+
+// ---- DMA (dma_thunks.cpp): when the driver is unloaded ----
+void ForgetDmaAdapters(PVF_SUSPECT_DRIVER_ENTRY driver);
 
 // ---- I/O verification (io_thunks.cpp) ----
 void HookIoCalls();
