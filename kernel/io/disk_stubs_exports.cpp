@@ -1,5 +1,5 @@
-// Disks and volumes as the mount manager and the partition code know them: there are none here. Each routine
-// says so once and fails as the documentation lets it fail.
+// Volumes as the mount manager knows them: there is none here. Each routine says so once and fails as the
+// documentation lets it fail.
 #include "io_internal.h"
 #include "nt/export.h"
 
@@ -7,23 +7,10 @@ namespace {
 
 void SayOnce(volatile LONG* said, const char* name) {
   if (InterlockedExchange(said, 1) == 0)
-    DbgPrint("io: %s was called: this machine has no disks and no mount manager\n", name);
+    DbgPrint("io: %s was called: this machine has no mount manager\n", name);
 }
 
 }  // namespace
-
-/// Reads a disk's partition table: fails, as there is no disk stack.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: no partition tables are read; STATUS_NOT_SUPPORTED.
-/// Source: WDK ntddk/IoReadPartitionTableEx.
-NT_EXPORT(IoReadPartitionTableEx, nt::Exactly(PASSIVE_LEVEL), Stub, "");
-extern "C" NTSTATUS NTAPI IoReadPartitionTableEx(PDEVICE_OBJECT DeviceObject,
-                                                 struct _DRIVE_LAYOUT_INFORMATION_EX** PartitionBuffer) {
-  static volatile LONG said;
-  SayOnce(&said, "IoReadPartitionTableEx");
-  *PartitionBuffer = nullptr;
-  return STATUS_NOT_SUPPORTED;
-}
 
 /// The GUID that the mount manager gave a volume: fails, as there is none.
 /// IRQL: <= APC_LEVEL.

@@ -280,11 +280,9 @@ NTSTATUS GrowTo(HANDLE_TABLE* table, ULONG index) {
 }
 
 // The reference to the object is the new handle's.
-void EnterInherited(HANDLE_TABLE* to, ULONG index, HANDLE_TABLE_ENTRY entry) {
+void EnterInherited(HANDLE_TABLE* to, ULONG index, const HANDLE_TABLE_ENTRY& entry) {
   const POBJECT_HEADER header = static_cast<POBJECT_HEADER>(entry.Object);
   POBJECT_TYPE type = ObGetObjectType(&header->Body);
-  HandleOperation callbacks(type, &header->Body, OB_OPERATION_HANDLE_DUPLICATE, false);
-  entry.GrantedAccessBits = callbacks.Restrict(entry.GrantedAccessBits);
   InterlockedIncrement64(&header->HandleCount);
   InterlockedIncrement(reinterpret_cast<volatile LONG*>(&type->TotalNumberOfHandles));
   {
@@ -292,7 +290,6 @@ void EnterInherited(HANDLE_TABLE* to, ULONG index, HANDLE_TABLE_ENTRY entry) {
     *EntryLocked(to, index) = entry;
     ++to->HandleCount;
   }
-  callbacks.Complete(STATUS_SUCCESS, entry.GrantedAccessBits);
 }
 
 }  // namespace

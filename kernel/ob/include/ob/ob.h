@@ -81,8 +81,8 @@ NTSTATUS CreateLink(const wchar_t* path, const wchar_t* target);
 HANDLE_TABLE* CreateHandleTable(PEPROCESS process);
 void CloseAllHandles(HANDLE_TABLE* table);
 // Enters the handles of `from` that carry OBJ_INHERIT in the new, empty table `to`, under the same values.
-// Who is registered for an object's type hears of them as of duplicates. PASSIVE_LEVEL; `from` lives on
-// meanwhile.
+// That is neither a creation nor a duplication: nobody who is registered for such hears of it. PASSIVE_LEVEL;
+// `from` lives on meanwhile.
 NTSTATUS InheritHandles(HANDLE_TABLE* to, HANDLE_TABLE* from);
 void DeleteHandleTable(HANDLE_TABLE* table);
 
