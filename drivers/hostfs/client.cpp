@@ -16,10 +16,10 @@ NTSTATUS Utf8Name::Set(const WCHAR* name, USHORT units) {
   return status == STATUS_SUCCESS ? STATUS_SUCCESS : STATUS_OBJECT_NAME_INVALID;
 }
 
-NTSTATUS Client::Connect() {
+NTSTATUS Client::Connect(ULONG first_line) {
   spare_fid_ = 0;
   next_fid_ = kRootFid + 1;  // a device extension is zeroed memory: no constructor ran
-  NTSTATUS status = transport_.Initialize();
+  NTSTATUS status = transport_.Initialize(first_line);
   if (!NT_SUCCESS(status)) return status;
   p9::Decoder reply(nullptr, 0);
   p9::Encoder version = transport_.Begin(p9::Type::kTversion);

@@ -23,7 +23,7 @@ class Client {
  public:
   // Connects: finds the device, agrees on the protocol, attaches the root. STATUS_NO_SUCH_DEVICE and others
   // of Transport.
-  NTSTATUS Connect();
+  NTSTATUS Connect(ULONG first_line);
   void Disconnect() { transport_.Shutdown(); }
 
   ULONG NewFid();

@@ -145,7 +145,16 @@ static void SetDispatch(PDRIVER_OBJECT driver) {
   driver->DriverUnload = HostFsUnload;
 }
 
-extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
+// Where the virtio slots' interrupts are, as the machine's firmware would tell.
+static NTSTATUS ReadFirstLine(PUNICODE_STRING registry_path, PULONG line) {
+  RTL_QUERY_REGISTRY_TABLE query[2] = {};
+  query[0].Flags = RTL_QUERY_REGISTRY_DIRECT | RTL_QUERY_REGISTRY_REQUIRED;
+  query[0].Name = const_cast<PWSTR>(L"FirstInterruptLine");
+  query[0].EntryContext = line;
+  return RtlQueryRegistryValues(RTL_REGISTRY_ABSOLUTE, registry_path->Buffer, query, nullptr, nullptr);
+}
+
+extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path) {
   UNICODE_STRING name;
   UNICODE_STRING drive;
   RtlInitUnicodeString(&name, kDeviceName);
@@ -156,7 +165,9 @@ extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
   if (!NT_SUCCESS(status)) return status;
   SetDispatch(driver);
   auto* volume = &static_cast<DeviceExtension*>(device->DeviceExtension)->volume;
-  status = volume->Mount();
+  ULONG first_line;
+  status = ReadFirstLine(registry_path, &first_line);
+  if (NT_SUCCESS(status)) status = volume->Mount(first_line);
   if (NT_SUCCESS(status)) {
     status = IoRegisterShutdownNotification(device);
     if (NT_SUCCESS(status)) {

@@ -6,7 +6,6 @@ namespace {
 constexpr ULONG64 kDeviceWindow = 0xFEB00000;
 constexpr ULONG kSlotSize = 0x200;
 constexpr ULONG kSlotCount = 8;
-constexpr ULONG kFirstLine = 5;  // slot n interrupts on line 5 + n of the I/O APIC
 constexpr ULONG kMagic = 0x74726976;
 constexpr ULONG kVersion = 2;
 constexpr ULONG kDevice9p = 9;
@@ -120,8 +119,8 @@ NTSTATUS StatusOfErrno(ULONG error) {
   }
 }
 
-NTSTATUS Transport::Initialize() {
-  NTSTATUS status = FindDevice();
+NTSTATUS Transport::Initialize(ULONG first_line) {
+  NTSTATUS status = FindDevice(first_line);
   if (NT_SUCCESS(status)) status = AllocateBuffers();
   if (NT_SUCCESS(status)) {
     ConnectInterrupt();
@@ -131,7 +130,7 @@ NTSTATUS Transport::Initialize() {
   return status;
 }
 
-NTSTATUS Transport::FindDevice() {
+NTSTATUS Transport::FindDevice(ULONG first_line) {
   PHYSICAL_ADDRESS physical;
   physical.QuadPart = static_cast<LONGLONG>(kDeviceWindow);
   window_ = static_cast<PUCHAR>(MmMapIoSpace(physical, kSlotSize * kSlotCount, MmNonCached));
@@ -149,7 +148,7 @@ NTSTATUS Transport::FindDevice() {
     bool same = config[0] == sizeof(wanted) - 1 && config[1] == 0;
     for (ULONG i = 0; same && i < sizeof(wanted) - 1; ++i)
       same = config[2 + i] == static_cast<UCHAR>(wanted[i]);
-    line_ = kFirstLine + slot;
+    line_ = first_line + slot;
     if (same) return STATUS_SUCCESS;
   }
   registers_ = nullptr;

@@ -14,9 +14,10 @@ inline constexpr ULONG kWriteBehindSize = 8 * 1024 - p9::kWriteHeaderSize;
 
 class Transport {
  public:
-  // Finds the device with mount tag "host", brings its queue up. PASSIVE_LEVEL.
+  // Finds the device with mount tag "host", brings its queue up. PASSIVE_LEVEL. Slot n interrupts on line
+  // first_line + n of the I/O APIC.
   // STATUS_NO_SUCH_DEVICE: no such device; STATUS_DEVICE_CONFIGURATION_ERROR: it does not speak virtio 1.
-  NTSTATUS Initialize();
+  NTSTATUS Initialize(ULONG first_line);
   void Shutdown();
 
   // The request under construction; Finish it and Call.
@@ -74,7 +75,7 @@ class Transport {
   static KSERVICE_ROUTINE OnInterrupt;
   static KDEFERRED_ROUTINE OnDpc;
 
-  NTSTATUS FindDevice();
+  NTSTATUS FindDevice(ULONG first_line);
   void ConnectInterrupt();
   NTSTATUS StartDevice();
   NTSTATUS AllocateBuffers();

@@ -28,9 +28,9 @@ bool SameName(const WCHAR* a, USHORT a_units, const WCHAR* b, USHORT b_units) {
   return true;
 }
 
-NTSTATUS Volume::Mount() {
+NTSTATUS Volume::Mount(ULONG first_line) {
   KeInitializeGuardedMutex(&lock_);
-  const NTSTATUS status = client_.Connect();
+  const NTSTATUS status = client_.Connect(first_line);
   if (!NT_SUCCESS(status)) return status;
   root_ = NewFcb(nullptr, nullptr, 0, kRootFid, true);
   const NTSTATUS started = root_ != nullptr ? StartNotification() : STATUS_INSUFFICIENT_RESOURCES;

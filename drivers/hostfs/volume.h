@@ -80,7 +80,7 @@ struct Ccb {
 
 class Volume {
  public:
-  NTSTATUS Mount();
+  NTSTATUS Mount(ULONG first_line);
   void Dismount();
   void Lock() { KeAcquireGuardedMutex(&lock_); }
   void Unlock() { KeReleaseGuardedMutex(&lock_); }

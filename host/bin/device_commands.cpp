@@ -1,6 +1,7 @@
 // devnode, power: devices that the user makes, and the machine's sleep.
 #include "bin/device_commands.h"
 
+#include <cstdlib>
 #include <map>
 
 #include <fmt/format.h>
@@ -14,7 +15,7 @@ namespace bin {
 namespace {
 
 constexpr char kDevnodeUsage[] =
-    "usage: devnode [list] | add HARDWARE-ID [SERVICE] | map HARDWARE-ID SERVICE |\n"
+    "usage: devnode [list] | add HARDWARE-ID [SERVICE] | map HARDWARE-ID SERVICE [NAME=NUMBER]... |\n"
     "       remove|surprise-remove|restart|rescan|eject INSTANCE\n";
 constexpr char kPowerUsage[] = "usage: power [status] | sleep [1-4] | wake | source ac|dc\n";
 
@@ -79,9 +80,21 @@ int Add(run::MachineClient& client, const std::string& hardware_id, const std::s
   return problem == 0 ? kClean : kInternalError;
 }
 
-int Map(run::MachineClient& client, const std::string& hardware_id, const std::string& service) {
-  auto reply = client.Call(boot::Request::kDevnodeMap,
-                           run::FieldWriter().String(hardware_id).String(service).payload());
+// values: KEY\KEY\NAME=NUMBER
+int Map(run::MachineClient& client, const std::string& hardware_id, const std::string& service,
+        const Arguments& values) {
+  run::FieldWriter writer;
+  writer.String(hardware_id).String(service).U32(static_cast<uint32_t>(values.size()));
+  for (const std::string& value : values) {
+    const size_t equals = value.rfind('=');
+    char* end = nullptr;
+    const std::string number = equals == std::string::npos ? "" : value.substr(equals + 1);
+    const unsigned long parsed = std::strtoul(number.c_str(), &end, 0);
+    if (number.empty() || *end != '\0' || equals == 0 || parsed > UINT32_MAX)
+      return UsageError(fmt::format("'{}' is not NAME=NUMBER", value));
+    writer.String(value.substr(0, equals)).U32(static_cast<uint32_t>(parsed));
+  }
+  auto reply = client.Call(boot::Request::kDevnodeMap, writer.payload());
   if (int status = CheckReply(reply)) return status;
   return run::Succeeded(reply->status) ? int{kClean} : Refused("devnode map " + hardware_id, reply->status);
 }
@@ -115,7 +128,8 @@ int DevnodeCommand(run::MachineClient& client, const Arguments& arguments) {
   if (arguments.empty() || (arguments[0] == "list" && arguments.size() == 1)) return List(client);
   if (arguments[0] == "add" && (arguments.size() == 2 || arguments.size() == 3))
     return Add(client, arguments[1], arguments.size() == 3 ? arguments[2] : "");
-  if (arguments[0] == "map" && arguments.size() == 3) return Map(client, arguments[1], arguments[2]);
+  if (arguments[0] == "map" && arguments.size() >= 3)
+    return Map(client, arguments[1], arguments[2], {arguments.begin() + 3, arguments.end()});
   const auto change = kChanges.find(arguments[0]);
   if (change == kChanges.end() || arguments.size() != 2) return Usage(kDevnodeUsage);
   return Change(client, change->second, arguments[1]);

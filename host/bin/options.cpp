@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "qemu/command_line.h"
 #include "run/paths.h"
 #include "run/units.h"
 
@@ -64,6 +65,8 @@ void MachineArguments::AddTo(CLI::App& app) {
       "--verifier", verifier,
       "Driver Verifier for the driver: standard, a number, or names joined by commas (special_pool, irql, "
       "low_resources, pool, io, deadlock, ddi)");
+  app.add_option("--device", devices,
+                 "a PCI device for the machine: edu (QEMU's); may be given several times");
   app.add_option("--build", build_number, "the build number that RtlGetVersion reports (default 22621)");
 }
 
@@ -75,6 +78,12 @@ base::Result<run::MachineOptions> MachineArguments::Resolve() const {
   options.kernel = kernel;
   options.boot_options = boot_options;
   options.build_number = build_number;
+  for (const std::string& device : devices) {
+    if (qemu::FindDevice(device) == nullptr)
+      return base::Fail(
+          fmt::format("--device: there is no '{}'; there are: {}", device, qemu::DeviceNames()));
+  }
+  options.devices = devices;
   options.verifier_flags = TRY_WRAP("--verifier", ParseVerifierFlags(verifier));
   options.cache_folder = run::CacheFolder();
   return options;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -17,7 +18,8 @@ std::optional<int> Parse(CLI::App& app, const Arguments& arguments);
 // As a usage error.
 int UsageError(const std::string& message);
 
-// The options that describe a machine: --cpus, --memory, --accel, --kernel, --boot-options, --verifier.
+// The options that describe a machine: --cpus, --memory, --accel, --kernel, --boot-options, --verifier,
+// --device.
 struct MachineArguments {
   uint32_t processors = 6;
   std::string memory = "256M";
@@ -26,6 +28,7 @@ struct MachineArguments {
   std::string boot_options;
   std::string verifier;
   uint32_t build_number = 22621;
+  std::vector<std::string> devices;
 
   void AddTo(CLI::App& app);
   // Checks the values and finds the guest's folder.

@@ -19,6 +19,15 @@ constexpr uint64_t kBootStackSize = 32 * 1024;
 constexpr uint64_t kBootStackTop = kKernelBase - 0x10000;  // unmapped pages on both sides
 constexpr uint64_t kUnixEpochAsFileTime = 116444736000000000;
 
+// QEMU's microvm; with ACPI the lines of its PCI host bridge and of the virtio-mmio slots move apart.
+constexpr uint32_t kVirtioFirstLine = 5;
+constexpr uint32_t kVirtioFirstLineWithPci = 16;
+constexpr PciHost kPciHost = {.configuration = 0xE0000000,
+                              .window = 0xC0000000,
+                              .window_size = 0x20000000,
+                              .first_line = 12,
+                              .reserved = 0};
+
 uint64_t PagesOf(uint64_t bytes) {
   return (bytes + kPageSize - 1) / kPageSize;
 }
@@ -164,6 +173,8 @@ base::Result<void> Loader::FillBlock() {
   std::memcpy(block_->options, options_.options.data(), options_.options.size());
   const size_t name_length = std::min(options_.machine_name.size(), sizeof(block_->machine_name) - 1);
   std::memcpy(block_->machine_name, options_.machine_name.data(), name_length);
+  block_->virtio_first_line = options_.pci ? kVirtioFirstLineWithPci : kVirtioFirstLine;
+  if (options_.pci) block_->pci = kPciHost;
   // Last, when every page is handed out.
   const std::vector<MemoryDescriptor> memory = allocator_.Descriptors();
   if (memory.size() > kMaxMemoryDescriptors) return base::Fail("too many memory descriptors");

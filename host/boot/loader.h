@@ -28,6 +28,7 @@ struct LoaderOptions {
   uint32_t verifier_flags = 0;
   std::string machine_name = "BUGCHECK";
   std::string options;
+  bool pci = false;  // the machine has PCI devices
 };
 
 struct LoadedMachine {

@@ -23,10 +23,17 @@ std::string Escape(const std::string& value) {
   return escaped;
 }
 
-std::string MachineOption(bool serial) {
+constexpr Device kDevices[] = {
+    {"edu", R"(PCI\VEN_1234&DEV_11E8)",
+     "QEMU's teaching device: registers, factorials, DMA, line and message interrupts"},
+};
+
+// QEMU's microvm has a PCI bus only together with ACPI. Without its second I/O APIC all lines stay in the
+// first.
+std::string MachineOption(bool serial, bool pci) {
   return fmt::format(
-      "microvm,acpi=off,pic=off,pit=off,rtc=off,isa-serial={},auto-kernel-cmdline=off,x-option-roms=off",
-      serial ? "on" : "off");
+      "microvm,{},pic=off,pit=off,rtc=off,isa-serial={},auto-kernel-cmdline=off,x-option-roms=off",
+      pci ? "acpi=on,pcie=on,ioapic2=off" : "acpi=off", serial ? "on" : "off");
 }
 
 const char* AcceleratorOption(boot::Accelerator accelerator) {
@@ -54,7 +61,7 @@ std::vector<std::string> CommandLine(const MachineConfig& config, const Inherite
       "none",
       "-no-reboot",
       "-M",
-      MachineOption(true) + ",memory-backend=ram",
+      MachineOption(true, !config.devices.empty()) + ",memory-backend=ram",
       "-accel",
       AcceleratorOption(config.accelerator),
       "-cpu",
@@ -90,6 +97,7 @@ std::vector<std::string> CommandLine(const MachineConfig& config, const Inherite
                              fmt::format("local,id=c,path={},security_model=none", Escape(config.drive_c)),
                              "-device", "virtio-9p-device,fsdev=c,mount_tag=host"});
   }
+  for (const std::string& device : config.devices) argv.insert(argv.end(), {"-device", device});
   return argv;
 }
 
@@ -104,7 +112,7 @@ std::vector<std::string> ProbeCommandLine(const std::string& program, const std:
           "none",
           "-no-reboot",
           "-M",
-          MachineOption(false),
+          MachineOption(false, false),
           "-accel",
           AcceleratorOption(accelerator),
           "-cpu",
@@ -117,6 +125,19 @@ std::vector<std::string> ProbeCommandLine(const std::string& program, const std:
           "isa-debug-exit,iobase=0x501,iosize=4",
           "-sandbox",
           kSandbox};
+}
+
+const Device* FindDevice(std::string_view name) {
+  for (const Device& device : kDevices) {
+    if (device.name == name) return &device;
+  }
+  return nullptr;
+}
+
+std::string DeviceNames() {
+  std::string names;
+  for (const Device& device : kDevices) names.append(names.empty() ? "" : ", ").append(device.name);
+  return names;
 }
 
 std::string FindQemu() {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "boot/loader_block.h"
@@ -23,8 +24,20 @@ struct MachineConfig {
   uint64_t memory = 256ull << 20;
   uint32_t processors = 1;
   boot::Accelerator accelerator = boot::Accelerator::kTcg;
-  std::string drive_c;  // host folder behind C:, "" for none
+  std::string drive_c;               // host folder behind C:, "" for none
+  std::vector<std::string> devices;  // names of FindDevice
 };
+
+// A PCI device that a machine can be given.
+struct Device {
+  std::string_view name;
+  std::string_view hardware_id;  // by which plug and play finds its driver
+  std::string_view summary;
+};
+// 0: there is no such device.
+const Device* FindDevice(std::string_view name);
+// "edu, ..."
+std::string DeviceNames();
 
 // The whole argv. The machine has no network and no devices but those named here; the sandbox is on.
 std::vector<std::string> CommandLine(const MachineConfig& config, const InheritedFds& fds);

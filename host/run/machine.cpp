@@ -59,6 +59,12 @@ const char* StateText(boot::MachineState state) {
 
 base::Result<std::unique_ptr<Machine>> Machine::Start(const MachineOptions& options) {
   std::unique_ptr<Machine> machine(new Machine);
+  for (const std::string& device : options.devices) {
+    if (qemu::FindDevice(device) == nullptr) {
+      return base::Fail(fmt::format("cannot start the machine: there is no device '{}'; there are: {}",
+                                    device, qemu::DeviceNames()));
+    }
+  }
   const std::string program = qemu::FindQemu();
   if (program.empty()) {
     return base::Fail(
@@ -88,6 +94,7 @@ base::Result<std::unique_ptr<Machine>> Machine::Start(const MachineOptions& opti
   load.build_number = options.build_number;
   load.verifier_flags = options.verifier_flags;
   load.options = options.boot_options;
+  load.pci = !options.devices.empty();
   machine->loaded_ = TRY_WRAP("cannot start the machine", boot::LoadMachine(machine->ram_, load));
   machine->channel_ = TRY(ControlChannel::Attach(machine->ram_, machine->loaded_.control_physical));
   machine->log_ = TRY(ConsoleLog::Open(options.log_path));
@@ -101,6 +108,7 @@ base::Result<std::unique_ptr<Machine>> Machine::Start(const MachineOptions& opti
   config.processors = options.processors;
   config.accelerator = choice.accelerator;
   config.drive_c = options.drive_c;
+  config.devices = options.devices;
   if (access(config.stub.c_str(), R_OK) != 0) {
     return base::FailErrno("cannot start the machine: " + config.stub, errno);
   }

@@ -45,6 +45,7 @@ struct MachineOptions {
   std::string boot_options;
   uint32_t verifier_flags = 0;
   uint32_t build_number = 22621;
+  std::vector<std::string> devices;  // PCI devices by the names of qemu::FindDevice; others are an error
 };
 
 struct Reply {

@@ -2,6 +2,7 @@
 #ifndef BUGCHECK_OVERLAY_WDM
 #define BUGCHECK_OVERLAY_WDM
 
+#include "bugcheck_dma.h"
 #include "bugcheck_sal.h"
 
 /* Windows aligns a device object to 16 bytes, so that a device extension after it is aligned too. */
@@ -22,6 +23,8 @@ struct __attribute__((aligned(16))) _DEVICE_OBJECT;
 #define TmTransactionManagerObjectType BugcheckHidden_TmTransactionManagerObjectType
 #define TmTransactionObjectType BugcheckHidden_TmTransactionObjectType
 #include_next <wdm.h>
+#undef DmaPort
+#undef BuildMdlFromScatterGatherList
 #undef CmKeyObjectType
 #undef ExEventObjectType
 #undef ExSemaphoreObjectType
@@ -73,6 +76,7 @@ BUGCHECK_OBJECT_TYPE(TmTransactionObjectType);
 }
 #endif
 
+#include "bugcheck_dma_types.h"
 #include "bugcheck_pool.h"
 #include "bugcheck_wdm_additions.h"
 

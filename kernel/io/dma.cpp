@@ -1,94 +1,69 @@
-// Adapters of bus-master devices. A device reaches memory by its physical addresses, so nothing is mapped or
-// copied.
-#include "io_internal.h"
+// IoGetDmaAdapter, and the functions of versions 1 and 2 that its adapters have.
+#include "dma_internal.h"
 #include "nt/export.h"
 
-namespace io {
-namespace {
+extern "C" ULONG64 MmHighestPhysicalPage;
 
-constexpr ULONG kDmaTag = ' amD';
-constexpr ULONG64 kFourGigabytes = 0x100000000;
+namespace dma {
 
-// What a driver holds; ours behind the public part.
-struct Adapter {
-  DMA_ADAPTER adapter;
-  ULONG64 highest;  // address that the device can form
-  ULONG maximum_length;
-};
+VOID NTAPI PutScatterGatherList(PDMA_ADAPTER adapter, PSCATTER_GATHER_LIST list, BOOLEAN write);
+NTSTATUS NTAPI BuildMdlFromScatterGatherList(PDMA_ADAPTER adapter, PSCATTER_GATHER_LIST list, PMDL original,
+                                             PMDL* target);
 
-Adapter* Of(PDMA_ADAPTER adapter) {
-  return CONTAINING_RECORD(adapter, Adapter, adapter);
-}
-
-VOID NTAPI PutDmaAdapter(PDMA_ADAPTER adapter) {
-  ExFreePoolWithTag(Of(adapter), kDmaTag);
-}
-
-PVOID NTAPI AllocateCommonBuffer(PDMA_ADAPTER adapter, ULONG length, PPHYSICAL_ADDRESS logical, BOOLEAN) {
-  PHYSICAL_ADDRESS highest;
-  highest.QuadPart = static_cast<LONGLONG>(Of(adapter)->highest);
-  PVOID buffer = MmAllocateContiguousMemory(length, highest);
+PVOID AllocateCommon(Adapter* adapter, ULONG length, ULONG64 lowest, ULONG64 highest,
+                     MEMORY_CACHING_TYPE type, PPHYSICAL_ADDRESS logical) {
+  PHYSICAL_ADDRESS low, high;
+  const PHYSICAL_ADDRESS boundary = {};
+  low.QuadPart = static_cast<LONGLONG>(lowest);
+  high.QuadPart = static_cast<LONGLONG>(highest < adapter->highest ? highest : adapter->highest);
+  PVOID buffer = MmAllocateContiguousMemorySpecifyCache(length, low, high, boundary, type);
   if (buffer != nullptr) *logical = MmGetPhysicalAddress(buffer);
   return buffer;
+}
+
+namespace {
+
+VOID NTAPI PutDmaAdapter(PDMA_ADAPTER adapter) {
+  DestroyRegisters(Of(adapter));
+  ExFreePoolWithTag(Of(adapter), kTag);
+}
+
+// The processors' caches are coherent with devices: all memory may be cached.
+PVOID NTAPI AllocateCommonBuffer(PDMA_ADAPTER adapter, ULONG length, PPHYSICAL_ADDRESS logical, BOOLEAN) {
+  return AllocateCommon(Of(adapter), length, 0, MAXULONG64, MmCached, logical);
 }
 
 VOID NTAPI FreeCommonBuffer(PDMA_ADAPTER, ULONG, PHYSICAL_ADDRESS, PVOID buffer, BOOLEAN) {
   MmFreeContiguousMemory(buffer);
 }
 
-// There are no map registers to wait for: the routine is called at once.
-NTSTATUS NTAPI AllocateAdapterChannel(PDMA_ADAPTER, PDEVICE_OBJECT device, ULONG, PDRIVER_CONTROL routine,
-                                      PVOID context) {
-  routine(device, device->CurrentIrp, nullptr, context);
-  return STATUS_SUCCESS;
+NTSTATUS NTAPI AllocateAdapterChannel(PDMA_ADAPTER adapter, PDEVICE_OBJECT device, ULONG registers,
+                                      PDRIVER_CONTROL routine, PVOID context) {
+  return Acquire(Of(adapter), {registers, true, false, device, routine, context, nullptr, nullptr});
 }
 
-BOOLEAN NTAPI FlushAdapterBuffers(PDMA_ADAPTER, PMDL, PVOID, PVOID, ULONG, BOOLEAN) {
-  return TRUE;  // the processors' caches are coherent
+BOOLEAN NTAPI FlushAdapterBuffers(PDMA_ADAPTER adapter, PMDL mdl, PVOID base, PVOID current, ULONG length,
+                                  BOOLEAN write) {
+  Flush(Of(adapter), static_cast<Register*>(base), {mdl, OffsetOf(mdl, current), length}, write != FALSE);
+  return TRUE;
 }
 
-VOID NTAPI FreeAdapterChannel(PDMA_ADAPTER) {}
-
-VOID NTAPI FreeMapRegisters(PDMA_ADAPTER, PVOID, ULONG) {}
-
-// Walks the physically contiguous pieces of a part of a chain of MDLs; false: the chain ends before it.
-// `visit` gets address and length; false from it ends the walk.
-template <typename Visit>
-bool VisitPieces(PMDL mdl, PVOID current, ULONG length, Visit visit) {
-  ULONG_PTR skip =
-      reinterpret_cast<ULONG_PTR>(current) - reinterpret_cast<ULONG_PTR>(MmGetMdlVirtualAddress(mdl));
-  ULONG64 start = 0, bytes = 0;
-  for (; mdl != nullptr && length != 0; mdl = mdl->Next, skip = 0) {
-    const PFN_NUMBER* pages = MmGetMdlPfnArray(mdl);
-    for (ULONG_PTR at = skip; at < MmGetMdlByteCount(mdl) && length != 0;) {
-      const ULONG_PTR place = MmGetMdlByteOffset(mdl) + at;
-      const ULONG64 address =
-          (static_cast<ULONG64>(pages[place / PAGE_SIZE]) * PAGE_SIZE) + place % PAGE_SIZE;
-      ULONG_PTR piece = PAGE_SIZE - place % PAGE_SIZE;
-      if (piece > MmGetMdlByteCount(mdl) - at) piece = MmGetMdlByteCount(mdl) - at;
-      if (piece > length) piece = length;
-      if (bytes != 0 && start + bytes != address) {
-        if (!visit(start, bytes)) return true;
-        bytes = 0;
-      }
-      if (bytes == 0) start = address;
-      bytes += piece;
-      at += piece;
-      length -= static_cast<ULONG>(piece);
-    }
-  }
-  if (bytes != 0) visit(start, bytes);
-  return length == 0;
+VOID NTAPI FreeAdapterChannel(PDMA_ADAPTER adapter) {
+  ReleaseAdapter(Of(adapter), false);
 }
 
-PHYSICAL_ADDRESS NTAPI MapTransfer(PDMA_ADAPTER, PMDL mdl, PVOID, PVOID current, PULONG length, BOOLEAN) {
-  PHYSICAL_ADDRESS first = {};
-  VisitPieces(mdl, current, *length, [&](ULONG64 start, ULONG64 bytes) {
-    first.QuadPart = static_cast<LONGLONG>(start);
-    *length = static_cast<ULONG>(bytes);
-    return false;
-  });
-  return first;
+VOID NTAPI FreeMapRegisters(PDMA_ADAPTER adapter, PVOID base, ULONG) {
+  FreeGroup(Of(adapter), static_cast<Register*>(base));
+}
+
+PHYSICAL_ADDRESS NTAPI MapTransfer(PDMA_ADAPTER adapter, PMDL mdl, PVOID base, PVOID current, PULONG length,
+                                   BOOLEAN write) {
+  Part part = {mdl, OffsetOf(mdl, current), *length};
+  PHYSICAL_ADDRESS logical;
+  logical.QuadPart =
+      static_cast<LONGLONG>(Map(Of(adapter), static_cast<Register*>(base), &part, write != FALSE));
+  *length = part.length;
+  return logical;
 }
 
 ULONG NTAPI GetDmaAlignment(PDMA_ADAPTER) {
@@ -99,108 +74,110 @@ ULONG NTAPI ReadDmaCounter(PDMA_ADAPTER) {
   return 0;  // a bus master counts for itself
 }
 
-ULONG ListSize(ULONG elements) {
-  return FIELD_OFFSET(SCATTER_GATHER_LIST, Elements) + elements * sizeof(SCATTER_GATHER_ELEMENT);
+ListWish WishOf(PDEVICE_OBJECT device, PMDL mdl, PVOID current, ULONG length, PDRIVER_LIST_CONTROL routine,
+                PVOID context, BOOLEAN write) {
+  const Part part = {mdl, OffsetOf(mdl, current), length};
+  return {part, write != FALSE, false, device, routine, context, nullptr, nullptr};
 }
 
-NTSTATUS NTAPI CalculateScatterGatherList(PDMA_ADAPTER, PMDL mdl, PVOID current, ULONG length, PULONG size,
-                                          PULONG registers) {
+NTSTATUS NTAPI GetScatterGatherList(PDMA_ADAPTER adapter, PDEVICE_OBJECT device, PMDL mdl, PVOID current,
+                                    ULONG length, PDRIVER_LIST_CONTROL routine, PVOID context,
+                                    BOOLEAN write) {
+  return GetList(Of(adapter), WishOf(device, mdl, current, length, routine, context, write));
+}
+
+// Without an MDL, for the worst case: every page on its own.
+NTSTATUS NTAPI CalculateScatterGatherList(PDMA_ADAPTER adapter, PMDL mdl, PVOID current, ULONG length,
+                                          PULONG size, PULONG registers) {
   const ULONG pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(current, length);
-  ULONG elements = pages;
-  if (mdl != nullptr) {
-    elements = 0;
-    const auto count = [&](ULONG64, ULONG64) { return ++elements != 0; };
-    if (!VisitPieces(mdl, current, length, count)) return STATUS_BUFFER_TOO_SMALL;
-  }
+  ULONG elements = pages, needed;
+  if (mdl != nullptr && !Measure(Of(adapter), {mdl, OffsetOf(mdl, current), length}, &elements, &needed))
+    return STATUS_BUFFER_TOO_SMALL;
   *size = ListSize(elements);
   if (registers != nullptr) *registers = pages;
   return STATUS_SUCCESS;
 }
 
 NTSTATUS NTAPI BuildScatterGatherList(PDMA_ADAPTER adapter, PDEVICE_OBJECT device, PMDL mdl, PVOID current,
-                                      ULONG length, PDRIVER_LIST_CONTROL routine, PVOID context, BOOLEAN,
-                                      PVOID buffer, ULONG room) {
-  ULONG needed;
-  const NTSTATUS status = CalculateScatterGatherList(adapter, mdl, current, length, &needed, nullptr);
-  if (!NT_SUCCESS(status)) return status;
-  if (room < needed) return STATUS_BUFFER_TOO_SMALL;
-  auto* list = static_cast<PSCATTER_GATHER_LIST>(buffer);
-  list->NumberOfElements = 0;
-  list->Reserved = 0;
-  bool reachable = true;
-  VisitPieces(mdl, current, length, [&](ULONG64 start, ULONG64 bytes) {
-    SCATTER_GATHER_ELEMENT& element = list->Elements[list->NumberOfElements++];
-    element.Address.QuadPart = static_cast<LONGLONG>(start);
-    element.Length = static_cast<ULONG>(bytes);
-    element.Reserved = 0;
-    reachable = reachable && start + bytes - 1 <= Of(adapter)->highest;
-    return true;
-  });
-  if (!reachable) return STATUS_INSUFFICIENT_RESOURCES;
-  routine(device, device->CurrentIrp, list, context);
-  return STATUS_SUCCESS;
+                                      ULONG length, PDRIVER_LIST_CONTROL routine, PVOID context,
+                                      BOOLEAN write, PVOID buffer, ULONG room) {
+  return BuildList(Of(adapter), WishOf(device, mdl, current, length, routine, context, write), buffer, room);
 }
 
-VOID NTAPI PutScatterGatherList(PDMA_ADAPTER, PSCATTER_GATHER_LIST list, BOOLEAN) {
-  ExFreePoolWithTag(list, kDmaTag);
+void FillVersion2(PDMA_OPERATIONS operations) {
+  operations->PutDmaAdapter = PutDmaAdapter;
+  operations->AllocateCommonBuffer = AllocateCommonBuffer;
+  operations->FreeCommonBuffer = FreeCommonBuffer;
+  operations->AllocateAdapterChannel = AllocateAdapterChannel;
+  operations->FlushAdapterBuffers = FlushAdapterBuffers;
+  operations->FreeAdapterChannel = FreeAdapterChannel;
+  operations->FreeMapRegisters = FreeMapRegisters;
+  operations->MapTransfer = MapTransfer;
+  operations->GetDmaAlignment = GetDmaAlignment;
+  operations->ReadDmaCounter = ReadDmaCounter;
+  operations->GetScatterGatherList = GetScatterGatherList;
+  operations->PutScatterGatherList = PutScatterGatherList;
+  operations->CalculateScatterGatherList = CalculateScatterGatherList;
+  operations->BuildScatterGatherList = BuildScatterGatherList;
+  operations->BuildMdlFromScatterGatherList = BuildMdlFromScatterGatherList;
 }
 
-NTSTATUS NTAPI GetScatterGatherList(PDMA_ADAPTER adapter, PDEVICE_OBJECT device, PMDL mdl, PVOID current,
-                                    ULONG length, PDRIVER_LIST_CONTROL routine, PVOID context,
-                                    BOOLEAN write) {
-  ULONG size;
-  NTSTATUS status = CalculateScatterGatherList(adapter, mdl, current, length, &size, nullptr);
-  if (!NT_SUCCESS(status)) return status;
-  PVOID list = ExAllocatePoolWithTag(NonPagedPoolNx, size, kDmaTag);
-  if (list == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  status = BuildScatterGatherList(adapter, device, mdl, current, length, routine, context, write, list, size);
-  if (!NT_SUCCESS(status)) ExFreePoolWithTag(list, kDmaTag);
-  return status;
+DMA_OPERATIONS g_operations[3];  // of versions 1 to 3
+volatile LONG g_filled;
+
+// Whoever comes at the same time writes the same.
+PDMA_OPERATIONS OperationsOf(ULONG version) {
+  if (InterlockedCompareExchange(&g_filled, 0, 0) == 0) {
+    for (DMA_OPERATIONS& operations : g_operations) FillVersion2(&operations);
+    g_operations[0].Size = FIELD_OFFSET(DMA_OPERATIONS, CalculateScatterGatherList);
+    g_operations[1].Size = FIELD_OFFSET(DMA_OPERATIONS, GetDmaAdapterInfo);
+    FillVersion3(&g_operations[2]);
+    InterlockedExchange(&g_filled, 1);
+  }
+  return &g_operations[version - 1];
 }
 
-// The list has the pages' own addresses, so the MDL of it is the one it was made of.
-NTSTATUS NTAPI BuildMdlFromScatterGatherList(PDMA_ADAPTER, PSCATTER_GATHER_LIST, PMDL original,
-                                             PMDL* target) {
-  *target = original;
-  return STATUS_SUCCESS;
+ULONG WidthOf(const DEVICE_DESCRIPTION& description) {
+  if (description.Version == DEVICE_DESCRIPTION_VERSION3) return description.DmaAddressWidth;
+  if (description.Dma64BitAddresses) return 64;
+  const bool pci = description.ScatterGather && description.InterfaceType == PCIBus;
+  return description.Dma32BitAddresses || pci ? 32 : 24;  // 24: an ISA bus master
 }
-
-constinit DMA_OPERATIONS g_operations = {sizeof(DMA_OPERATIONS),
-                                         PutDmaAdapter,
-                                         AllocateCommonBuffer,
-                                         FreeCommonBuffer,
-                                         AllocateAdapterChannel,
-                                         FlushAdapterBuffers,
-                                         FreeAdapterChannel,
-                                         FreeMapRegisters,
-                                         MapTransfer,
-                                         GetDmaAlignment,
-                                         ReadDmaCounter,
-                                         GetScatterGatherList,
-                                         PutScatterGatherList,
-                                         CalculateScatterGatherList,
-                                         BuildScatterGatherList,
-                                         BuildMdlFromScatterGatherList};
 
 }  // namespace
-}  // namespace io
+}  // namespace dma
 
 /// The adapter of a bus-master device: buffers that it shares with its driver, and the addresses of others.
+/// What the device cannot reach is copied through map registers. 0: the device is no bus master (the machine
+/// has no DMA controller that it could use), or there is no memory.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: devices that are no bus masters, and version 3 of the description, have no adapter (0); a
-/// device of 32 bits is refused memory above 4 GiB, where Windows copies.
+/// Differs from NT: none; there is no IOMMU, so devices are in no DMA domain.
 /// Source: WDK wdm/IoGetDmaAdapter.
-NT_EXPORT(IoGetDmaAdapter, nt::AtMost(PASSIVE_LEVEL), Partial, "IoDma.*");
+NT_EXPORT(IoGetDmaAdapter, nt::AtMost(PASSIVE_LEVEL), Full, "IoDma.* IoDmaVersion3.*");
 extern "C" PDMA_ADAPTER NTAPI IoGetDmaAdapter(PDEVICE_OBJECT, PDEVICE_DESCRIPTION DeviceDescription,
                                               PULONG NumberOfMapRegisters) {
-  if (DeviceDescription->Version > DEVICE_DESCRIPTION_VERSION2 || !DeviceDescription->Master) return nullptr;
+  const ULONG version = DeviceDescription->Version;
+  if (version > DEVICE_DESCRIPTION_VERSION3 || !DeviceDescription->Master) return nullptr;
+  const ULONG width = dma::WidthOf(*DeviceDescription);
+  if (width == 0 || width > 64) return nullptr;
   auto* adapter =
-      static_cast<io::Adapter*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(io::Adapter), io::kDmaTag));
+      static_cast<dma::Adapter*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(dma::Adapter), dma::kTag));
   if (adapter == nullptr) return nullptr;
-  const bool wide = DeviceDescription->Dma64BitAddresses != FALSE;
-  adapter->adapter = {1, sizeof(DMA_ADAPTER), &io::g_operations};
-  adapter->highest = wide ? MAXULONG64 >> 1 : io::kFourGigabytes - 1;
-  adapter->maximum_length = DeviceDescription->MaximumLength;
-  *NumberOfMapRegisters = BYTES_TO_PAGES(DeviceDescription->MaximumLength) + 1;
+  RtlZeroMemory(adapter, sizeof(*adapter));
+  const ULONG number = version == 0 ? 1 : version;
+  adapter->adapter = {static_cast<USHORT>(number), sizeof(DMA_ADAPTER), dma::OperationsOf(number)};
+  adapter->width = width;
+  adapter->highest = width == 64 ? MAXULONG64 >> 1 : (1ull << width) - 1;
+  adapter->scatter = DeviceDescription->ScatterGather != FALSE;
+  KeInitializeSpinLock(&adapter->lock);
+  InitializeListHead(&adapter->waiting);
+  const ULONG wanted = DeviceDescription->MaximumLength / PAGE_SIZE + 2;
+  const bool bounces = !adapter->scatter || adapter->highest / PAGE_SIZE < MmHighestPhysicalPage;
+  if (bounces && !dma::CreateRegisters(adapter, wanted)) {
+    ExFreePoolWithTag(adapter, dma::kTag);
+    return nullptr;
+  }
+  adapter->limit = bounces ? adapter->count : wanted;
+  *NumberOfMapRegisters = adapter->limit;
   return &adapter->adapter;
 }

@@ -45,6 +45,7 @@ extern "C" NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING DriverName,
   driver->Flags = DRVO_BUILTIN_DRIVER;
   driver->DriverInit = InitializationFunction;
   status = InitializationFunction(driver, nullptr);
+  KeSetEvent(&IopDriverExtensionOf(driver)->EntryDone, IO_NO_INCREMENT, FALSE);
   if (NT_SUCCESS(status)) {
     IopReadyDeviceObjects(driver);
     io::CallReinitializeRoutines(driver);

@@ -5,6 +5,7 @@
 #include "ex/ex.h"
 #include "mm/mm.h"
 #include "nt/export.h"
+#include "pci_internal.h"
 #include "po_internal.h"
 
 extern "C" {
@@ -57,7 +58,7 @@ NTSTATUS SetNumber(HANDLE key, const wchar_t* name, ULONG number) {
 }
 
 // The service key of a boot driver, volatile: it is there for as long as the machine runs.
-NTSTATUS CreateBootServiceKey(const UNICODE_STRING& key_name, const UNICODE_STRING& path) {
+NTSTATUS CreateBootServiceKey(const UNICODE_STRING& key_name, const UNICODE_STRING& path, ULONG first_line) {
   OBJECT_ATTRIBUTES attributes;
   InitializeObjectAttributes(&attributes, const_cast<PUNICODE_STRING>(&key_name),
                              OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, nullptr, nullptr);
@@ -69,11 +70,13 @@ NTSTATUS CreateBootServiceKey(const UNICODE_STRING& key_name, const UNICODE_STRI
   if (NT_SUCCESS(status)) status = SetNumber(key, L"Type", 2);
   if (NT_SUCCESS(status)) status = SetNumber(key, L"Start", 0);
   if (NT_SUCCESS(status)) status = SetNumber(key, L"ErrorControl", 1);
+  // Where a real machine's driver would be given its resources.
+  if (NT_SUCCESS(status)) status = SetNumber(key, L"FirstInterruptLine", first_line);
   ZwClose(key);
   return status;
 }
 
-NTSTATUS LoadBootDriver(const boot::BootFile& file) {
+NTSTATUS LoadBootDriver(const boot::BootFile& file, ULONG first_line) {
   size_t length = 0;
   while (length < sizeof(file.name) && file.name[length] != 0) ++length;
   size_t stem = length;
@@ -90,7 +93,7 @@ NTSTATUS LoadBootDriver(const boot::BootFile& file) {
   ServiceDescription service = {};
   UNICODE_STRING key;
   status = ServiceKeyOf(&name, &key);
-  if (NT_SUCCESS(status)) status = CreateBootServiceKey(key, path);
+  if (NT_SUCCESS(status)) status = CreateBootServiceKey(key, path, first_line);
   if (NT_SUCCESS(status)) status = ReadServiceKey(&key, &service);
   auto* report =
       static_cast<mm::ImageReport*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(mm::ImageReport), kFileTag));
@@ -110,7 +113,7 @@ NTSTATUS LoadBootDriver(const boot::BootFile& file) {
 
 NTSTATUS LoadBootDrivers(const boot::LoaderBlock* block) {
   for (ULONG i = 0; i < block->boot_file_count && i < boot::kMaxBootFiles; ++i) {
-    NTSTATUS status = LoadBootDriver(block->boot_files[i]);
+    NTSTATUS status = LoadBootDriver(block->boot_files[i], block->virtio_first_line);
     if (!NT_SUCCESS(status)) return status;
   }
   CallBootReinitializeRoutines();
@@ -132,6 +135,8 @@ extern "C" NTSTATUS IoInitSystem(const boot::LoaderBlock* Block) {
   if (!NT_SUCCESS(status))
     DbgPrint("cm: \\SystemRoot\\System32\\config\\SYSTEM: %08x: starting with an empty registry\n", status);
   pnp::InitializeControl();
+  status = pci::Initialize(Block);
+  if (!NT_SUCCESS(status)) return status;
   pnp::AddRootDevicesLater();
   status = io::InitClientServer();
   return NT_SUCCESS(status) ? io::InitServiceControl() : status;

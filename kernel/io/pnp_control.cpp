@@ -86,13 +86,29 @@ NTSTATUS HandleAdd(RequestReader& request, ReplyWriter& reply) {
   return Run(Add, &addition);
 }
 
+NTSTATUS InstallWhereMissing(PVOID hardware_id) {
+  InstallDevices(static_cast<PCUNICODE_STRING>(hardware_id));
+  return STATUS_SUCCESS;
+}
+
 NTSTATUS HandleMap(RequestReader& request, ReplyWriter&) {
   HostText hardware_id, service;
   NTSTATUS status = hardware_id.Read(request);
   if (NT_SUCCESS(status)) status = service.Read(request);
+  const ULONG values = request.U32();
   if (!NT_SUCCESS(status)) return status;
-  if (hardware_id.get()->Length == 0 || service.get()->Length == 0) return STATUS_INVALID_PARAMETER;
-  return MapHardwareId(hardware_id.get(), service.get(), true);
+  if (request.Failed() || hardware_id.get()->Length == 0 || service.get()->Length == 0)
+    return STATUS_INVALID_PARAMETER;
+  status = MapHardwareId(hardware_id.get(), service.get(), true);
+  for (ULONG i = 0; i < values && NT_SUCCESS(status); ++i) {
+    HostText name;
+    status = name.Read(request);
+    const ULONG number = request.U32();
+    if (!NT_SUCCESS(status)) return status;
+    if (request.Failed()) return STATUS_INVALID_PARAMETER;
+    status = MapParameter(hardware_id.get(), name.get(), number);
+  }
+  return NT_SUCCESS(status) ? Run(InstallWhereMissing, hardware_id.get()) : status;
 }
 
 struct Change {

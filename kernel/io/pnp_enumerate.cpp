@@ -108,12 +108,50 @@ void QueryResourceNeeds(PDEVICE_NODE node) {
   IO_STACK_LOCATION stack = {};
   ULONG_PTR information = 0;
   stack.MinorFunction = IRP_MN_QUERY_RESOURCES;
-  if (NT_SUCCESS(Send(node->PhysicalDeviceObject, &stack, &information)))
+  if (NT_SUCCESS(Send(node->PhysicalDeviceObject, &stack, &information))) {
+    if (node->BootResources != nullptr) ExFreePool(node->BootResources);
     node->BootResources = reinterpret_cast<PCM_RESOURCE_LIST>(information);
+  }
   stack.MinorFunction = IRP_MN_QUERY_RESOURCE_REQUIREMENTS;
   information = 0;
-  if (NT_SUCCESS(Send(node->PhysicalDeviceObject, &stack, &information)))
+  if (NT_SUCCESS(Send(node->PhysicalDeviceObject, &stack, &information))) {
+    if (node->ResourceRequirements != nullptr) ExFreePool(node->ResourceRequirements);
     node->ResourceRequirements = reinterpret_cast<PIO_RESOURCE_REQUIREMENTS_LIST>(information);
+  }
+}
+
+// A device that waits for a driver, or whose driver was unloaded.
+bool IsDriverless(const DEVICE_NODE* node) {
+  return node->State == DeviceNodeRemoved ||
+         (node->State == DeviceNodeInitialized && node->Problem == kProblemNoDriver);
+}
+
+// What an installation changes: the service, and with the parameters what the bus asks for.
+void Install(PDEVICE_NODE node) {
+  {
+    Key key;
+    if (!NT_SUCCESS(OpenInstanceKey(node, KEY_ALL_ACCESS, false, key.put()))) return;
+    UNICODE_STRING service = ob::String(L"Service");
+    ZwDeleteValueKey(key.get(), &service);  // of an earlier installation
+  }
+  const DriverText hardware_ids(QueryId(node->PhysicalDeviceObject, BusQueryHardwareIDs));
+  const DriverText compatible_ids(QueryId(node->PhysicalDeviceObject, BusQueryCompatibleIDs));
+  if (!NT_SUCCESS(ConfigureNode(node, hardware_ids.get(), compatible_ids.get()))) return;
+  QueryResourceNeeds(node);
+  node->Problem = 0;
+  BringUp(node);
+}
+
+bool InstallIfMatching(PDEVICE_NODE node, PVOID context) {
+  if (node->Parent == nullptr || !IsDriverless(node)) return true;
+  bool matches;
+  {
+    Key key;
+    matches = NT_SUCCESS(OpenInstanceKey(node, KEY_READ, false, key.put())) &&
+              HasId(key.get(), static_cast<PCUNICODE_STRING>(context));
+  }
+  if (matches) Install(node);
+  return true;
 }
 
 PDEVICE_NODE NewChild(PDEVICE_NODE parent, PDEVICE_OBJECT pdo) {
@@ -158,10 +196,14 @@ NTSTATUS InitializeNode(PDEVICE_NODE node) {
   const DriverText compatible_ids(QueryId(pdo, BusQueryCompatibleIDs));
   WriteInstanceKey(node, hardware_ids.get(), compatible_ids.get());
   QueryBus(node);
-  QueryResourceNeeds(node);
   status = ConfigureNode(node, hardware_ids.get(), compatible_ids.get());
+  QueryResourceNeeds(node);
   if (NT_SUCCESS(status)) SetState(node, DeviceNodeInitialized);
   return status;
+}
+
+void InstallDevices(PCUNICODE_STRING hardware_id) {
+  VisitTree(IopRootDeviceNode, InstallIfMatching, const_cast<PUNICODE_STRING>(hardware_id));
 }
 
 void Enumerate(PDEVICE_NODE node) {

@@ -120,6 +120,8 @@ NTSTATUS QueryRelations(PDEVICE_OBJECT device, DEVICE_RELATION_TYPE type, PDEVIC
 // From "just reported" to "started", with its children, or to a problem.
 void BringUp(PDEVICE_NODE node);
 NTSTATUS InitializeNode(PDEVICE_NODE node);  // identifiers, capabilities, registry key
+// Brings up every device with this identifier that runs no driver, with what the database now says.
+void InstallDevices(PCUNICODE_STRING hardware_id);
 NTSTATUS CallAddDevice(PDEVICE_NODE node);
 NTSTATUS StartNode(PDEVICE_NODE node);
 void Enumerate(PDEVICE_NODE node);
@@ -145,6 +147,11 @@ NTSTATUS OpenInstanceKey(PDEVICE_NODE node, ACCESS_MASK access, bool create, HAN
 // Service, class and filters for a device by its identifiers, written into its key.
 NTSTATUS ConfigureNode(PDEVICE_NODE node, PCWSTR hardware_ids, PCWSTR compatible_ids);
 NTSTATUS MapHardwareId(PCUNICODE_STRING hardware_id, PCUNICODE_STRING service, bool persistent);
+// A number for the Device Parameters of devices that get their service by this identifier; `name` may begin
+// with a path of keys.
+NTSTATUS MapParameter(PCUNICODE_STRING hardware_id, PCUNICODE_STRING name, ULONG number);
+// Whether a device's identifiers in its key contain this one.
+bool HasId(HANDLE instance, PCUNICODE_STRING id);
 
 // ---- root (pnp_root.cpp) ----
 NTSTATUS InitializeRoot();

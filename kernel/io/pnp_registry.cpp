@@ -29,6 +29,51 @@ NTSTATUS CopyValue(HANDLE from, Key& to, const wchar_t* name) {
   return to.Set(name, value.type(), value.data(), value.size());
 }
 
+constexpr wchar_t kParameters[] = L"Device Parameters";
+
+// One value of the database for a device: its name's path names the keys.
+void WriteParameter(HANDLE device, PKEY_VALUE_FULL_INFORMATION value) {
+  const USHORT units = static_cast<USHORT>(value->NameLength / sizeof(WCHAR));
+  USHORT leaf = units;
+  while (leaf != 0 && value->Name[leaf - 1] != L'\\') --leaf;
+  Name path, name;
+  path.Append(kParameters);
+  if (leaf != 0) path.Append(L"\\").Append(value->Name, (leaf - 1u) * sizeof(WCHAR));
+  name.Append(value->Name + leaf, (units - leaf) * sizeof(WCHAR));
+  if (!NT_SUCCESS(path.Status()) || !NT_SUCCESS(name.Status())) return;
+  Key key;
+  if (NT_SUCCESS(key.Create(device, path.Get(), KEY_ALL_ACCESS, false)))
+    key.Set(name.Get()->Buffer, value->Type, reinterpret_cast<UCHAR*>(value) + value->DataOffset,
+            value->DataLength);
+}
+
+void CopyParameters(HANDLE entry, HANDLE device) {
+  constexpr ULONG kSize = 1024;
+  UNICODE_STRING name = ob::String(kParameters);
+  Key parameters;
+  if (!NT_SUCCESS(parameters.Open(entry, &name, KEY_READ))) return;
+  auto* value =
+      static_cast<PKEY_VALUE_FULL_INFORMATION>(ExAllocatePoolWithTag(NonPagedPoolNx, kSize, kNodeTag));
+  if (value == nullptr) return;
+  ULONG length;
+  for (ULONG i = 0;
+       NT_SUCCESS(ZwEnumerateValueKey(parameters.get(), i, KeyValueFullInformation, value, kSize, &length));
+       ++i)
+    WriteParameter(device, value);
+  ExFreePoolWithTag(value, kNodeTag);
+}
+
+bool ListHas(HANDLE key, const wchar_t* value_name, PCUNICODE_STRING id) {
+  Value ids;
+  if (!NT_SUCCESS(ids.Read(key, value_name)) || ids.Text() == nullptr) return false;
+  for (PCWSTR at = ids.Text(); *at != 0;) {
+    const UNICODE_STRING text = ob::String(at);
+    if (RtlEqualUnicodeString(&text, id, TRUE)) return true;
+    at += text.Length / sizeof(WCHAR) + 1;
+  }
+  return false;
+}
+
 // Fills the device's key from the first identifier that the database knows.
 bool ConfigureFrom(PCWSTR ids, Key& key) {
   for (PCWSTR id = ids; id != nullptr && *id != 0;) {
@@ -41,6 +86,7 @@ bool ConfigureFrom(PCWSTR ids, Key& key) {
         NT_SUCCESS(service.Read(entry.get(), L"Service"))) {
       const wchar_t* const values[] = {L"Service", L"ClassGUID", L"UpperFilters", L"LowerFilters"};
       for (const wchar_t* value : values) CopyValue(entry.get(), key, value);
+      CopyParameters(entry.get(), key.get());
       return true;
     }
     id += text.Length / sizeof(WCHAR) + 1;
@@ -147,6 +193,22 @@ NTSTATUS MapHardwareId(PCUNICODE_STRING hardware_id, PCUNICODE_STRING service, b
   Key key;
   NTSTATUS status = key.Create(nullptr, path.Get(), KEY_ALL_ACCESS, persistent);
   return NT_SUCCESS(status) ? key.SetText(L"Service", service) : status;
+}
+
+NTSTATUS MapParameter(PCUNICODE_STRING hardware_id, PCUNICODE_STRING name, ULONG number) {
+  Name path, value;
+  DatabaseKey(hardware_id, &path);
+  path.Append(L"\\").Append(kParameters);
+  value.Append(name);
+  if (!NT_SUCCESS(path.Status())) return path.Status();
+  if (!NT_SUCCESS(value.Status())) return value.Status();
+  Key key;
+  const NTSTATUS status = key.Create(nullptr, path.Get(), KEY_ALL_ACCESS, true);
+  return NT_SUCCESS(status) ? key.SetNumber(value.Get()->Buffer, number) : status;
+}
+
+bool HasId(HANDLE instance, PCUNICODE_STRING id) {
+  return ListHas(instance, L"HardwareID", id) || ListHas(instance, L"CompatibleIDs", id);
 }
 
 }  // namespace pnp

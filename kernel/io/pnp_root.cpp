@@ -1,4 +1,5 @@
 // The root of the device tree, and the devices that no bus finds: \Driver\PnpManager is their bus driver.
+#include "pnp_answers.h"
 #include "po_internal.h"
 
 extern "C" NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING DriverName,
@@ -24,14 +25,6 @@ RootPdo* PdoOf(PDEVICE_OBJECT device) {
 
 // The root's children come by AddRootDevice, not by enumeration; each machine has one such bus.
 constexpr GUID kInternalBus = {0x2530ea73, 0x086b, 0x11d1, {0xa0, 0x9f, 0x00, 0xc0, 0x4f, 0xc3, 0x40, 0xb1}};
-
-PVOID PagedCopy(const void* data, ULONG size, ULONG zeros) {
-  auto* copy = static_cast<UCHAR*>(ExAllocatePoolWithTag(PagedPool, size + zeros, kNodeTag));
-  if (copy == nullptr) return nullptr;
-  RtlCopyMemory(copy, data, size);
-  RtlZeroMemory(copy + size, zeros);
-  return copy;
-}
 
 NTSTATUS AnswerId(RootPdo* pdo, BUS_QUERY_ID_TYPE type, ULONG_PTR* information) {
   PVOID id = nullptr;
@@ -61,33 +54,11 @@ NTSTATUS AnswerCapabilities(PDEVICE_CAPABILITIES capabilities) {
   return STATUS_SUCCESS;
 }
 
-NTSTATUS AnswerBus(ULONG_PTR* information) {
-  const PNP_BUS_INFORMATION bus = {kInternalBus, PNPBus, 0};
-  *information = reinterpret_cast<ULONG_PTR>(PagedCopy(&bus, sizeof(bus), 0));
-  return *information != 0 ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
-}
-
-NTSTATUS AnswerTarget(PDEVICE_OBJECT device, ULONG_PTR* information) {
-  auto* relations =
-      static_cast<PDEVICE_RELATIONS>(ExAllocatePoolWithTag(PagedPool, sizeof(DEVICE_RELATIONS), kNodeTag));
-  if (relations == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  ObfReferenceObject(device);
-  relations->Count = 1;
-  relations->Objects[0] = device;
-  *information = reinterpret_cast<ULONG_PTR>(relations);
-  return STATUS_SUCCESS;
-}
-
 NTSTATUS Answer(PDEVICE_OBJECT device, PIRP irp, ULONG_PTR* information) {
   PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+  if (IsAgreedTo(stack->MinorFunction)) return STATUS_SUCCESS;
   switch (stack->MinorFunction) {
     case IRP_MN_START_DEVICE:
-    case IRP_MN_QUERY_STOP_DEVICE:
-    case IRP_MN_CANCEL_STOP_DEVICE:
-    case IRP_MN_STOP_DEVICE:
-    case IRP_MN_QUERY_REMOVE_DEVICE:
-    case IRP_MN_CANCEL_REMOVE_DEVICE:
-    case IRP_MN_SURPRISE_REMOVAL:
     case IRP_MN_REMOVE_DEVICE:
       return STATUS_SUCCESS;
     case IRP_MN_QUERY_CAPABILITIES:
@@ -95,7 +66,7 @@ NTSTATUS Answer(PDEVICE_OBJECT device, PIRP irp, ULONG_PTR* information) {
     case IRP_MN_QUERY_ID:
       return AnswerId(PdoOf(device), stack->Parameters.QueryId.IdType, information);
     case IRP_MN_QUERY_BUS_INFORMATION:
-      return AnswerBus(information);
+      return AnswerBus({kInternalBus, PNPBus, 0}, information);
     case IRP_MN_QUERY_DEVICE_RELATIONS:
       if (stack->Parameters.QueryDeviceRelations.Type == TargetDeviceRelation)
         return AnswerTarget(device, information);
@@ -193,7 +164,7 @@ static NTSTATUS NTAPI PnpRootDispatch(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
   return status;
 }
 
-static NTSTATUS NTAPI PnpRootPower(PDEVICE_OBJECT, PIRP Irp) {
+extern "C" NTSTATUS NTAPI PnpPdoPower(PDEVICE_OBJECT, PIRP Irp) {
   const UCHAR minor = IoGetCurrentIrpStackLocation(Irp)->MinorFunction;
   PoStartNextPowerIrp(Irp);
   if (minor == IRP_MN_SET_POWER || minor == IRP_MN_QUERY_POWER) Irp->IoStatus.Status = STATUS_SUCCESS;
@@ -202,7 +173,7 @@ static NTSTATUS NTAPI PnpRootPower(PDEVICE_OBJECT, PIRP Irp) {
   return status;
 }
 
-static NTSTATUS NTAPI PnpRootPassThrough(PDEVICE_OBJECT, PIRP Irp) {
+extern "C" NTSTATUS NTAPI PnpPdoPassThrough(PDEVICE_OBJECT, PIRP Irp) {
   const NTSTATUS status = Irp->IoStatus.Status;
   IofCompleteRequest(Irp, IO_NO_INCREMENT);
   return status;
@@ -211,8 +182,8 @@ static NTSTATUS NTAPI PnpRootPassThrough(PDEVICE_OBJECT, PIRP Irp) {
 static NTSTATUS NTAPI PnpRootEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING) {
   IopPnPDriverObject = DriverObject;
   DriverObject->MajorFunction[IRP_MJ_PNP] = PnpRootDispatch;
-  DriverObject->MajorFunction[IRP_MJ_POWER] = PnpRootPower;
-  DriverObject->MajorFunction[IRP_MJ_SYSTEM_CONTROL] = PnpRootPassThrough;
+  DriverObject->MajorFunction[IRP_MJ_POWER] = PnpPdoPower;
+  DriverObject->MajorFunction[IRP_MJ_SYSTEM_CONTROL] = PnpPdoPassThrough;
   return STATUS_SUCCESS;
 }
 

@@ -5,4 +5,8 @@
 
 extern "C" {
 NTSTATUS NTAPI IoReportRootDevice(PDRIVER_OBJECT DriverObject);
+ULONG NTAPI HalGetBusData(BUS_DATA_TYPE BusDataType, ULONG BusNumber, ULONG SlotNumber, PVOID Buffer,
+                          ULONG Length);
+ULONG NTAPI HalSetBusData(BUS_DATA_TYPE BusDataType, ULONG BusNumber, ULONG SlotNumber, PVOID Buffer,
+                          ULONG Length);
 }

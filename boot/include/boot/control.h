@@ -157,7 +157,9 @@ enum class Request : uint32_t {
   kProcessList = 20,    // -> per process: u64 id, u64 parent, u32 session, u32 threads, u32 exit status, name
   kDevnodeAdd = 27,     // hardware id, service ("": by the hardware id alone), u32 flags (kDevnodeKeep)
                         // -> instance path, u32 problem (0: none), u32 state
-  kDevnodeMap = 28,     // hardware id, service: what an INF would say
+  // What an INF would say: hardware id, service, u32 count, per value of Device Parameters: name (keys before
+  // it), u32. Devices with this identifier that have no driver get it.
+  kDevnodeMap = 28,
   kDevnodeChange = 29,  // instance path, u32 DevnodeOperation
   kDevnodeQuery =
       30,       // -> per node, parents first: instance path, service, u32 depth, u32 state, u32 problem

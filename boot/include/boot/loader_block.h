@@ -62,7 +62,16 @@ struct BootFile {
   uint64_t size;
 };
 
-inline constexpr uint32_t kLoaderBlockVersion = 1;
+// What firmware would tell of a PCI host bridge, in the ACPI tables of a real machine.
+struct PciHost {
+  uint64_t configuration;  // physical address of bus 0's configuration space (ECAM); 0: there is no PCI
+  uint64_t window;         // physical addresses that the devices' registers may get
+  uint64_t window_size;
+  uint32_t first_line;  // of the I/O APIC, for pin A of device 0; pin p of device d: (d + p) % 4 further
+  uint32_t reserved;
+};
+
+inline constexpr uint32_t kLoaderBlockVersion = 2;
 inline constexpr uint32_t kMaxMemoryDescriptors = 64;
 inline constexpr uint32_t kMaxBootFiles = 8;
 
@@ -88,11 +97,12 @@ struct LoaderBlock {
   int32_t time_zone_bias_minutes;
   uint32_t memory_descriptor_count;
   uint32_t boot_file_count;
-  uint32_t reserved;
+  uint32_t virtio_first_line;  // of the I/O APIC: slot n of the virtio-mmio devices interrupts on this + n
   MemoryDescriptor memory[kMaxMemoryDescriptors];  // sorted, no overlap; covers RAM and reserved ranges
   BootFile boot_files[kMaxBootFiles];
   char machine_name[32];  // computer name
-  char options[512];      // "name=value name=value": boot options, unknown ones are reported and ignored
+  PciHost pci;
+  char options[512];  // "name=value name=value": boot options, unknown ones are reported and ignored
 };
 
 }  // namespace boot
