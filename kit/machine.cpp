@@ -28,6 +28,7 @@ using detail::AsError;
 constexpr Milliseconds kControlTimeout{60'000};
 constexpr char kDriverFolder[] = "C:\\Windows\\System32\\drivers\\";
 constexpr uint32_t kCollision = 0xC0000035;
+constexpr uint32_t kNotLoaded = 0xC0000034;  // plug and play unloaded the driver with its last device
 constexpr uint64_t kMib = 1 << 20;
 
 Status StatusOf(const run::Reply& reply) {
@@ -102,6 +103,7 @@ Result<std::unique_ptr<Machine>> Machine::Boot(const MachineOptions& options) {
   run_options.boot_options = options.boot_options;
   run_options.verifier_flags = core.verifier_flags = options.verifier_flags;
   run_options.build_number = options.build_number;
+  run_options.devices = options.devices;
   auto started = run::Machine::Start(run_options);
   if (!started) return AsError(started.error());
   core.machine = std::move(*started);
@@ -189,9 +191,11 @@ Result<std::vector<std::string>> Machine::Unload(const Driver& driver, Milliseco
   const auto payload = run::FieldWriter().String(driver.service_).payload();
   auto reply = core_->Call(boot::Request::kServiceStop, payload, timeout, "unload " + driver.service_);
   if (!reply) return reply.error();
-  if (reply->status < 0)
+  const bool is_gone = StatusOf(*reply).code == kNotLoaded;
+  if (reply->status < 0 && !is_gone)
     return Error{"cannot unload " + driver.service_ + ": " + StatusOf(*reply).text(), StatusOf(*reply)};
-  std::vector<std::string> findings = run::ParseLines(reply->payload);
+  std::vector<std::string> findings;
+  if (!is_gone) findings = run::ParseLines(reply->payload);
   std::erase(core_->drivers, driver.service_);
   for (const std::string& finding : findings) core_->findings.push_back(driver.service_ + ": " + finding);
   reply =

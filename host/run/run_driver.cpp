@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "qemu/command_line.h"
 #include "run/crash_details.h"
 #include "run/driver_check.h"
 #include "run/fields.h"
@@ -54,6 +55,7 @@ class Runner {
   bool Launch();
   bool CreateService();
   bool StartService();
+  bool InstallForDevices();
   bool Started(const Reply& reply);
   bool AddDevice();
   void WaitForPowerButton();
@@ -241,6 +243,20 @@ bool Runner::StartService() {
   auto reply = machine_->Call(boot::Request::kServiceStart, ServicePayload(), deadline_);
   if (!reply) return GiveUp("DriverEntry ran");
   return Started(*reply);
+}
+
+// The driver becomes the driver of the machine's devices, as an INF would say.
+bool Runner::InstallForDevices() {
+  for (const std::string& name : options_.machine.devices) {
+    const std::string id(qemu::FindDevice(name)->hardware_id);
+    const auto payload = FieldWriter().String(id).String(ServiceName()).U32(0).payload();
+    auto reply = machine_->Call(boot::Request::kDevnodeMap, payload, deadline_);
+    if (!reply) return GiveUp("the device started");
+    if (!Succeeded(reply->status))
+      return Fail(Outcome::kInternalError,
+                  fmt::format("cannot install the driver for {}: {}", id, StatusText(reply->status)));
+  }
+  return true;
 }
 
 bool Runner::Started(const Reply& reply) {
@@ -514,7 +530,7 @@ void Runner::OnEvent(const IncomingMessage& message) {
 
 RunResult Runner::Run() {
   if (Check() && Prepare() && Launch() && WatchKernel() && CreateService() && StartService() && AddDevice() &&
-      TakeLiveDump() && LetWork() && StopService() && LetSettle())
+      InstallForDevices() && TakeLiveDump() && LetWork() && StopService() && LetSettle())
     ShutDown();
   if (machine_ != nullptr) machine_->Kill();
   if (result_.stop && !result_.dump_path.empty()) AddCrashDetails(options_, result_);

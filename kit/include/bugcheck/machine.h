@@ -33,6 +33,7 @@ struct MachineOptions {
   std::string boot_options;
   uint32_t verifier_flags = 0;  // Driver Verifier for the drivers that Load loads
   uint32_t build_number = 22621;
+  std::vector<std::string> devices;  // PCI devices: "edu" is QEMU's; see InstallDriver
   std::string drive_c;      // a folder that becomes C: and stays; "" = a fresh one that goes with the machine
   std::string console_log;  // "" = beside C:
   // ntoskrnl.exe, hostfs.sys, boot.elf; "" = $BUGCHECK_GUEST_DIR, else default_guest_folder.
@@ -70,6 +71,22 @@ class Driver {
 
 enum class DumpKind { kKernel, kFull };
 
+// A node of plug and play's tree.
+struct DeviceNode {
+  std::string instance;  // "PCI\\VEN_1234&..."
+  std::string service;   // "" = no driver
+  bool started = false;
+  uint32_t problem = 0;  // CM_PROB_*, 0 = none
+};
+
+// What an INF's AddReg section would write below Device Parameters: "KEY\\NAME" and a REG_DWORD.
+struct DeviceParameter {
+  std::string name;
+  uint32_t value = 0;
+};
+inline constexpr char kMsiSupported[] =
+    "Interrupt Management\\MessageSignaledInterruptProperties\\MSISupported";
+
 class Machine {
  public:
   static Result<std::unique_ptr<Machine>> Boot(const MachineOptions& options = {});
@@ -91,6 +108,17 @@ class Machine {
   // Stops the service and deletes it: what the driver left behind, one finding a string; empty is good. The
   // Error has the status of a driver that does not unload (kInvalidDeviceRequest: it has no DriverUnload).
   Result<std::vector<std::string>> Unload(const Driver& driver, Milliseconds timeout = kDefaultTimeout);
+
+  // ---- Devices ----
+  // Makes a driver that is loaded the driver of all devices with this hardware identifier, and starts those
+  // that have none.
+  Result<void> InstallDriver(const std::string& hardware_id, const Driver& driver,
+                             const std::vector<DeviceParameter>& parameters = {});
+  Result<std::vector<DeviceNode>> Devices();  // parents first
+  // By instance. Stop and start again; removal, after the drivers agreed; and removal with no question.
+  Result<void> RestartDevice(const std::string& instance);
+  Result<void> RemoveDevice(const std::string& instance);
+  Result<void> SurpriseRemoveDevice(const std::string& instance);
 
   // ---- Programs ----
   // A new process with one thread. `image_name` is what PsGetProcessImageFileName tells.
