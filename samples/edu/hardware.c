@@ -316,7 +316,11 @@ NTSTATUS EduStartHardware(EDU_DEVICE* Edu, PCM_RESOURCE_LIST Translated) {
   if (NT_SUCCESS(Status) && (ReadRegister(Edu, EDU_IDENTIFICATION) & 0xFFFF) != 0xED)
     Status = STATUS_DEVICE_CONFIGURATION_ERROR;
   if (NT_SUCCESS(Status)) Status = PrepareDma(Edu);
-  return NT_SUCCESS(Status) ? Connect(Edu) : Status;
+  if (NT_SUCCESS(Status)) Status = Connect(Edu);
+  if (NT_SUCCESS(Status))
+    DbgPrint("edu: started: %s interrupts, %u map registers\n",
+             Edu->Interrupt.Version == CONNECT_MESSAGE_BASED ? "message" : "line", Edu->MapRegisters);
+  return Status;
 }
 
 VOID EduDrain(EDU_DEVICE* Edu, BOOLEAN Gone) {

@@ -23,6 +23,17 @@ class Samples(harness.SystemTest):
             with self.subTest(name=name):
                 self.assertEqual(self.verdict(GUEST / name, expect=harness.EXIT_CLEAN)["left_behind"], [])
 
+    def test_edu_runs_its_device(self):
+        console = self.sandbox.root / "console.log"
+        verdict = self.verdict(GUEST / "edu.sys", "--device", "edu", "--console", console, expect=harness.EXIT_CLEAN)
+        self.assertEqual(verdict["left_behind"], [])
+        self.assertIn("edu: started: line interrupts", console.read_text())
+
+    def test_unknown_device_is_a_usage_error(self):
+        result = self.sandbox.run("run", "--device", "toaster", GUEST / "edu.sys")
+        self.assertEqual(result.returncode, harness.EXIT_USAGE)
+        self.assertIn("--device: there is no 'toaster'; there are: edu", result.stderr)
+
     def test_spinlock_stops_the_machine(self):
         verdict = self.verdict(GUEST / "spinlock.sys", expect=harness.EXIT_BUGCHECK)
         self.assertEqual(verdict["outcome"], "bugcheck")
