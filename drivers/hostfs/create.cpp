@@ -138,6 +138,7 @@ NTSTATUS CreateNew(Volume& volume, const OpenRequest& request, Fcb* parent, cons
     return status == STATUS_OBJECT_NAME_NOT_FOUND ? STATUS_OBJECT_PATH_NOT_FOUND : status;
   status = Attach(request, fcb, false);
   if (!NT_SUCCESS(status)) {
+    volume.Unlink(fcb);  // nobody has seen it
     volume.Release(fcb);
     return status;
   }

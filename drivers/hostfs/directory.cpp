@@ -231,13 +231,12 @@ NTSTATUS QueryLocked(Volume& volume, PIO_STACK_LOCATION stack, PVOID buffer, ULO
   if (stack->Parameters.QueryDirectory.Length < layout.fixed) return STATUS_INFO_LENGTH_MISMATCH;
   const bool first = !ccb->scanning;
   NTSTATUS status = STATUS_SUCCESS;
-  if (first) {
+  if (first)
     status = SetPattern(ccb, reinterpret_cast<PUNICODE_STRING>(stack->Parameters.QueryDirectory.FileName));
-    ccb->scanning = NT_SUCCESS(status);
-  }
   if (NT_SUCCESS(status) && (first || (stack->Flags & SL_RESTART_SCAN) != 0))
     status = TakeEntries(volume, fcb, ccb);
   if (!NT_SUCCESS(status)) return status;
+  ccb->scanning = true;
   if (first && ccb->entry_count == 0) return STATUS_NO_SUCH_FILE;
   auto* facts = static_cast<Fcb*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(Fcb), kTag));
   if (facts == nullptr) return STATUS_INSUFFICIENT_RESOURCES;

@@ -84,7 +84,7 @@ void Volume::DeleteFcb(Fcb* fcb) {
       break;
     }
   }
-  if (fcb->fid != kRootFid) client_.Clunk(fcb->fid);
+  if (fcb->fid != kRootFid && fcb->fid != p9::kNoFid) client_.Clunk(fcb->fid);
   FreeListing(fcb->listing);
   if (fcb->gather != nullptr) GiveGatherBuffer(fcb->gather);
   Fcb* parent = fcb->parent;
@@ -231,17 +231,22 @@ NTSTATUS Volume::CreateChild(Fcb* directory, const UNICODE_STRING& name, bool is
   if (!NT_SUCCESS(status)) return status;
   if (is_directory) {
     status = client_.MakeDirectory(directory->fid, utf8);
-    if (NT_SUCCESS(status)) status = WalkChild(directory, name.Buffer, units, fcb);
+    if (!NT_SUCCESS(status)) return status;
+    status = WalkChild(directory, name.Buffer, units, fcb);
+    if (!NT_SUCCESS(status)) client_.Unlink(directory->fid, utf8, true);
   } else {
+    // Memory first: what the host has made would have to be taken back.
+    *fcb = NewFcb(directory, name.Buffer, units, p9::kNoFid, false);
+    if (*fcb == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
     ULONG fid = 0;
     status =
         client_.CreateFile(directory->fid, utf8, p9::kReadWrite | p9::kCreate | p9::kExclusive, mode, &fid);
-    if (!NT_SUCCESS(status)) return status;
-    *fcb = NewFcb(directory, name.Buffer, units, fid, false);
-    if (*fcb == nullptr) {
-      client_.Clunk(fid);
-      return STATUS_INSUFFICIENT_RESOURCES;
+    if (!NT_SUCCESS(status)) {
+      DeleteFcb(*fcb);
+      *fcb = nullptr;
+      return status;
     }
+    (*fcb)->fid = fid;
     (*fcb)->mode = OpenMode::kReadWrite;
     LARGE_INTEGER now;
     KeQuerySystemTime(&now);

@@ -1,6 +1,6 @@
 // Allocations of pool (and, but for fail-pool=N, of pages) that fail on purpose, for the proof that the
-// kernel itself survives without memory. Only the kernel's own allocations, and only while armed: a driver's
-// entry routine runs.
+// kernel itself survives without memory. Only the allocations of the kernel and of its boot driver (the file
+// system of C:), and only while armed: a driver's entry routine runs.
 //
 // fail-pool=1 (boot option): each way to each call site fails once, the first time it is taken: the call site
 // and the kernel's frames above it. Whoever repeats what it does comes to every failure there is.
@@ -54,18 +54,26 @@ constinit Numbers<kSites> g_sites = {};
 constinit Numbers<kMostWays> g_ways = {};
 volatile LONG g_failed[kSites];
 
-bool IsKernelCode(ULONG64 address) {
-  return address - KeLoaderBlock->kernel_base < KeLoaderBlock->kernel_size;
+// The boot driver's image.
+ULONG64 g_boot_driver;
+ULONG64 g_boot_driver_size;
+
+bool IsBootDriverCode(ULONG64 address) {
+  return address - g_boot_driver < g_boot_driver_size;
 }
 
-// The kernel's frames from the call site outward, as one number.
+bool IsOurCode(ULONG64 address) {
+  return address - KeLoaderBlock->kernel_base < KeLoaderBlock->kernel_size || IsBootDriverCode(address);
+}
+
+// Our frames from the call site outward, as one number.
 ULONG64 WayTo(ULONG64 site) {
   PVOID callers[2 * kFrames];
   const ULONG count = RtlWalkFrameChain(callers, RTL_NUMBER_OF(callers), 0);
   ULONG at = 0;
   while (at < count && Va(callers[at]) != site) ++at;
   ULONG64 way = site;
-  for (ULONG i = at + 1; i < count && i <= at + kFrames && IsKernelCode(Va(callers[i])); ++i)
+  for (ULONG i = at + 1; i < count && i <= at + kFrames && IsOurCode(Va(callers[i])); ++i)
     way = (way ^ Va(callers[i])) * 0xFF51AFD7ED558CCD;
   return way;
 }
@@ -83,7 +91,9 @@ void Report() {
     if (g_sites[i] == 0) continue;
     ++reached;
     if (g_failed[i] != 0) ++failed;
-    kd::Print("pool site: nt+0x%x %u\n", static_cast<ULONG>(g_sites[i] - KeLoaderBlock->kernel_base),
+    const bool boot = IsBootDriverCode(g_sites[i]);
+    kd::Print("pool site: %s+0x%x %u\n", boot ? "boot" : "nt",
+              static_cast<ULONG>(g_sites[i] - (boot ? g_boot_driver : KeLoaderBlock->kernel_base)),
               static_cast<ULONG>(g_failed[i]));
   }
   kd::Print("pool faults: %u allocations failed on purpose, at %u call sites of %u reached\n",
@@ -114,8 +124,8 @@ bool FailAt(ULONG64 caller) {
 
 bool FailOnPurpose(const PoolRequest& request) {
   if (ExpPoolFaultMode == kOff || ExpPoolFaultsArmed == 0) return false;
-  // Allocations of the kernel alone: what drivers do without memory is Driver Verifier's business.
-  return IsKernelCode(Va(request.caller)) && FailAt(Va(request.caller));
+  // What other drivers do without memory is Driver Verifier's business.
+  return IsOurCode(Va(request.caller)) && FailAt(Va(request.caller));
 }
 
 }  // namespace ex
@@ -136,6 +146,11 @@ VOID ExSetPoolFaults(ULONG Mode, ULONG Seed, BOOLEAN Watch) {
 
 VOID ExSetSpecialPoolTag(ULONG Tag) {
   MmSpecialPoolTag = Tag;
+}
+
+VOID ExIncludeInPoolFaults(PVOID Image, ULONG Size) {
+  ex::g_boot_driver = reinterpret_cast<ULONG64>(Image);
+  ex::g_boot_driver_size = Size;
 }
 
 VOID ExArmPoolFaults(BOOLEAN Arm) {

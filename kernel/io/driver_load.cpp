@@ -163,6 +163,7 @@ NTSTATUS StartImage(const ServiceDescription& service, PKLDR_DATA_TABLE_ENTRY im
   // memory of a machine that has been up for a while, and reaches pageable code only where it may.
   if (!boot_driver) MmTrimPageableImages();
   NoteDriverEntry(driver);
+  if (boot_driver) ExIncludeInPoolFaults(image->DllBase, image->SizeOfImage);
   if (!boot_driver) ExArmPoolFaults(TRUE);
   status = driver->DriverInit(driver, &registry_path);
   if (!boot_driver) ExArmPoolFaults(FALSE);

@@ -82,6 +82,8 @@ class Run:
         test.assertTrue(counts, self.story)
         self.injected, self.failed_sites, self.reached_sites = map(int, counts[-1])
         found = {int(site, 16): int(count) for site, count in re.findall(r"pool site: nt\+0x([0-9a-f]+) (\d+)", text)}
+        boot = dict(re.findall(r"pool site: boot\+0x([0-9a-f]+) (\d+)", text))
+        self.boot_sites, self.boot_failed = len(boot), sum(count != "0" for count in boot.values())
         self.sites = set(found)
         self.failed = {site for site, count in found.items() if count}
         calls = re.search(r"(?:starve|low_memory): (\d+) calls succeeded, (\d+) were refused(?:, (\d+) for another)?", text)
@@ -117,6 +119,9 @@ class LowMemory(unittest.TestCase):
         self.assertEqual((quiet.injected, quiet.refused), (0, 0), quiet.story)
         run = self.starve("fail-pool=1", 2)
         exist = call_sites()
+        print(f"of the file system {run.boot_failed} call sites of {run.boot_sites} reached failed", flush=True)
+        self.assertGreaterEqual(run.boot_failed, 8)
+        self.assertEqual(run.boot_failed, run.boot_sites)
         print(f"the kernel has {len(exist)} call sites; {len(run.failed & exist)} of them failed, and "
               f"{len(run.failed - exist)} that allocate pages or call through pointers", flush=True)
         self.assertEqual(run.failed, run.sites, run.story)  # whatever was reached has failed

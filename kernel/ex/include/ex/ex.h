@@ -16,6 +16,8 @@ VOID ExSetPoolFaults(ULONG Mode, ULONG Seed, BOOLEAN Watch);
 VOID ExSetSpecialPoolTag(ULONG Tag);
 // Faults happen while somebody has armed them: the I/O manager, around a driver's entry routine.
 VOID ExArmPoolFaults(BOOLEAN Arm);
+// The boot driver's allocations are among those that fail.
+VOID ExIncludeInPoolFaults(PVOID Image, ULONG Size);
 // Whether an allocation of pages by this code is to fail, too.
 BOOLEAN ExFailPageOnPurpose(PVOID Caller);
 

@@ -1,6 +1,10 @@
 /* Files, requests, devices, another driver. */
 #include "starve.h"
 
+NTSTATUS NTAPI NtNotifyChangeDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                           PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, ULONG CompletionFilter,
+                                           BOOLEAN WatchTree);
+
 VOID Files(VOID)
 {
     OBJECT_ATTRIBUTES Attributes;
@@ -27,6 +31,113 @@ VOID Files(VOID)
                                   TRUE));
         ZwClose(File);
     }
+}
+
+static HANDLE OpenPath(PCWSTR Text, ACCESS_MASK Access, ULONG Disposition, ULONG Options)
+{
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK Status;
+    UNICODE_STRING Path;
+    HANDLE File;
+
+    Name(&Path, &Attributes, Text);
+    return Note(ZwCreateFile(&File, Access | SYNCHRONIZE, &Attributes, &Status, NULL, FILE_ATTRIBUTE_NORMAL, 7, Disposition,
+                             Options, NULL, 0))
+               ? File
+               : NULL;
+}
+
+static VOID NameTo(HANDLE File, PCWSTR Text, FILE_INFORMATION_CLASS Class)
+{
+    struct {
+        FILE_RENAME_INFORMATION Header;
+        WCHAR Rest[64];
+    } Target;
+    IO_STATUS_BLOCK Status;
+
+    RtlZeroMemory(&Target, sizeof(Target));
+    Target.Header.ReplaceIfExists = TRUE;
+    Target.Header.FileNameLength = (ULONG)(wcslen(Text) * sizeof(WCHAR));
+    RtlCopyMemory(Target.Header.FileName, Text, Target.Header.FileNameLength);
+    Note(ZwSetInformationFile(File, &Status, &Target, sizeof(Target), Class));
+}
+
+static VOID Dispose(HANDLE File)
+{
+    FILE_DISPOSITION_INFORMATION Disposition = { TRUE };
+    IO_STATUS_BLOCK Status;
+
+    while (!Note(ZwSetInformationFile(File, &Status, &Disposition, sizeof(Disposition), FileDispositionInformation)))
+        ;
+    ZwClose(File);
+}
+
+/* What the file system keeps for others: watchers, oplocks, byte ranges, links and new names. */
+VOID FileSystem(VOID)
+{
+    static UCHAR Changes[256];
+    ULONG Synchronous = FILE_SYNCHRONOUS_IO_NONALERT;
+    HANDLE Directory = OpenPath(L"\\DosDevices\\C:\\starved", FILE_LIST_DIRECTORY, FILE_OPEN_IF, FILE_DIRECTORY_FILE);
+    HANDLE File, Asynchronous, Event = NULL;
+    OBJECT_ATTRIBUTES Attributes;
+    LARGE_INTEGER Offset = { 0 }, Length;
+    IO_STATUS_BLOCK Status, Watch, Oplock;
+    FILE_IO_PRIORITY_HINT_INFORMATION Hint = { IoPriorityLow };
+    UCHAR Buffer[600];
+
+    if (Directory == NULL)
+        return;
+    InitializeObjectAttributes(&Attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
+    Note(NtNotifyChangeDirectoryFile(Directory, NULL, NULL, NULL, &Watch, Changes, sizeof(Changes), FILE_NOTIFY_CHANGE_FILE_NAME,
+                                     TRUE));
+    File = OpenPath(L"\\DosDevices\\C:\\starved\\one.txt", GENERIC_READ | GENERIC_WRITE | DELETE, FILE_OPEN_IF, Synchronous);
+    if (File != NULL) {
+        RtlFillMemory(Buffer, sizeof(Buffer), 'x');
+        Length.QuadPart = 10;
+        Note(ZwWriteFile(File, NULL, NULL, NULL, &Status, Buffer, sizeof(Buffer), &Offset, NULL));
+        Note(ZwReadFile(File, NULL, NULL, NULL, &Status, Buffer, sizeof(Buffer), &Offset, NULL));
+        Note(ZwFlushBuffersFile(File, &Status));
+        Note(ZwSetInformationFile(File, &Status, &Hint, sizeof(Hint), FileIoPriorityHintInformation));
+        Note(ZwQueryVolumeInformationFile(File, &Status, Buffer, sizeof(Buffer), FileFsFullSizeInformation));
+        Note(ZwQueryInformationFile(File, &Status, Buffer, sizeof(Buffer), FileAllInformation));
+        if (Note(ZwLockFile(File, NULL, NULL, NULL, &Status, &Offset, &Length, 0, TRUE, TRUE)))
+            while (!Note(ZwUnlockFile(File, &Status, &Offset, &Length, 0)))
+                ;
+        NameTo(File, L"two.txt", FileRenameInformation);
+        NameTo(File, L"\\DosDevices\\C:\\starved\\three.txt", FileRenameInformation);
+        Dispose(File);
+    }
+    if (Note(ZwCreateEvent(&Event, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE))) {
+        Asynchronous = OpenPath(L"\\DosDevices\\C:\\starved\\oplock", GENERIC_READ | DELETE, FILE_OPEN_IF, FILE_DELETE_ON_CLOSE);
+        if (Asynchronous != NULL) {
+            NTSTATUS Held = ZwFsControlFile(Asynchronous, Event, NULL, NULL, &Oplock, FSCTL_REQUEST_BATCH_OPLOCK, NULL, 0, NULL, 0);
+
+            if (Note(Held)) {
+                HANDLE Other = OpenPath(L"\\DosDevices\\C:\\starved\\oplock", FILE_READ_DATA, FILE_OPEN,
+                                        Synchronous | FILE_COMPLETE_IF_OPLOCKED);
+
+                if (Other != NULL)
+                    ZwClose(Other);
+            }
+            ZwClose(Asynchronous);
+            if (Held == STATUS_PENDING)
+                ZwWaitForSingleObject(Event, FALSE, NULL);
+        }
+        ZwClose(Event);
+    }
+    File = OpenPath(L"\\DosDevices\\C:\\starved", FILE_LIST_DIRECTORY, FILE_OPEN, Synchronous | FILE_DIRECTORY_FILE);
+    if (File != NULL) {
+        UNICODE_STRING Pattern;
+
+        RtlInitUnicodeString(&Pattern, L"*");
+        Note(ZwQueryDirectoryFile(File, NULL, NULL, NULL, &Status, Buffer, sizeof(Buffer), FileBothDirectoryInformation, FALSE,
+                                  &Pattern, TRUE));
+        ZwClose(File);
+    }
+    ZwClose(Directory);
+    while ((Directory = OpenPath(L"\\DosDevices\\C:\\starved", DELETE, FILE_OPEN, Synchronous | FILE_DIRECTORY_FILE)) == NULL)
+        ;
+    Dispose(Directory);
 }
 
 static VOID Control(ULONG Code)

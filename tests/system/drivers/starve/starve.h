@@ -35,6 +35,7 @@ VOID Sections(VOID);
 VOID ProcessMemory(VOID);
 VOID PagingOut(VOID);
 VOID Files(VOID);
+VOID FileSystem(VOID);
 VOID Requests(VOID);
 VOID Devices(VOID);
 VOID OtherDriver(VOID);
