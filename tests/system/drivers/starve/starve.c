@@ -123,7 +123,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Object, PUNICODE_STRING RegistryPath)
 {
     static VOID (*const Scenarios[])(VOID) = {
         Locks,  Callbacks,     Timers,    Lookasides,  Registrations, FloatingPoint, Queries, MdlsAndMappings, Sections,
-        Files,  FileSystem, ProcessMemory, Requests,  Devices,     Keys,          RegistryHelpers, Strings, Names,          Threads,
+        Files,  FileSystem, FileSystemHelpers, CodePages, HashTables, MoreRegistrations, Descriptors, SystemQueries, ProcessMemory, Requests,  Devices,     Keys,          RegistryHelpers, Strings, Names,          Threads,
         Notifications, CopiedMemory, OtherDriver, PagingOut,
     };
 
