@@ -1,7 +1,7 @@
 // APCs: special kernel ones (no normal routine) run at APC_LEVEL, normal ones then at PASSIVE_LEVEL. Those
-// for user mode wait in their queue: they end alertable waits in user mode, and a thread that ends runs them
-// down; there are no threads in user mode that could run them. A thread's queues, its alerts and its pending
-// flags are under its lock.
+// for user mode wait in their queue until an alertable wait in user mode, or an alert test, makes them
+// pending: then they run on the way to ring 3. A thread that ends runs down what is left. A thread's queues,
+// its alerts and its pending flags are under its lock.
 #include "ke_internal.h"
 #include "nt/export.h"
 
@@ -83,6 +83,17 @@ PKAPC Take(PKTHREAD thread) {
   return apc;
 }
 
+// The first APC for user mode; what comes after it becomes pending by an alert test.
+PKAPC TakeUser(PKTHREAD thread) {
+  ThreadGuard guard(thread);
+  KAPC_STATE* state = &thread->ApcState;
+  state->UserApcPending = FALSE;
+  if (IsListEmpty(&state->ApcListHead[UserMode])) return nullptr;
+  PKAPC apc = ApcOf(RemoveHeadList(&state->ApcListHead[UserMode]));
+  apc->Inserted = FALSE;
+  return apc;
+}
+
 // The first APC of a thread that ends; the flag keeps others from being queued.
 PKAPC TakeForRundown(PKTHREAD thread) {
   ThreadGuard guard(thread);
@@ -116,6 +127,35 @@ VOID KiRundownApcs(PKTHREAD thread) {
       ExFreePool(apc);
     }
   }
+}
+
+VOID KiDeliverUserApc(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame) {
+  PKAPC apc = TakeUser(KeCurrentThread());
+  if (apc == nullptr) return;
+  PKNORMAL_ROUTINE normal = apc->NormalRoutine;
+  PVOID context = apc->NormalContext;
+  PVOID argument1 = apc->SystemArgument1;
+  PVOID argument2 = apc->SystemArgument2;
+  const KIRQL irql = KfRaiseIrql(APC_LEVEL);
+  apc->KernelRoutine(apc, &normal, &context, &argument1, &argument2);
+  KeLowerIrql(irql);
+  if (normal == nullptr) {
+    KeTestAlertThread(UserMode);  // the next one
+  } else {
+    KiEnterUserApc(trap, frame, normal, context, argument1, argument2);
+  }
+}
+
+// A flag under the thread's lock, which its waits look at under the same lock.
+VOID KeRequestThreadExit(PKTHREAD thread) {
+  ThreadGuard guard(thread);
+  thread->ExitPending = TRUE;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  if (thread->State == Running) {
+    PKPRCB prcb = KiProcessorBlock[thread->NextProcessor];
+    if (prcb != KeGetCurrentPrcb()) hal::SendIpi(prcb->ApicId, hal::kApcVector);
+  }
+  if (thread->WaitRegister != kWaitNone && thread->WaitMode == UserMode) Interrupt(thread, 0);
 }
 
 // At APC_LEVEL.
@@ -184,11 +224,12 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKE
 }
 
 /// Queues an APC to its thread. Returns FALSE if it is queued already or the thread has ended. One for user
-/// mode ends an alertable wait in user mode with STATUS_USER_APC.
+/// mode ends an alertable wait in user mode with STATUS_USER_APC; its normal routine runs in ring 3, called by
+/// ntdll!KiUserApcDispatcher.
 /// IRQL: <= DISPATCH_LEVEL.
-/// Differs from NT: the normal routine of an APC for user mode never runs: there are no threads in user mode.
+/// Differs from NT: none.
 /// Source: not documented by Microsoft; signature as drivers declare it.
-NT_EXPORT(KeInsertQueueApc, nt::AtMost(DISPATCH_LEVEL), Partial, "KeApc.*");
+NT_EXPORT(KeInsertQueueApc, nt::AtMost(DISPATCH_LEVEL), Full, "KeApc.* UserApc.*");
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2,
                                KPRIORITY Increment) {
   PKTHREAD thread = Apc->Thread;

@@ -125,13 +125,14 @@ void ArmNext(PKPRCB prcb, bool idle, ULONG64 now) {
 extern "C" {
 
 // Frames of a watchdog's bug check read KeBugCheckEx <- KeAccumulateTicks <- KeClockInterruptNotify.
-static KI_NOINLINE VOID KeClockInterruptNotify(PKPRCB prcb, KIRQL interrupted_irql) {
+static KI_NOINLINE VOID KeClockInterruptNotify(PKPRCB prcb, const KTRAP_FRAME* interrupted) {
+  const KIRQL interrupted_irql = interrupted->PreviousIrql;
   const ULONG64 now = hal::PerformanceNow();
   if (prcb->Number == 0) KiUpdateSharedTime();
   const bool idle_thread = prcb->CurrentThread == prcb->IdleThread;
   const bool idle = idle_thread && interrupted_irql < DISPATCH_LEVEL;  // else its DPCs are watched
   prcb->PendingTickFlags = interrupted_irql >= DISPATCH_LEVEL;
-  if (now - prcb->LastTick >= kTickUnits) KeAccumulateTicks(prcb, interrupted_irql, now);
+  if (now - prcb->LastTick >= kTickUnits) KeAccumulateTicks(prcb, interrupted, now);
   if (prcb->LockStackIndex != 0) KiResolveLockTrace(prcb);
   RequestExpiration(prcb, interrupted_irql, now);
   if (prcb->PendingTickFlags) OfferStandby(prcb);
@@ -147,7 +148,7 @@ VOID KiHandleClockInterrupt(PKTRAP_FRAME trap) {
   PKPRCB prcb = KeGetCurrentPrcb();
   ++prcb->InterruptCount;
   prcb->ClockInterrupts = prcb->ClockInterrupts + 1;
-  KeClockInterruptNotify(prcb, trap->PreviousIrql);
+  KeClockInterruptNotify(prcb, trap);
 }
 
 VOID KiUpdateSharedTime() {

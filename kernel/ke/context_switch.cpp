@@ -122,6 +122,7 @@ VOID KiSwapThread(PKTHREAD old, PKTHREAD next) {
   prcb->PreviousThread = old;
   prcb->CurrentThread = next;
   StartRunning(next, prcb);
+  KiPrepareUserEntry(prcb, next);
   const ULONG64 table = next->ApcState.Process->DirectoryTableBase;
   if (table != old->ApcState.Process->DirectoryTableBase) arch::WriteCr3(table);
   KiSwapContext(&old->KernelStack, next->KernelStack);

@@ -76,6 +76,36 @@ VOID KiInitializeExtendedState() {
   PublishConfiguration();
 }
 
+// A thread of a program has its state switched always. The first page of an allocation of pool is aligned.
+NTSTATUS KeCreateUserState(PKTHREAD thread) {
+  if (enabled == 0) return STATUS_SUCCESS;
+  const SIZE_T bytes = area_size > PAGE_SIZE ? area_size : PAGE_SIZE;
+  PVOID area = ExAllocatePoolWithTag(NonPagedPoolNx, bytes, kTag);
+  if (area == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  RtlZeroMemory(area, bytes);
+  thread->StateSaveArea = area;
+  thread->ExtendedStateUsers = 1;
+  return STATUS_SUCCESS;
+}
+
+VOID KeDeleteUserState(PKTHREAD thread) {
+  if (thread->StateSaveArea != nullptr) ExFreePoolWithTag(thread->StateSaveArea, kTag);
+}
+
+VOID KiStartUserExtendedState(PKTHREAD thread) {
+  if (enabled == 0) return;
+  constexpr ULONG kMxCsrOffset = 24, kControlWord = 0x27F, kMxCsr = 0x1F80;
+  auto* area = static_cast<UCHAR*>(thread->StateSaveArea);
+  arch::DisableInterrupts();       // a switch would save into the area
+  RtlZeroMemory(area, area_size);  // nothing in XSTATE_BV: all as after a reset, but for MXCSR
+  const ULONG mxcsr = kMxCsr;
+  RtlCopyMemory(area + kMxCsrOffset, &mxcsr, sizeof(mxcsr));
+  Restore(area, enabled);
+  const USHORT control = kControlWord;
+  __asm__ volatile("fldcw %0" ::"m"(control));
+  arch::EnableInterrupts();
+}
+
 /// Which of the features in FeatureMask the system has enabled.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.

@@ -4,14 +4,15 @@
 namespace {
 
 struct Instruction {
-  const UCHAR* at;  // opcode
+  const UCHAR* at;   // opcode
+  ULONG64 bias = 0;  // where the bytes stand, less where they were copied to
   UCHAR rex = 0;
   bool word = false;  // operand-size prefix
   bool lock = false;
 };
 
-Instruction SkipPrefixes(const UCHAR* at) {
-  Instruction instruction{at};
+Instruction SkipPrefixes(const UCHAR* at, ULONG64 bias) {
+  Instruction instruction{at, bias};
   for (int i = 0; i < 14; ++i, ++instruction.at) {
     switch (*instruction.at) {
       case 0x66:
@@ -53,7 +54,7 @@ ULONG64 OperandAddress(const Instruction& instruction, const UCHAR* modrm, const
     if ((sib & 7) == 5 && mode == 0) return address + static_cast<ULONG64>(LONG64{Read32(at)});
     address += gpr[(sib & 7) | (instruction.rex & 1) << 3];
   } else if (rm == 5 && mode == 0) {  // rip-relative: F6/F7 /6, /7 have no immediate
-    return reinterpret_cast<ULONG64>(at + 4) + static_cast<ULONG64>(LONG64{Read32(at)});
+    return reinterpret_cast<ULONG64>(at + 4) + instruction.bias + static_cast<ULONG64>(LONG64{Read32(at)});
   } else {
     address = gpr[rm | (instruction.rex & 1) << 3];
   }
@@ -62,8 +63,8 @@ ULONG64 OperandAddress(const Instruction& instruction, const UCHAR* modrm, const
   return address;
 }
 
-// The processor read the divisor a moment ago: it can be read again.
-bool DivisorIsZero(const Instruction& instruction, const ULONG64* gpr) {
+// The processor read the divisor a moment ago: it can be read again. (A program's may be gone: not zero then.)
+bool DivisorIsZero(const Instruction& instruction, const ULONG64* gpr, bool user) {
   const UCHAR* modrm = instruction.at + 1;
   const bool byte = *instruction.at == 0xF6;
   const ULONG size = byte ? 1 : (instruction.rex & 8) ? 8 : instruction.word ? 2 : 4;
@@ -74,7 +75,9 @@ bool DivisorIsZero(const Instruction& instruction, const ULONG64* gpr) {
     value = high_byte ? gpr[index - 4] >> 8 : gpr[index];
     if (size < 8) value &= (1ull << (8 * size)) - 1;
   } else {
-    RtlCopyMemory(&value, reinterpret_cast<const void*>(OperandAddress(instruction, modrm, gpr)), size);
+    const auto* address = reinterpret_cast<const void*>(OperandAddress(instruction, modrm, gpr));
+    if (user) return KeCopyFromUser(&value, address, size) && value == 0;
+    RtlCopyMemory(&value, address, size);
   }
   return value == 0;
 }
@@ -123,26 +126,23 @@ bool IsPrivileged(const UCHAR* at) {
   }
 }
 
-}  // namespace
-
-VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context) {
+void Refine(PEXCEPTION_RECORD record, PCONTEXT context, const UCHAR* code, bool user) {
+  const ULONG64 bias = context->Rip - reinterpret_cast<ULONG64>(code);
   switch (record->ExceptionCode) {
     case STATUS_INTEGER_DIVIDE_BY_ZERO: {
-      const Instruction instruction = SkipPrefixes(reinterpret_cast<const UCHAR*>(context->Rip));
-      if ((*instruction.at & 0xFE) == 0xF6 && !DivisorIsZero(instruction, &context->Rax)) {
+      const Instruction instruction = SkipPrefixes(code, bias);
+      if ((*instruction.at & 0xFE) == 0xF6 && !DivisorIsZero(instruction, &context->Rax, user)) {
         record->ExceptionCode = STATUS_INTEGER_OVERFLOW;
       }
       break;
     }
     case STATUS_ILLEGAL_INSTRUCTION:
-      if (SkipPrefixes(reinterpret_cast<const UCHAR*>(context->Rip)).lock) {
-        record->ExceptionCode = STATUS_INVALID_LOCK_SEQUENCE;
-      }
+      if (SkipPrefixes(code, bias).lock) record->ExceptionCode = STATUS_INVALID_LOCK_SEQUENCE;
       break;
     case STATUS_ACCESS_VIOLATION:
       // A page fault knows its address; a protection fault does not.
       if (record->NumberParameters == 2 && record->ExceptionInformation[1] == ~ULONG_PTR{0} &&
-          IsPrivileged(SkipPrefixes(reinterpret_cast<const UCHAR*>(context->Rip)).at)) {
+          IsPrivileged(SkipPrefixes(code, bias).at)) {
         record->ExceptionCode = STATUS_PRIVILEGED_INSTRUCTION;
         record->NumberParameters = 0;
       }
@@ -150,4 +150,21 @@ VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context) {
     default:
       break;
   }
+}
+
+}  // namespace
+
+VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context, KPROCESSOR_MODE mode) {
+  if (mode == KernelMode) {
+    Refine(record, context, reinterpret_cast<const UCHAR*>(context->Rip), false);
+    return;
+  }
+  // The program may change or unmap its code meanwhile. What follows the last page that can be read is zero.
+  UCHAR code[32] = {};
+  const ULONG_PTR to_page_end = PAGE_SIZE - (context->Rip & (PAGE_SIZE - 1));
+  const auto* at = reinterpret_cast<const UCHAR*>(context->Rip);
+  const SIZE_T first = to_page_end < 16 ? to_page_end : 16;
+  if (!KeCopyFromUser(code, at, first)) return;
+  if (first < 16) (void)KeCopyFromUser(code + first, at + first, 16 - first);
+  Refine(record, context, code, true);
 }

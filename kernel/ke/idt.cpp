@@ -25,6 +25,7 @@
   X(19, KiXmmException, 0, false) \
   X(0x29, KiRaiseSecurityCheckFailure, 0, true) \
   X(0x2C, KiRaiseAssertion, 0, true) \
+  X(0x2D, KiDebugServiceTrap, 0, true) \
   X(hal::kApcVector, KiApcInterrupt, 0, false) \
   X(hal::kDispatchVector, KiDpcInterrupt, 0, false) \
   X(hal::kClockVector, KiClockInterrupt, 0, false) \

@@ -8,6 +8,7 @@
 #include "ke/bugcheck.h"
 #include "ke/ke.h"
 #include "ke/lock_trace.h"
+#include "ke/user_mode.h"
 #include "nt/kpcr.h"
 
 #define KI_NOINLINE __attribute__((noinline))
@@ -128,7 +129,7 @@ ULONG64 KiClockInterval();
 // ---- watchdog.cpp ----
 VOID KiInitializeWatchdogs(PKPRCB prcb);
 // At a clock interrupt, a tick after the last call at least.
-KI_NOINLINE VOID KeAccumulateTicks(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now);
+KI_NOINLINE VOID KeAccumulateTicks(PKPRCB prcb, const KTRAP_FRAME* interrupted, ULONG64 now);
 // A processor that should have taken an interrupt did not; at most once a tick. Bug check 0x101 in the end.
 VOID KiWatchSilentProcessor(PKPRCB target, BOOLEAN ipi);
 BOOLEAN KiAnswerClockPing(PKPRCB prcb);  // in the NMI handler; FALSE: the NMI is something else
@@ -152,7 +153,10 @@ VOID KiUpdateDpcRate(PKPRCB prcb);
 VOID KiDeliverApc();
 VOID KiCheckForKernelApcDelivery();
 bool KiKernelApcDue(PKTHREAD thread, KIRQL irql);  // one may run now if the thread runs at `irql`
+BOOLEAN NTAPI KeTestAlertThread(KPROCESSOR_MODE AlertMode);
 VOID KiRundownApcs(PKTHREAD thread);               // the thread ends: no more of them
+// On the way to ring 3, PASSIVE_LEVEL: the first APC of the program's takes the place of where the frames lead.
+VOID KiDeliverUserApc(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame);
 FORCEINLINE bool KiApcDeliverable(PKTHREAD thread) {
   return thread->ApcState.KernelApcPending && thread->SpecialApcDisable == 0;
 }
@@ -166,10 +170,26 @@ const arch::Gate* KiInterruptTable();
 
 // ---- extended_state.cpp ----
 VOID KiInitializeExtendedState();
+VOID KiStartUserExtendedState(PKTHREAD thread);  // the state with which a program begins
+
+// ---- user_mode.cpp: the current thread's program. PASSIVE_LEVEL ----
+// The program's handler (ntdll.dll) gets the exception, or the process ends.
+VOID KiDispatchUserException(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap,
+                             BOOLEAN first_chance);
+// The frames lead to the normal routine of a user APC, and then to where they led before.
+VOID KiEnterUserApc(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PKNORMAL_ROUTINE routine, PVOID context,
+                    PVOID argument1, PVOID argument2);
+// What the next thread of this processor has of ring 3. DISPATCH_LEVEL.
+FORCEINLINE VOID KiPrepareUserEntry(PKPRCB prcb, PKTHREAD next) {
+  const ULONG64 stack = reinterpret_cast<ULONG64>(next->InitialStack);
+  prcb->RspBase = stack;
+  reinterpret_cast<arch::TaskState*>(CONTAINING_RECORD(prcb, KPCR, Prcb)->TssBase)->rsp[0] = stack;
+  if (next->Teb != nullptr) arch::WriteMsr(arch::kMsrKernelGsBase, reinterpret_cast<ULONG64>(next->Teb));
+}
 
 // ---- exceptions ----
 // Refines what the processor alone cannot tell: division overflow, privileged instructions, lock prefixes.
-VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context);
+VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context, KPROCESSOR_MODE mode);
 // Bug check 1E.
 [[noreturn]] VOID KiUnhandledException(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap,
                                        PKEXCEPTION_FRAME frame);

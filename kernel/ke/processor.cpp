@@ -12,6 +12,7 @@ PKPRCB KiProcessorBlock[64];
 volatile CCHAR KeNumberProcessors;
 volatile KAFFINITY KeActiveProcessors;
 boot::LoaderBlock* KeLoaderBlock;
+VOID KiSystemCall64();
 }
 
 namespace {
@@ -30,6 +31,13 @@ struct alignas(4096) ProcessorArea {
 
 ProcessorArea boot_area;
 ProcessorArea* areas[kMaximumProcessors];
+
+// Above the first frame lies the PCR's address, for entries that cannot trust gs (TRAP_ENTER_PARANOID).
+ULONG64 TopOfIst(UCHAR* stack, PKPCR pcr) {
+  UCHAR* top = stack + kIstStackSize - 16;
+  *reinterpret_cast<PKPCR*>(top) = pcr;
+  return reinterpret_cast<ULONG64>(top);
+}
 
 void InitializePcr(ProcessorArea* area, ULONG number, ULONG apic_id) {
   PKPCR pcr = &area->pcr;
@@ -51,11 +59,9 @@ void InitializePcr(ProcessorArea* area, ULONG number, ULONG apic_id) {
   KiInitializeTimerTable(prcb);
   KiInitializeWatchdogs(prcb);
   KiInitializeQueuedSpinLocks(prcb);
-  area->tables.tss.ist[arch::kIstDoubleFault] =
-      reinterpret_cast<ULONG64>(area->double_fault_stack + kIstStackSize);
-  area->tables.tss.ist[arch::kIstMachineCheck] =
-      reinterpret_cast<ULONG64>(area->machine_check_stack + kIstStackSize);
-  area->tables.tss.ist[arch::kIstNmi] = reinterpret_cast<ULONG64>(area->nmi_stack + kIstStackSize);
+  area->tables.tss.ist[arch::kIstDoubleFault] = TopOfIst(area->double_fault_stack, pcr);
+  area->tables.tss.ist[arch::kIstMachineCheck] = TopOfIst(area->machine_check_stack, pcr);
+  area->tables.tss.ist[arch::kIstNmi] = TopOfIst(area->nmi_stack, pcr);
 }
 
 void CopyText(UCHAR* to, ULONG size, const void* from, ULONG length) {
@@ -89,6 +95,17 @@ void IdentifyProcessor(PKPRCB prcb) {
 constexpr uint32_t kMsrPat = 0x277;
 constexpr ULONG64 kPageAttributes = 0x00070106'00070106;
 
+// syscall: to KiSystemCall64 (from 32-bit code too) with these flags cleared: AC, NT, IOPL, DF, IF, TF.
+void EnableSystemCalls() {
+  constexpr ULONG64 kEferSce = 1, kCleared = 0x47700;
+  // syscall loads CS and SS from 0x10 on, sysret from 0x23 + 16 and + 8.
+  arch::WriteMsr(arch::kMsrStar, ULONG64{0x23} << 48 | ULONG64{arch::kCodeSelector} << 32);
+  arch::WriteMsr(arch::kMsrLStar, reinterpret_cast<ULONG64>(&KiSystemCall64));
+  arch::WriteMsr(arch::kMsrCStar, reinterpret_cast<ULONG64>(&KiSystemCall64));
+  arch::WriteMsr(arch::kMsrSyscallMask, kCleared);
+  arch::WriteMsr(arch::kMsrEfer, arch::ReadMsr(arch::kMsrEfer) | kEferSce);
+}
+
 // On the processor itself: tables, GS, features.
 void LoadProcessor(ProcessorArea* area, const arch::Gate* idt) {
   arch::EnableProcessorFeatures();
@@ -96,6 +113,7 @@ void LoadProcessor(ProcessorArea* area, const arch::Gate* idt) {
   arch::WriteMsr(arch::kMsrGsBase, reinterpret_cast<ULONG64>(&area->pcr));
   arch::WriteMsr(arch::kMsrKernelGsBase, 0);
   arch::WriteMsr(kMsrPat, kPageAttributes);
+  EnableSystemCalls();
   area->pcr.IdtBase = reinterpret_cast<union _KIDTENTRY64*>(const_cast<arch::Gate*>(idt));
   area->pcr.Prcb.ProcessorState.SpecialRegisters.Cr3 = arch::ReadCr3();
   IdentifyProcessor(&area->pcr.Prcb);

@@ -1,4 +1,4 @@
-// The handler of nt!KiSystemServiceCopyEnd.
+// The handler of nt!KiSystemServiceCopyEnd; which service a program asked for.
 #include "ke/service_call.h"
 
 #include "ke_internal.h"
@@ -6,9 +6,36 @@
 
 namespace {
 constexpr ULONG kSystemServiceException = 0x3B;
+constexpr ULONG64 kInRegisters = 4, kHome = 0x28;  // home space and return address of the stub's caller
+constexpr ULONG64 kForUser = 0x100;                // KiSystemServiceCopyEnd: previous mode User
+
+const KeUserService* services;
+ULONG service_count;
 }
 
 extern "C" {
+
+VOID KeSetUserServices(const KeUserService* table, ULONG count) {
+  services = table;
+  __atomic_store_n(&service_count, count, __ATOMIC_RELEASE);
+}
+
+// From KiSystemCall64: the routine and its arguments in kernel memory.
+NTSTATUS KiPrepareSystemService(PKTRAP_FRAME trap, PKSERVICE_REQUEST request) {
+  const ULONG64 number = trap->Rax & 0xFFFFFFFF;
+  if (number >= service_count) return STATUS_INVALID_SYSTEM_SERVICE;
+  const KeUserService& service = services[number];
+  request->Routine = service.routine;
+  request->Count = (service.arguments != 0 ? service.arguments : 1) | kForUser;
+  request->Arguments[0] = trap->R10, request->Arguments[1] = trap->Rdx;
+  request->Arguments[2] = trap->R8, request->Arguments[3] = trap->R9;
+  if (service.arguments <= kInRegisters) return STATUS_SUCCESS;
+  const auto* more = reinterpret_cast<const VOID*>(trap->Rsp + kHome);
+  return KeCopyFromUser(&request->Arguments[kInRegisters], more,
+                        (service.arguments - kInRegisters) * sizeof(ULONG64))
+             ? STATUS_SUCCESS
+             : STATUS_ACCESS_VIOLATION;
+}
 
 // An exception that a service did not catch stops the machine, as on Windows: the handlers of the service's
 // caller are not asked. An unwind (a long jump) passes, and gives the thread back what the service had

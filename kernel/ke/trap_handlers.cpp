@@ -28,7 +28,8 @@ NTSTATUS KiHandlePageFault(PKTRAP_FRAME trap) {
   PKTHREAD thread = prcb->CurrentThread;
   trap->TrapFrame = thread->TrapFrame;
   thread->TrapFrame = trap;
-  const NTSTATUS status = MmAccessFault(code, reinterpret_cast<PVOID>(trap->FaultAddress), KernelMode, trap);
+  const auto mode = static_cast<KPROCESSOR_MODE>(trap->PreviousMode);
+  const NTSTATUS status = MmAccessFault(code, reinterpret_cast<PVOID>(trap->FaultAddress), mode, trap);
   thread->TrapFrame = trap->TrapFrame;
   // Whatever mm says of it, a fault at this IRQL is no exception that code could catch.
   if (!NT_SUCCESS(status) && trap->PreviousIrql >= DISPATCH_LEVEL) return kIrqlFault;
@@ -43,7 +44,8 @@ VOID KiContextFromFrames(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PCONTEXT co
   context->Rbp = trap->Rbp, context->Rsp = trap->Rsp, context->Rip = trap->Rip,
   context->EFlags = trap->EFlags;
   context->SegCs = trap->SegCs, context->SegSs = trap->SegSs;
-  context->SegDs = context->SegEs = arch::kDataSelector;
+  context->SegDs = context->SegEs =
+      trap->PreviousMode == UserMode ? arch::kUserDataSelector : arch::kDataSelector;
   context->Rbx = trap->Rbx, context->Rdi = trap->Rdi, context->Rsi = trap->Rsi;
   context->MxCsr = context->FltSave.MxCsr = trap->MxCsr;
   context->FltSave.ControlWord = 0x27F;
@@ -76,7 +78,11 @@ VOID KiDispatchException(PEXCEPTION_RECORD record, PKEXCEPTION_FRAME frame, PKTR
                          KPROCESSOR_MODE previous_mode, BOOLEAN first_chance) {
   CONTEXT context;
   KiContextFromFrames(trap, frame, &context);
-  KiPreprocessFault(record, &context);
+  KiPreprocessFault(record, &context, previous_mode);
+  if (previous_mode == UserMode) {
+    KiDispatchUserException(record, &context, trap, first_chance);
+    return;
+  }
   if (first_chance && RtlDispatchException(record, &context)) {
     KiContextToFrames(trap, frame, &context);
     return;

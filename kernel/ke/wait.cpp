@@ -12,9 +12,10 @@ ULONG PhaseOf(PKTHREAD thread) {
   return __atomic_load_n(&thread->WaitRegister, __ATOMIC_ACQUIRE) & kWaitPhaseMask;
 }
 
-// Thread lock held: an alert or user APC ends such a wait.
+// Thread lock held: an alert, a user APC or the thread's end ends such a wait.
 bool AlertDue(PKTHREAD thread, KPROCESSOR_MODE mode, BOOLEAN alertable) {
   const bool user = mode == UserMode;
+  if (user && thread->ExitPending) return true;
   if (!alertable) return user && thread->ApcState.UserApcPending;
   return thread->Alerted[static_cast<int>(mode)] || thread->Alerted[KernelMode] ||
          (user && !IsListEmpty(&thread->ApcState.ApcListHead[UserMode]));
@@ -255,6 +256,8 @@ bool KiTestAlert(PKTHREAD thread, KPROCESSOR_MODE mode, BOOLEAN alertable, NTSTA
     if (alertable && thread->Alerted[static_cast<int>(mode)]) {
       thread->Alerted[static_cast<int>(mode)] = FALSE;
       *status = STATUS_ALERTED;
+    } else if (mode == UserMode && thread->ExitPending) {
+      *status = STATUS_USER_APC;  // seen by the kernel only
     } else if (mode == UserMode && (apcs->UserApcPending || !IsListEmpty(&apcs->ApcListHead[UserMode]))) {
       apcs->UserApcPending = TRUE;
       *status = STATUS_USER_APC;

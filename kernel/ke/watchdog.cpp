@@ -99,14 +99,21 @@ BOOLEAN KiAnswerClockPing(PKPRCB prcb) {
                                      __ATOMIC_RELAXED);
 }
 
-VOID KeAccumulateTicks(PKPRCB prcb, KIRQL interrupted_irql, ULONG64 now) {
+VOID KeAccumulateTicks(PKPRCB prcb, const KTRAP_FRAME* interrupted, ULONG64 now) {
   const auto ticks = static_cast<ULONG>((now - prcb->LastTick) / kTickUnits);
   prcb->LastTick += ULONG64{ticks} * kTickUnits;
-  prcb->KernelTime += ticks;
-  prcb->CurrentThread->KernelTime += ticks;
+  if (interrupted->PreviousMode == UserMode) {
+    prcb->UserTime += ticks;
+    prcb->CurrentThread->UserTime += ticks;
+    InterlockedExchangeAdd(reinterpret_cast<volatile LONG*>(&prcb->CurrentThread->Process->UserTime),
+                           static_cast<LONG>(ticks));
+  } else {
+    prcb->KernelTime += ticks;
+    prcb->CurrentThread->KernelTime += ticks;
+  }
   if (prcb->DpcRoutineActive) prcb->DpcTime += ticks;
   KiUpdateDpcRate(prcb);
-  CheckDpcWatchdog(prcb, interrupted_irql);
+  CheckDpcWatchdog(prcb, interrupted->PreviousIrql);
   WatchClocks(prcb, now);
 }
 

@@ -74,8 +74,9 @@ NTSTATUS SystemViewFault(Access access, ULONG64 va, const Walk& walk, PKTRAP_FRA
                trap_frame != nullptr ? trap_frame->Rip : 0, static_cast<ULONG_PTR>(Nonpaged::kFreedPte));
 }
 
-NTSTATUS UserFault(Access access, ULONG64 va, const Walk& walk, PKTRAP_FRAME trap_frame) {
-  if (access == Access::kExecute && walk.valid) {
+NTSTATUS UserFault(Access access, ULONG64 va, const Walk& walk, KPROCESSOR_MODE mode,
+                   PKTRAP_FRAME trap_frame) {
+  if (access == Access::kExecute && walk.valid && mode == KernelMode) {
     // Supervisor mode does not execute user pages (SMEP), whatever their protection.
     KeBugCheckEx(ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, va, walk.entry.u.Long,
                  reinterpret_cast<ULONG_PTR>(trap_frame), 2);
@@ -85,7 +86,7 @@ NTSTATUS UserFault(Access access, ULONG64 va, const Walk& walk, PKTRAP_FRAME tra
   const NTSTATUS status = ResolveOrWait(*space, va, access);
   // Drivers touch user memory without stac: the first touch of a valid page with SMAP's permission off gives
   // the thread that permission.
-  if (NT_SUCCESS(status) && trap_frame != nullptr) trap_frame->EFlags |= kAlignmentCheck;
+  if (NT_SUCCESS(status) && mode == KernelMode && trap_frame != nullptr) trap_frame->EFlags |= kAlignmentCheck;
   return status;
 }
 
@@ -117,6 +118,7 @@ extern "C" NTSTATUS MmAccessFault(ULONG FaultCode, PVOID VirtualAddress, KPROCES
   using namespace mm;
   const ULONG64 va = Va(VirtualAddress);
   const auto access = static_cast<Access>(FaultCode);
+  if (PreviousMode == UserMode && (IsSystemAddress(va) || !IsCanonical(va))) return STATUS_ACCESS_VIOLATION;
   const Walk walk = WalkTables(va);
   const bool view = SystemViews().Contains(va);
   if (walk.valid && IsSystemAddress(va) && !view) return CheckValidPage(access, va, walk.entry, TrapFrame);
@@ -129,7 +131,7 @@ extern "C" NTSTATUS MmAccessFault(ULONG FaultCode, PVOID VirtualAddress, KPROCES
   if (KeGetCurrentIrql() >= DISPATCH_LEVEL) return kNotResident;
   if (view) return SystemViewFault(access, va, walk, TrapFrame);
   if (!IsSystemAddress(va)) {
-    return IsCanonical(va) ? UserFault(access, va, walk, TrapFrame) : STATUS_ACCESS_VIOLATION;
+    return IsCanonical(va) ? UserFault(access, va, walk, PreviousMode, TrapFrame) : STATUS_ACCESS_VIOLATION;
   }
   return MiSystemFault(access, va, walk, TrapFrame);
 }

@@ -66,7 +66,7 @@ extern "C" ULONG NTAPI MmDoesFileHaveUserWritableReferences(PSECTION_OBJECT_POIN
 /// Returns: FALSE where the file is mapped as an image, or (MmFlushForDelete) a program has a view of its
 /// data.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: there are no image sections (SEC_IMAGE), so none is in use.
+/// Differs from NT: an image section without views that nobody has closed is in use, too.
 /// Source: WDK ntifs/MmFlushImageSection.
 NT_EXPORT(MmFlushImageSection, nt::AtMost(APC_LEVEL), Partial, "MmFileSection.FlushImage*");
 extern "C" BOOLEAN NTAPI MmFlushImageSection(PSECTION_OBJECT_POINTERS SectionObjectPointer,

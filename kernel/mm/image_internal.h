@@ -43,6 +43,9 @@ inline LoadedImage* ImageOf(PKLDR_DATA_TABLE_ENTRY entry) {
 // ntoskrnl.exe.
 LoadedImage* KernelImage();
 
+// What loading a file with that mistake answers.
+NTSTATUS StatusOf(ImageError error);
+
 // Fills in what the headers say.
 void DescribeImage(LoadedImage* image, const ImageInfo& info);
 

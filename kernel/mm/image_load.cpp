@@ -9,6 +9,25 @@
 extern "C" ERESOURCE PsLoadedModuleResource;
 
 namespace mm {
+NTSTATUS StatusOf(ImageError error) {
+  switch (error) {
+    case ImageError::kNone:
+      return STATUS_SUCCESS;
+    case ImageError::kNotMz:
+      return STATUS_INVALID_IMAGE_NOT_MZ;
+    case ImageError::kNe:
+      return STATUS_INVALID_IMAGE_NE_FORMAT;
+    case ImageError::kX86:
+      return STATUS_INVALID_IMAGE_WIN_32;
+    case ImageError::kChecksumMismatch:
+      return STATUS_IMAGE_CHECKSUM_MISMATCH;
+    case ImageError::kInvalid:
+    case ImageError::kBadRelocations:
+      break;
+  }
+  return STATUS_INVALID_IMAGE_FORMAT;
+}
+
 namespace {
 
 // Drivers walk the list of images under PsLoadedModuleResource: it does not change meanwhile. PASSIVE_LEVEL.
@@ -42,25 +61,6 @@ struct ImageLoad {
   ULONG64 staging;  // the writable mapping
   ULONG64 base;
 };
-
-NTSTATUS StatusOf(ImageError error) {
-  switch (error) {
-    case ImageError::kNone:
-      return STATUS_SUCCESS;
-    case ImageError::kNotMz:
-      return STATUS_INVALID_IMAGE_NOT_MZ;
-    case ImageError::kNe:
-      return STATUS_INVALID_IMAGE_NE_FORMAT;
-    case ImageError::kX86:
-      return STATUS_INVALID_IMAGE_WIN_32;
-    case ImageError::kChecksumMismatch:
-      return STATUS_IMAGE_CHECKSUM_MISMATCH;
-    case ImageError::kInvalid:
-    case ImageError::kBadRelocations:
-      break;
-  }
-  return STATUS_INVALID_IMAGE_FORMAT;
-}
 
 Protection SectionProtection(ULONG characteristics) {
   const bool execute = (characteristics & kSectionExecute) != 0;

@@ -8,7 +8,7 @@ constexpr uint16_t kMachineAmd64 = 0x8664;
 constexpr uint16_t kMachineI386 = 0x14C;
 constexpr uint16_t kRelocationsStripped = 0x0001;
 constexpr uint16_t kExecutableImage = 0x0002;
-constexpr uint16_t kSubsystemNative = 1;
+constexpr uint16_t kSubsystemNative = 1, kSubsystemConsole = 3;
 constexpr uint64_t kMaxImageSize = 128ull << 20;
 constexpr uint64_t kFileHeaderSize = 24;  // with the signature
 constexpr uint64_t kOptionalFixed = 112;  // up to the directories
@@ -59,8 +59,8 @@ ImageError CheckMachine(ImageBytes image, uint64_t nt, const char** reason) {
   return ImageError::kNone;
 }
 
-ImageError ReadOptionalHeader(ImageBytes image, uint64_t optional, uint64_t optional_size, ImageInfo* info,
-                              const char** reason) {
+ImageError ReadOptionalHeader(ImageBytes image, uint64_t optional, uint64_t optional_size, bool program,
+                              ImageInfo* info, const char** reason) {
   uint16_t magic = 0;
   uint32_t section_alignment = 0;
   uint32_t directory_count = 0;
@@ -83,7 +83,9 @@ ImageError ReadOptionalHeader(ImageBytes image, uint64_t optional, uint64_t opti
   if (info->size_of_image == 0 || info->size_of_image > kMaxImageSize) {
     return Invalid(reason, "the size of the image is 0 or over 128 MiB");
   }
-  if (subsystem != kSubsystemNative)
+  if (program && (subsystem < kSubsystemNative || subsystem > kSubsystemConsole))
+    return Invalid(reason, "for none of the subsystems of programs");
+  if (!program && subsystem != kSubsystemNative)
     return Invalid(reason, "not for the native subsystem: a program, not a driver");
   if (directory_count > kDirectoryCount || optional_size < kOptionalFixed + 8ull * directory_count) {
     return Invalid(reason, "too many data directories");
@@ -114,7 +116,8 @@ ImageError ReadSections(ImageBytes image, uint64_t at, ImageInfo* info, const ch
   return ImageError::kNone;
 }
 
-ImageError ParseHeadersAt(ImageBytes image, ImageInfo* info, Offsets* offsets, const char** reason) {
+ImageError ParseHeadersAt(ImageBytes image, bool program, ImageInfo* info, Offsets* offsets,
+                          const char** reason) {
   *info = {};
   *reason = "";
   uint16_t mz = 0;
@@ -140,7 +143,7 @@ ImageError ParseHeadersAt(ImageBytes image, ImageInfo* info, Offsets* offsets, c
   info->relocations_stripped = (characteristics & kRelocationsStripped) != 0;
   offsets->optional = nt + kFileHeaderSize;
   offsets->sections = offsets->optional + optional_size;
-  const ImageError optional = ReadOptionalHeader(image, offsets->optional, optional_size, info, reason);
+  const ImageError optional = ReadOptionalHeader(image, offsets->optional, optional_size, program, info, reason);
   if (optional != ImageError::kNone) return optional;
   return ReadSections(image, offsets->sections, info, reason);
 }
@@ -174,13 +177,18 @@ const SectionHeader* SectionOf(const ImageInfo& info, uint64_t rva) {
   return nullptr;
 }
 
-ImageError CheckContents(const ImageInfo& info, const char** reason) {
-  if (info.entry_rva != 0) {
-    const SectionHeader* section = SectionOf(info, info.entry_rva);
-    if (section == nullptr || (section->characteristics & kSectionExecute) == 0) {
-      return Invalid(reason, "the entry point lies in no executable section");
-    }
+ImageError CheckEntry(const ImageInfo& info, const char** reason) {
+  if (info.entry_rva == 0) return ImageError::kNone;
+  const SectionHeader* section = SectionOf(info, info.entry_rva);
+  if (section == nullptr || (section->characteristics & kSectionExecute) == 0) {
+    return Invalid(reason, "the entry point lies in no executable section");
   }
+  return ImageError::kNone;
+}
+
+ImageError CheckContents(const ImageInfo& info, const char** reason) {
+  const ImageError entry = CheckEntry(info, reason);
+  if (entry != ImageError::kNone) return entry;
   if (info.directories[kTlsDirectory].rva != 0) {
     return Invalid(reason, "it uses thread-local storage, which drivers cannot");
   }
@@ -200,12 +208,12 @@ ImageError CheckContents(const ImageInfo& info, const char** reason) {
 
 ImageError ParseHeaders(ImageBytes image, ImageInfo* info, const char** reason) {
   Offsets offsets;
-  return ParseHeadersAt(image, info, &offsets, reason);
+  return ParseHeadersAt(image, false, info, &offsets, reason);
 }
 
 ImageError ParseImage(ImageBytes file, ImageInfo* info, const char** reason) {
   Offsets offsets;
-  ImageError error = ParseHeadersAt(file, info, &offsets, reason);
+  ImageError error = ParseHeadersAt(file, false, info, &offsets, reason);
   if (error != ImageError::kNone) return error;
   error = CheckSections(file, offsets.sections + kSectionHeaderSize * info->section_count, info, reason);
   if (error != ImageError::kNone) return error;
@@ -216,6 +224,16 @@ ImageError ParseImage(ImageBytes file, ImageInfo* info, const char** reason) {
     return ImageError::kChecksumMismatch;
   }
   return ImageError::kNone;
+}
+
+ImageError ParseProgram(ImageBytes headers, uint64_t file_size, ImageInfo* info, const char** reason) {
+  Offsets offsets;
+  ImageError error = ParseHeadersAt(headers, true, info, &offsets, reason);
+  if (error != ImageError::kNone) return error;
+  const uint64_t end = offsets.sections + kSectionHeaderSize * info->section_count;
+  if (info->size_of_headers > headers.size) return Invalid(reason, "headers of more than a page");
+  error = CheckSections({headers.data, file_size}, end, info, reason);
+  return error != ImageError::kNone ? error : CheckEntry(*info, reason);
 }
 
 uint32_t ImageChecksum(ImageBytes file, uint64_t checksum_offset) {

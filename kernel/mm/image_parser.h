@@ -72,6 +72,10 @@ ImageError ParseHeaders(ImageBytes image, ImageInfo* info, const char** reason);
 // and image, entry point, directories, TLS (refused), checksum. *reason: why not, a constant text.
 ImageError ParseImage(ImageBytes file, ImageInfo* info, const char** reason);
 
+// The headers of a program or of a library of programs, whose file has that many bytes: what can be checked
+// before it is mapped.
+ImageError ParseProgram(ImageBytes headers, uint64_t file_size, ImageInfo* info, const char** reason);
+
 // The PE checksum of a file.
 uint32_t ImageChecksum(ImageBytes file, uint64_t checksum_offset);
 

@@ -21,6 +21,9 @@
 #ifndef MEM_MAPPED
 #define MEM_MAPPED 0x40000
 #endif
+#ifndef MEM_IMAGE
+#define MEM_IMAGE 0x1000000
+#endif
 #ifndef MEM_PRIVATE
 #define MEM_PRIVATE 0x20000
 #endif

@@ -116,7 +116,8 @@ NTSTATUS CreateSection(POBJECT_ATTRIBUTES attributes, PLARGE_INTEGER maximum_siz
       (allocation_attributes & (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE)) == 0) {
     return STATUS_INVALID_PARAMETER_6;
   }
-  if ((allocation_attributes & SEC_IMAGE) != 0) return STATUS_NOT_IMPLEMENTED;
+  const bool image = (allocation_attributes & SEC_IMAGE) != 0;
+  if (image && file == nullptr) return STATUS_INVALID_FILE_FOR_SECTION;
   PVOID object;
   NTSTATUS status = ObCreateObject(KernelMode, MmSectionObjectType, attributes, KernelMode, nullptr,
                                    sizeof(Section), 0, 0, &object);
@@ -126,7 +127,12 @@ NTSTATUS CreateSection(POBJECT_ATTRIBUTES attributes, PLARGE_INTEGER maximum_siz
   section->protection = protection;
   section->win32_protection = protect;
   section->attributes = allocation_attributes | (file != nullptr ? SEC_FILE : 0);
-  status = OpenSegment(file, maximum_size, protection, protect, &section->bytes, &section->segment);
+  if (image) {
+    status = OpenImageSegment(file, &section->segment);
+    if (NT_SUCCESS(status)) section->bytes = section->segment->image->bytes;
+  } else {
+    status = OpenSegment(file, maximum_size, protection, protect, &section->bytes, &section->segment);
+  }
   if (!NT_SUCCESS(status)) {
     section->segment = nullptr;
     ObDereferenceObject(section);

@@ -10,6 +10,21 @@
 
 namespace mm {
 
+// SEC_IMAGE: which bytes of a program's file lie at which pages, and how they may be touched. Nothing is
+// written back: writable pages are copied at the first write.
+struct ImagePart {
+  ULONG64 first_page, pages;
+  ULONG64 file_offset, file_bytes;  // zeroes follow
+  Protection protection;
+};
+struct ImageMap {
+  ULONG64 preferred_base;
+  ULONG64 bytes;  // SizeOfImage
+  ULONG relocation_rva, relocation_bytes;
+  ULONG part_count;
+  ImagePart parts[1];  // the headers, then the sections
+};
+
 struct Segment {
   LIST_ENTRY link;
   LONG references;  // under the list's lock
@@ -17,6 +32,7 @@ struct Segment {
   ULONG64 pages;
   ULONG64 bytes;
   PFILE_OBJECT file;  // 0: the page file
+  ImageMap* image;    // 0: data
   PSECTION_OBJECT_POINTERS pointers;
   PMMPTE ptes;
   volatile LONG user_views;      // of programs
@@ -37,6 +53,8 @@ void InitSegments();
 NTSTATUS CreatePagefileSegment(ULONG64 bytes, Segment** segment);
 // The segment of a file, at least `bytes` long; makes or extends it.
 NTSTATUS OpenFileSegment(PFILE_OBJECT file, ULONG64 bytes, Segment** segment);
+// The segment of a program's file as an image.
+NTSTATUS OpenImageSegment(PFILE_OBJECT file, Segment** segment);
 // A view of a process comes (1) or goes (-1).
 void CountUserView(Segment* segment, Protection protection, LONG change);
 // The segment of a file, referenced; 0: no section of it exists.
@@ -50,6 +68,14 @@ void ReleaseShare(PFN_NUMBER pfn, bool dirty);
 NTSTATUS FlushSegment(Segment* segment, ULONG64 first, ULONG64 pages);
 // Writes out and frees every page that no view maps; returns how many.
 ULONG64 PageOutSegments(ULONG64 enough);
+
+// ---- image_section.cpp ----
+NTSTATUS ReadImageMap(PFILE_OBJECT file, ImageMap** map);
+void FreeImageMap(ImageMap* map);
+NTSTATUS ReadImagePage(Segment* segment, ULONG64 index, PFN_NUMBER pfn);
+// In the process: at *region's base, else where the image wants to lie, else anywhere; relocated where it is not
+// there (STATUS_IMAGE_NOT_AT_BASE).
+NTSTATUS MapImageView(AddressSpace& space, Section* section, Region* region, bool top_down);
 
 // ---- section.cpp ----
 extern "C" POBJECT_TYPE MmSectionObjectType;

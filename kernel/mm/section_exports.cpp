@@ -80,12 +80,13 @@ NTSTATUS MapIn(PEPROCESS process, Section* section, const ViewRequest& request) 
   if (start % mm::kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
   const bool top_down = (request.allocation_type & MEM_TOP_DOWN) != 0;
   const NTSTATUS status = mm::InProcessObject(process, [&](mm::AddressSpace& space) {
+    if (section->segment->image != nullptr) return mm::MapImageView(space, section, &region, top_down);
     return mm::MapView(space, section, start, &region, top_down, protection);
   });
   if (!NT_SUCCESS(status)) return status;
   *request.base = reinterpret_cast<PVOID>(region.base);
   *request.size = region.size;
-  return STATUS_SUCCESS;
+  return status;
 }
 
 NTSTATUS ProcessOf(HANDLE handle, PEPROCESS* process) {
@@ -139,7 +140,8 @@ NTSTATUS MapInSystem(PVOID section_object, PVOID* base, PSIZE_T size, ULONG64 of
 /// Returns: STATUS_INVALID_FILE_FOR_SECTION, STATUS_MAPPED_FILE_SIZE_ZERO, STATUS_SECTION_TOO_BIG,
 /// STATUS_INVALID_PAGE_PROTECTION.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: SEC_IMAGE is STATUS_NOT_IMPLEMENTED; SEC_RESERVE commits; no large pages; what
+/// Differs from NT: an image's shared sections are private, and headers are one page at most; SEC_RESERVE
+/// commits; no large pages; what
 /// ZwWriteFile writes to a file is seen by its views only where the page has not been touched yet.
 /// Source: WDK wdm/ZwCreateSection.
 NT_EXPORT(ZwCreateSection, nt::Exactly(PASSIVE_LEVEL), Partial, "MmSection.*");
@@ -233,8 +235,9 @@ extern "C" NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE Proces
 }
 
 /// Maps a view of a section into a process. Offsets and addresses are multiples of 64 KiB; a size of 0 is the
-/// rest. Returns: STATUS_SECTION_PROTECTION for a view that may do more than the section,
-/// STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_NO_MEMORY.
+/// rest. An image is mapped whole, with its sections' protections, and relocated where it is not at its
+/// preferred base. Returns: STATUS_IMAGE_NOT_AT_BASE then, STATUS_SECTION_PROTECTION for a view that may do
+/// more than the section, STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_NO_MEMORY.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none; CommitSize commits nothing that is not committed already, and InheritDisposition is
 /// for processes made by cloning, which there are not.

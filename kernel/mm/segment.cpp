@@ -78,6 +78,8 @@ NTSTATUS FillPage(Segment* segment, ULONG64 index, PFN_NUMBER pfn) {
   if (IsPagedOut(old)) {
     status = ReadSlot(static_cast<ULONG>(old.u.Soft.PageFileHigh), pfn);
     if (NT_SUCCESS(status)) FreeSlot(static_cast<ULONG>(old.u.Soft.PageFileHigh));
+  } else if (segment->image != nullptr) {
+    status = ReadImagePage(segment, index, pfn);
   } else if (segment->file != nullptr) {
     status = ReadFilePage(segment, index, pfn);
   }
@@ -88,6 +90,7 @@ NTSTATUS FillPage(Segment* segment, ULONG64 index, PFN_NUMBER pfn) {
 // Writes a resident page to its file; the segment's lock is held. Modified is cleared first: what comes
 // during the write is written the next time.
 NTSTATUS WriteFilePage(Segment* segment, ULONG64 index) {
+  if (segment->image != nullptr) return STATUS_SUCCESS;
   const PFN_NUMBER pfn = segment->ptes[index].u.Trans.PageFrameNumber;
   PMMPFN record = MmPfnDatabase + pfn;
   {
@@ -149,6 +152,22 @@ void DestroySegment(Segment* segment) {
     DropPte(segment->ptes[i]);
   }
   ExFreePoolWithTag(segment->ptes, kSegmentTag);
+  if (segment->image != nullptr) FreeImageMap(segment->image);
+}
+
+// The place in the file's pointers by which others find the segment.
+PVOID* SlotOf(const Segment* segment) {
+  return segment->image != nullptr ? &segment->pointers->ImageSectionObject
+                                   : &segment->pointers->DataSectionObject;
+}
+
+// The list's lock is held.
+void Publish(Segment* segment, PFILE_OBJECT file) {
+  ObReferenceObject(file);
+  segment->file = file;
+  segment->pointers = file->SectionObjectPointer;
+  *SlotOf(segment) = segment;
+  InsertTailList(&g_segments, &segment->link);
 }
 
 }  // namespace
@@ -178,11 +197,30 @@ NTSTATUS OpenFileSegment(PFILE_OBJECT file, ULONG64 bytes, Segment** result) {
   }
   const NTSTATUS status = NewSegment(bytes, &segment);
   if (!NT_SUCCESS(status)) return status;
-  ObReferenceObject(file);
-  segment->file = file;
-  segment->pointers = file->SectionObjectPointer;
-  segment->pointers->DataSectionObject = segment;
-  InsertTailList(&g_segments, &segment->link);
+  Publish(segment, file);
+  *result = segment;
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS OpenImageSegment(PFILE_OBJECT file, Segment** result) {
+  if (file->SectionObjectPointer == nullptr) return STATUS_INVALID_FILE_FOR_SECTION;
+  SleepGuard guard(g_list_lock);
+  auto* segment = static_cast<Segment*>(file->SectionObjectPointer->ImageSectionObject);
+  if (segment != nullptr) {
+    ++segment->references;
+    *result = segment;
+    return STATUS_SUCCESS;
+  }
+  ImageMap* map;
+  NTSTATUS status = ReadImageMap(file, &map);
+  if (!NT_SUCCESS(status)) return status;
+  status = NewSegment(map->bytes, &segment);
+  if (!NT_SUCCESS(status)) {
+    FreeImageMap(map);
+    return status;
+  }
+  segment->image = map;
+  Publish(segment, file);
   *result = segment;
   return STATUS_SUCCESS;
 }
@@ -210,8 +248,8 @@ void DereferenceSegment(Segment* segment) {
     if (--segment->references != 0) return;
     RemoveEntryList(&segment->link);
     // A new section of the file waits for the lock, and then reads what is written here.
+    if (segment->pointers != nullptr) *SlotOf(segment) = nullptr;
     DestroySegment(segment);
-    if (segment->pointers != nullptr) segment->pointers->DataSectionObject = nullptr;
   }
   if (segment->file != nullptr) ObDereferenceObjectDeferDelete(segment->file);
   ExFreePoolWithTag(segment, kSegmentTag);

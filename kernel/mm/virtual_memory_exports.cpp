@@ -105,8 +105,9 @@ void Describe(mm::AddressSpace& space, ULONG64 va, PMEMORY_BASIC_INFORMATION inf
   const bool committed = protection != Protection::kNone;
   info->State = committed ? MEM_COMMIT : MEM_RESERVE;
   info->Protect = committed ? mm::ProtectionToWin32(protection) : 0;
-  info->Type =
-      vad->Kind == mm::VadKind::kPrivate || vad->Kind == mm::VadKind::kWindow ? MEM_PRIVATE : MEM_MAPPED;
+  const bool is_private = vad->Kind == mm::VadKind::kPrivate || vad->Kind == mm::VadKind::kWindow;
+  const bool image = vad->Kind == mm::VadKind::kView && vad->Segment->image != nullptr;
+  info->Type = is_private ? MEM_PRIVATE : image ? MEM_IMAGE : MEM_MAPPED;
 }
 
 NTSTATUS Query(HANDLE process, PVOID base, ULONG info_class, PVOID information, SIZE_T length,

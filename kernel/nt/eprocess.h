@@ -40,6 +40,9 @@ typedef struct _ETHREAD {
   SECURITY_IMPERSONATION_LEVEL ImpersonationLevel;
   BOOLEAN CopyOnOpen;
   BOOLEAN EffectiveOnly;
+  NTSTATUS RequestedExitStatus;  // with Tcb.ExitPending
+  PVOID UserStack;               // of its program: the allocation, 0: none
+  PVOID UserParameter;           // of the routine Win32StartAddress
   KLOCK_ENTRY LockEntryArray[8];
 } ETHREAD;
 
@@ -67,6 +70,7 @@ typedef struct _EPROCESS {
   LIST_ENTRY ThreadListHead;
   volatile ULONG ActiveThreads;
   PVOID SectionBaseAddress;
+  PVOID SystemDllBase;  // ntdll.dll in it, 0: none
   NTSTATUS ExitStatus;
   PVOID VadRoot;
   LARGE_INTEGER ExitTime;
@@ -76,7 +80,6 @@ typedef struct _EPROCESS {
   ULONG SessionId;
   PVOID DebugPort;
   PFILE_OBJECT ImageFilePointer;    // 0: a process without a program
-  KEVENT TerminateEvent;            // its threads that run no program wait for it
   PUNICODE_STRING CommandLine;      // 0: none; freed with the process
   volatile LONG64 DiskCounters[5];  // bytes read, written; operations read, write, flush
   // I/O requests of its threads: read, write, other.

@@ -55,7 +55,8 @@ typedef struct _KTHREAD {
   PVOID StateSaveArea;       // XSAVE area, for KiSwapContext
   ULONG ExtendedStateUsers;  // KeSaveExtendedProcessorState in force: the state is switched with the thread
                              // then
-  ULONG StackSpare;
+  volatile BOOLEAN ExitPending;  // in ring 3 it would end: KeRequestThreadExit
+  UCHAR StackSpare[3];
   volatile UCHAR Running;
   BOOLEAN Alerted[2];
   UCHAR Alertable;

@@ -13,7 +13,7 @@ typedef struct _KTRAP_FRAME {
   CHAR PreviousMode;
   KIRQL PreviousIrql;
   UCHAR FaultIndicator;  // page faults: 0 read, 1 write, 8 execute
-  UCHAR ExceptionActive;
+  UCHAR ExceptionActive;  // 2: a system service of ring 3, that returns to where it was called
   ULONG MxCsr;
   ULONG64 Rax;
   ULONG64 Rcx;
@@ -120,3 +120,10 @@ typedef struct _KSERVICE_FRAME {
   CHAR PreviousMode;
   UCHAR Fill[7];
 } KSERVICE_FRAME, *PKSERVICE_FRAME;
+
+// What a program asked for by syscall.
+typedef struct _KSERVICE_REQUEST {
+  PVOID Routine;
+  ULONG64 Count;  // of arguments, + 0x100: for previous mode User
+  ULONG64 Arguments[16];
+} KSERVICE_REQUEST, *PKSERVICE_REQUEST;

@@ -62,7 +62,6 @@ NTSTATUS CreateSystemProcess() {
   auto* process = static_cast<PEPROCESS>(object);
   KeInitializeProcess(&process->Pcb, 8, ~KAFFINITY{0}, __readcr3());
   InitializeListHead(&process->ThreadListHead);
-  KeInitializeEvent(&process->TerminateEvent, NotificationEvent, FALSE);
   process->Announced = 1;
   process->UniqueProcessId = reinterpret_cast<HANDLE>(ULONG_PTR{4});
   process->ObjectTable = ObpKernelHandleTable;

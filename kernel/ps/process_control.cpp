@@ -110,6 +110,7 @@ NTSTATUS HandleList(kd::RequestReader&, kd::ReplyWriter& reply) {
 }  // namespace
 
 NTSTATUS InitProcessControl() {
+  InitUserMode();
   kd::RegisterRequestHandler(boot::Request::kProcessStart, HandleStart);
   kd::RegisterRequestHandler(boot::Request::kProcessStop, HandleStop);
   kd::RegisterRequestHandler(boot::Request::kProcessThread, HandleThread);

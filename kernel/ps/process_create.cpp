@@ -12,7 +12,6 @@ namespace {
 // The process's own part; what fails later is undone by ps::DeleteProcess.
 NTSTATUS Prepare(PEPROCESS process, PEPROCESS parent) {
   InitializeListHead(&process->ThreadListHead);
-  KeInitializeEvent(&process->TerminateEvent, NotificationEvent, FALSE);
   const ULONG64 table = MmCreateProcessAddressSpace();
   if (table == 0) return STATUS_INSUFFICIENT_RESOURCES;
   KeInitializeProcess(&process->Pcb, 8, ~KAFFINITY{0}, table);
@@ -96,6 +95,7 @@ void ExitProcess(PEPROCESS process, NTSTATUS status) {
   ob::CloseAllHandles(process->ObjectTable);
   MmCleanProcessAddressSpace(process);
   process->Peb = nullptr;
+  process->SystemDllBase = nullptr;
   KeSignalProcess(&process->Pcb);
 }
 
@@ -125,12 +125,9 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI NtTerminateProcess(HANDLE ProcessHan
   auto* process = static_cast<PEPROCESS>(object);
   if (process == PsInitialSystemProcess) {
     status = STATUS_ACCESS_DENIED;
-  } else if (InterlockedCompareExchange(reinterpret_cast<volatile LONG*>(&process->ExitStatus), ExitStatus,
-                                        STATUS_PENDING) != STATUS_PENDING) {
-    status = STATUS_PROCESS_IS_TERMINATING;
   } else {
-    KeSetEvent(&process->TerminateEvent, 0, FALSE);
-    if (process->ActiveThreads == 0) ps::ExitProcess(process, ExitStatus);
+    status = ps::EndProcessThreads(process, ExitStatus);
+    if (NT_SUCCESS(status) && process->ActiveThreads == 0) ps::ExitProcess(process, ExitStatus);
   }
   ObfDereferenceObject(process);
   return status;

@@ -1,82 +1,14 @@
 // Programs: their file, their process, their first thread.
 #include "program.h"
 
+#include "user_image.h"
+
 #include "ke/ke.h"
 
 namespace ps {
 namespace {
 
 constexpr ULONG kTag = 'gPsP';
-constexpr ULONG kMinimumImageSize = 2 * PAGE_SIZE;
-constexpr ULONG kMaximumImageSize = 64 * 1024 * 1024;
-
-// Where the fields of a 64-bit image's headers stand that this file writes or reads.
-constexpr ULONG kNewHeader = 0x80, kFileHeader = kNewHeader + 4, kOptionalHeader = kFileHeader + 20;
-
-template <typename T>
-void Put(UCHAR* page, ULONG offset, T value) {
-  RtlCopyMemory(page + offset, &value, sizeof(value));
-}
-
-// An image without sections: headers that a loader accepts.
-void WriteHeaders(UCHAR* page) {
-  RtlZeroMemory(page, PAGE_SIZE);
-  Put<USHORT>(page, 0, 0x5A4D);
-  Put<ULONG>(page, 0x3C, kNewHeader);
-  Put<ULONG>(page, kNewHeader, 0x4550);
-  Put<USHORT>(page, kFileHeader, 0x8664);
-  Put<USHORT>(page, kFileHeader + 16, 240);               // SizeOfOptionalHeader
-  Put<USHORT>(page, kFileHeader + 18, 0x22);              // executable, large address aware
-  Put<USHORT>(page, kOptionalHeader, 0x20B);              // PE32+
-  Put<ULONG64>(page, kOptionalHeader + 24, 0x140000000);  // ImageBase
-  Put<ULONG>(page, kOptionalHeader + 32, PAGE_SIZE);      // SectionAlignment
-  Put<ULONG>(page, kOptionalHeader + 36, 512);            // FileAlignment
-  Put<USHORT>(page, kOptionalHeader + 48, 6);             // MajorSubsystemVersion
-  Put<ULONG>(page, kOptionalHeader + 56, kMinimumImageSize);
-  Put<ULONG>(page, kOptionalHeader + 60, PAGE_SIZE);  // SizeOfHeaders
-  Put<USHORT>(page, kOptionalHeader + 68, 3);         // a console program
-  Put<ULONG>(page, kOptionalHeader + 108, 16);        // NumberOfRvaAndSizes
-}
-
-ULONG SizeOfImage(const UCHAR* page) {
-  ULONG header, size;
-  RtlCopyMemory(&header, page + 0x3C, sizeof(header));
-  if (page[0] != 'M' || page[1] != 'Z' || header > PAGE_SIZE - 256) return 0;
-  RtlCopyMemory(&size, page + header + 24 + 56, sizeof(size));
-  return size >= PAGE_SIZE && size <= kMaximumImageSize ? size : 0;
-}
-
-struct FileHandle {
-  HANDLE handle = nullptr;
-  FileHandle() = default;
-  ~FileHandle() {
-    if (handle != nullptr) ZwClose(handle);
-  }
-  FileHandle(const FileHandle&) = delete;
-  FileHandle& operator=(const FileHandle&) = delete;
-};
-
-// Opens the image; one that is not there is made.
-NTSTATUS OpenImage(const UNICODE_STRING& path, FileHandle* file, UCHAR* page) {
-  UNICODE_STRING name = path;
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, &name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, nullptr, nullptr);
-  IO_STATUS_BLOCK iosb;
-  NTSTATUS status = ZwCreateFile(&file->handle, FILE_READ_DATA | SYNCHRONIZE, &attributes, &iosb, nullptr,
-                                 FILE_ATTRIBUTE_NORMAL, FILE_SHARE_READ | FILE_SHARE_DELETE, FILE_OPEN,
-                                 FILE_SYNCHRONOUS_IO_NONALERT | FILE_NON_DIRECTORY_FILE, nullptr, 0);
-  LARGE_INTEGER offset = {};
-  RtlZeroMemory(page, PAGE_SIZE);
-  if (NT_SUCCESS(status))
-    return ZwReadFile(file->handle, nullptr, nullptr, nullptr, &iosb, page, PAGE_SIZE, &offset, nullptr);
-  if (status != STATUS_OBJECT_NAME_NOT_FOUND) return status;
-  status = ZwCreateFile(&file->handle, FILE_READ_DATA | FILE_WRITE_DATA | SYNCHRONIZE, &attributes, &iosb,
-                        nullptr, FILE_ATTRIBUTE_NORMAL, FILE_SHARE_READ | FILE_SHARE_DELETE, FILE_CREATE,
-                        FILE_SYNCHRONOUS_IO_NONALERT | FILE_NON_DIRECTORY_FILE, nullptr, 0);
-  if (!NT_SUCCESS(status)) return status;
-  WriteHeaders(page);
-  return ZwWriteFile(file->handle, nullptr, nullptr, nullptr, &iosb, page, PAGE_SIZE, &offset, nullptr);
-}
 
 void SetImageFileName(PEPROCESS process, const UNICODE_STRING& path) {
   USHORT start = path.Length / sizeof(WCHAR);
@@ -132,23 +64,13 @@ NTSTATUS FullPath(const UNICODE_STRING& image, UNICODE_STRING* path) {
 
 // Everything but threads. The process is not yet announced.
 NTSTATUS Build(PEPROCESS process, const Program& program, const UNICODE_STRING& path) {
-  auto* image = static_cast<ProgramImage*>(ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(ProgramImage), kTag));
-  if (image == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
-  NTSTATUS status;
-  {
-    FileHandle file;
-    status = OpenImage(path, &file, image->headers);
-    if (NT_SUCCESS(status)) status = SetImageFile(process, file.handle);
-  }
-  if (NT_SUCCESS(status)) {
-    image->size = SizeOfImage(image->headers);
-    if (image->size == 0) status = STATUS_INVALID_IMAGE_NOT_MZ;
-  }
   const UNICODE_STRING& command_line =
       program.command_line.Length != 0 ? program.command_line : program.image;
+  FileHandle file;
+  NTSTATUS status = OpenOrMake(path, ProgramFile(), &file);
+  if (NT_SUCCESS(status)) status = SetImageFile(process, file.handle);
   if (NT_SUCCESS(status)) status = SetCommandLine(process, command_line);
-  if (NT_SUCCESS(status)) status = BuildUserMemory(process, image, path, command_line);
-  ExFreePoolWithTag(image, kTag);
+  if (NT_SUCCESS(status)) status = BuildUserMemory(process, file.handle, path, command_line);
   return status;
 }
 
@@ -236,32 +158,4 @@ NTSTATUS StartProgramThread(PEPROCESS process, HANDLE* thread_id) {
   return STATUS_SUCCESS;
 }
 
-namespace {
-
-ULONG MappedSize(PEPROCESS process) {
-  ULONG header = 0, size = 0;
-  __try {
-    const auto* base = static_cast<const UCHAR*>(process->SectionBaseAddress);
-    header = *reinterpret_cast<const ULONG*>(base + 0x3C);
-    size = *reinterpret_cast<const ULONG*>(base + header + 24 + 56);
-  } __except (EXCEPTION_EXECUTE_HANDLER) {
-    size = 0;
-  }
-  return size;
-}
-
-}  // namespace
 }  // namespace ps
-
-extern "C" VOID NTAPI PspUserThreadStartup(PVOID context) {
-  auto* process = static_cast<PEPROCESS>(context);
-  auto* thread = reinterpret_cast<PETHREAD>(KeGetCurrentThread());
-  ps::NotifyNewThread(thread);
-  // The first thread maps the image, and says so.
-  if (process->ThreadListHead.Flink == &thread->ThreadListEntry &&
-      InterlockedExchange(&process->Announced, 2) == 1)
-    ps::NotifyImage(&process->SeAuditProcessCreationInfo.ImageFileName->Name, process->UniqueProcessId,
-                    process->SectionBaseAddress, ps::MappedSize(process), process->ImageFilePointer);
-  KeWaitForSingleObject(&process->TerminateEvent, UserRequest, KernelMode, FALSE, nullptr);
-  PspExitThread(process->ExitStatus);
-}

@@ -1,5 +1,5 @@
-// Processes that look like programs' to drivers: an image file, its mapped headers, PEB and parameters,
-// threads with TEBs. They run no code of their own: their threads wait until the process is ended.
+// Programs: an image file, mapped with ntdll.dll, PEB and parameters, threads with TEBs and stacks that run in
+// ring 3.
 #pragma once
 
 #include "ps_internal.h"
@@ -15,20 +15,16 @@ struct Program {
   bool inherit_handles;  // those of the parent that are marked so
 };
 
-// Starts one; a file that is not there is made (an image without code). *process is referenced.
+// Starts one; a file that is not there is made (user/program). *process is referenced.
 NTSTATUS StartProgram(const Program& program, PEPROCESS* process);
 // One more thread in it.
 NTSTATUS StartProgramThread(PEPROCESS process, HANDLE* thread_id);
 
-// The layout of user memory: PEB, parameters and the loader's list of modules. program_memory.cpp.
-struct ProgramImage {
-  UCHAR headers[PAGE_SIZE];  // the file's first page
-  ULONG size;                // SizeOfImage
-  PVOID base;                // where it is mapped
-};
-NTSTATUS BuildUserMemory(PEPROCESS process, ProgramImage* image, const UNICODE_STRING& path,
+// The layout of user memory: the images, PEB, parameters and the loader's list of modules. program_memory.cpp.
+NTSTATUS BuildUserMemory(PEPROCESS process, HANDLE image_file, const UNICODE_STRING& path,
                          const UNICODE_STRING& command_line);
-// A TEB for a thread that has not run.
+// TEB and stack for a thread that has not run.
+inline constexpr SIZE_T kUserStackBytes = 0x40000;
 NTSTATUS BuildTeb(PEPROCESS process, PETHREAD thread);
 
 }  // namespace ps

@@ -3,6 +3,7 @@
 #include "ke/ke.h"
 #include "mm/mm.h"
 #include "program.h"
+#include "user_image.h"
 
 extern "C" NTSTATUS NTAPI MmCopyVirtualMemory(PEPROCESS SourceProcess, const VOID* SourceAddress,
                                               PEPROCESS TargetProcess, PVOID TargetAddress, SIZE_T BufferSize,
@@ -63,11 +64,13 @@ struct Peb {
 };
 static_assert(FIELD_OFFSET(Peb, major) == 0x118 && FIELD_OFFSET(Peb, session) == 0x2C0);
 
+constexpr ULONG kModules = 2;  // the program, ntdll.dll
+
 // One block of user memory, built in the kernel's and copied out.
 struct Block {
   Peb peb;
   alignas(0x400) LoaderData loader;
-  Module module;
+  Module modules[kModules];
   Parameters parameters;
   WCHAR text[1];
 };
@@ -81,6 +84,7 @@ struct Teb {
   PVOID peb;  // 0x60
 };
 static_assert(FIELD_OFFSET(Teb, peb) == 0x60);
+constexpr SIZE_T kTebBytes = 2 * PAGE_SIZE, kDeallocationStack = 0x1478;
 
 // Memory of the process, at *address if that is not 0.
 NTSTATUS Allocate(PEPROCESS process, SIZE_T bytes, PVOID* address) {
@@ -97,15 +101,31 @@ NTSTATUS Write(PEPROCESS process, PVOID to, const VOID* from, SIZE_T bytes) {
   return MmCopyVirtualMemory(IoGetCurrentProcess(), from, process, to, bytes, KernelMode, &written);
 }
 
+PVOID EntryOfProgram(PEPROCESS process) {
+  KAPC_STATE state;
+  KeStackAttachProcess(&process->Pcb, &state);
+  const ULONG64 entry = EntryOfImage(process->SectionBaseAddress);
+  KeUnstackDetachProcess(&state);
+  return reinterpret_cast<PVOID>(entry);
+}
+
 // An address within the block as the process sees it.
 PVOID There(const Block* block, const VOID* part, PVOID target) {
   return static_cast<UCHAR*>(target) +
          (static_cast<const UCHAR*>(part) - reinterpret_cast<const UCHAR*>(block));
 }
 
-void Only(const Block* block, LIST_ENTRY* head, LIST_ENTRY* entry, PVOID target) {
-  head->Flink = head->Blink = static_cast<PLIST_ENTRY>(There(block, entry, target));
-  entry->Flink = entry->Blink = static_cast<PLIST_ENTRY>(There(block, head, target));
+// One of the loader's lists: its head and an entry in each module, by the offset in it.
+void Chain(Block* block, LIST_ENTRY* head, ULONG offset, PVOID target) {
+  LIST_ENTRY* at = head;
+  for (Module& module : block->modules) {
+    auto* entry = reinterpret_cast<LIST_ENTRY*>(reinterpret_cast<UCHAR*>(&module) + offset);
+    at->Flink = static_cast<PLIST_ENTRY>(There(block, entry, target));
+    entry->Blink = static_cast<PLIST_ENTRY>(There(block, at, target));
+    at = entry;
+  }
+  at->Flink = static_cast<PLIST_ENTRY>(There(block, head, target));
+  head->Blink = static_cast<PLIST_ENTRY>(There(block, at, target));
 }
 
 UNICODE_STRING PutText(const Block* block, WCHAR** at, const UNICODE_STRING& text, PVOID target) {
@@ -132,7 +152,7 @@ UNICODE_STRING Win32Path(const UNICODE_STRING& path) {
           path.Buffer + prefix.Length / sizeof(WCHAR)};
 }
 
-void FillPeb(Block* block, PEPROCESS process, const ProgramImage& image, PVOID target) {
+void FillPeb(Block* block, PEPROCESS process, const MappedImage& image, PVOID target) {
   RTL_OSVERSIONINFOW version = {};
   version.dwOSVersionInfoSize = sizeof(version);
   RtlGetVersion(&version);
@@ -148,64 +168,88 @@ void FillPeb(Block* block, PEPROCESS process, const ProgramImage& image, PVOID t
   peb.session = process->SessionId;
 }
 
-void FillModule(Block* block, const ProgramImage& image, const UNICODE_STRING& path, WCHAR** at,
+void FillLists(Block* block, PVOID target) {
+  LoaderData& loader = block->loader;
+  loader.length = sizeof(LoaderData);
+  loader.initialized = TRUE;
+  Chain(block, &loader.in_load_order, FIELD_OFFSET(Module, in_load_order), target);
+  Chain(block, &loader.in_memory_order, FIELD_OFFSET(Module, in_memory_order), target);
+  Chain(block, &loader.in_initialization_order, FIELD_OFFSET(Module, in_initialization_order), target);
+}
+
+void FillModule(Block* block, ULONG index, const MappedImage& image, const UNICODE_STRING& path, WCHAR** at,
                 PVOID target) {
-  block->loader.length = sizeof(LoaderData);
-  block->loader.initialized = TRUE;
-  Module& module = block->module;
-  Only(block, &block->loader.in_load_order, &module.in_load_order, target);
-  Only(block, &block->loader.in_memory_order, &module.in_memory_order, target);
-  Only(block, &block->loader.in_initialization_order, &module.in_initialization_order, target);
+  Module& module = block->modules[index];
   module.base = image.base;
-  module.size = image.size;
+  module.size = static_cast<ULONG>(image.bytes);
   module.full_name = PutText(block, at, path, target);
   module.base_name = PutText(block, at, LastComponent(path), target);
 }
 
-}  // namespace
+// The block for a program of two images, in the kernel's memory.
+void FillBlock(Block* block, PEPROCESS process, const MappedImage* images, const UNICODE_STRING& path,
+               const UNICODE_STRING& command_line, PVOID target) {
+  WCHAR* at = block->text;
+  FillPeb(block, process, images[0], target);
+  FillLists(block, target);
+  FillModule(block, 0, images[0], path, &at, target);
+  FillModule(block, 1, images[1], Win32Path(kNtdllPath), &at, target);
+  Parameters& parameters = block->parameters;
+  parameters.maximum_length = parameters.length = sizeof(Parameters);
+  parameters.flags = 1;  // normalized: strings are addresses
+  parameters.image_path = PutText(block, &at, path, target);
+  parameters.command_line = PutText(block, &at, command_line, target);
+}
 
-NTSTATUS BuildUserMemory(PEPROCESS process, ProgramImage* image, const UNICODE_STRING& path,
-                         const UNICODE_STRING& command_line) {
-  image->base = reinterpret_cast<PVOID>(ULONG_PTR{0x140000000});
-  NTSTATUS status = Allocate(process, image->size, &image->base);
-  if (NT_SUCCESS(status)) status = Write(process, image->base, image->headers, sizeof(image->headers));
-  if (!NT_SUCCESS(status)) return status;
+NTSTATUS BuildBlock(PEPROCESS process, const MappedImage* images, const UNICODE_STRING& path,
+                    const UNICODE_STRING& command_line) {
   const UNICODE_STRING win32 = Win32Path(path);
-  const SIZE_T bytes =
-      sizeof(Block) + 3 * (win32.Length + sizeof(WCHAR)) + command_line.Length + sizeof(WCHAR);
+  const SIZE_T bytes = sizeof(Block) + 3 * (win32.Length + sizeof(WCHAR)) + 2 * (kNtdllPath.Length + sizeof(WCHAR)) +
+                       command_line.Length + sizeof(WCHAR);
   PVOID target = nullptr;
-  status = Allocate(process, bytes, &target);
+  NTSTATUS status = Allocate(process, bytes, &target);
   if (!NT_SUCCESS(status)) return status;
   auto* block = static_cast<Block*>(ExAllocatePoolWithTag(NonPagedPoolNx, bytes, kTag));
   if (block == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   RtlZeroMemory(block, bytes);
-  WCHAR* at = block->text;
-  FillPeb(block, process, *image, target);
-  FillModule(block, *image, win32, &at, target);
-  Parameters& parameters = block->parameters;
-  parameters.maximum_length = parameters.length = sizeof(Parameters);
-  parameters.flags = 1;  // normalized: strings are addresses
-  parameters.image_path = PutText(block, &at, win32, target);
-  parameters.command_line = PutText(block, &at, command_line, target);
+  FillBlock(block, process, images, win32, command_line, target);
   status = Write(process, target, block, bytes);
   ExFreePoolWithTag(block, kTag);
+  if (NT_SUCCESS(status)) process->Peb = target;
+  return status;
+}
+
+}  // namespace
+
+NTSTATUS BuildUserMemory(PEPROCESS process, HANDLE image_file, const UNICODE_STRING& path,
+                         const UNICODE_STRING& command_line) {
+  MappedImage images[kModules];
+  NTSTATUS status = MapImageFile(process, image_file, &images[0]);
   if (!NT_SUCCESS(status)) return status;
-  process->Peb = target;
-  process->SectionBaseAddress = image->base;
-  return STATUS_SUCCESS;
+  process->SectionBaseAddress = images[0].base;
+  status = MapNtdll(process, &images[1]);
+  return NT_SUCCESS(status) ? BuildBlock(process, images, path, command_line) : status;
 }
 
 NTSTATUS BuildTeb(PEPROCESS process, PETHREAD thread) {
-  PVOID target = nullptr;
-  NTSTATUS status = Allocate(process, PAGE_SIZE, &target);
+  PVOID target = nullptr, stack = nullptr;
+  NTSTATUS status = Allocate(process, kTebBytes, &target);
+  if (NT_SUCCESS(status)) status = Allocate(process, kUserStackBytes, &stack);
   if (!NT_SUCCESS(status)) return status;
   Teb teb = {};
+  teb.stack_base = static_cast<UCHAR*>(stack) + kUserStackBytes;
+  teb.stack_limit = stack;
   teb.self = target;
   teb.client = thread->Cid;
   teb.peb = process->Peb;
   status = Write(process, target, &teb, sizeof(teb));
-  if (NT_SUCCESS(status)) thread->Tcb.Teb = target;
-  return status;
+  if (NT_SUCCESS(status)) status = Write(process, static_cast<UCHAR*>(target) + kDeallocationStack, &stack, sizeof(stack));
+  if (!NT_SUCCESS(status)) return status;
+  thread->UserStack = stack;
+  thread->UserParameter = process->Peb;
+  thread->Win32StartAddress = EntryOfProgram(process);
+  thread->Tcb.Teb = target;
+  return STATUS_SUCCESS;
 }
 
 }  // namespace ps

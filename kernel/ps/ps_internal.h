@@ -8,7 +8,7 @@
 
 extern "C" {
 VOID NTAPI PspThreadDelete(PVOID Object);
-// The first routine of a thread of a process without a program: waits for the process's end.
+// The first routine of a thread of a program, which goes on in ring 3.
 VOID NTAPI PspUserThreadStartup(PVOID context);
 extern LIST_ENTRY PsActiveProcessHead;
 }
@@ -37,10 +37,19 @@ void NotifyThread(PETHREAD thread, BOOLEAN create);
 void NotifyNewThread(PETHREAD thread);  // in the new thread
 void NotifyImage(PUNICODE_STRING full_name, HANDLE process, PVOID base, SIZE_T size, PFILE_OBJECT file);
 
-// Threads of a process without a program: made, announced and started, or dropped unstarted.
+// Threads of programs: made, announced and started, or dropped unstarted.
 NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread);
 void StartThread(PETHREAD thread);
 void DropThread(PEPROCESS process, PETHREAD thread);
+
+// user_thread.cpp. Once; then what threads of programs have in user memory goes, in the thread; then their end
+// from outside: a thread of a program ends before its next instruction in ring 3, others end by themselves.
+// STATUS_PROCESS_IS_TERMINATING for a process that was told before.
+void InitUserMode();
+void ReleaseUserThread(PETHREAD thread);
+void EndUserThread(PETHREAD thread, NTSTATUS status);
+NTSTATUS EndProcessThreads(PEPROCESS process, NTSTATUS status);
+void RegisterUserServices();  // user_services.cpp
 
 // A new process with an address space and a token, in the list, announced to nobody. Nothing of the program.
 NTSTATUS CreateProcessObject(POBJECT_ATTRIBUTES attributes, PEPROCESS parent, PEPROCESS* process);

@@ -88,6 +88,7 @@ extern "C" VOID NTAPI PspReaper(PVOID) {
 extern "C" VOID NTAPI PspThreadDelete(PVOID Object) {
   auto* thread = static_cast<PETHREAD>(Object);
   KeAbCleanupThread(&thread->Tcb);
+  if (!thread->SystemThread) KeDeleteUserState(&thread->Tcb);
   if (thread->ThreadName != nullptr) ExFreePoolWithTag(thread->ThreadName, 0);
   if (thread->ActiveImpersonationInfo) ObfDereferenceObject(thread->ImpersonationToken);
   if (thread->Tcb.Process != nullptr) ObfDereferenceObject(thread->Tcb.Process);
@@ -224,9 +225,16 @@ NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread) {
   const NTSTATUS status =
       PrepareThread(process, nullptr, 0, PspUserThreadStartup, process, nullptr, nullptr, thread);
   if (!NT_SUCCESS(status)) return status;
-  (*thread)->SystemThread = 0;
+  bool alive;
+  {
+    ob::SpinGuard guard(&g_list_lock);  // whoever ends the process either sees a program's thread, or comes first
+    (*thread)->SystemThread = 0;
+    alive = process->ExitStatus == STATUS_PENDING;
+  }
   (*thread)->Tcb.PreviousMode = UserMode;
-  return STATUS_SUCCESS;
+  const NTSTATUS prepared = alive ? KeCreateUserState(&(*thread)->Tcb) : STATUS_PROCESS_IS_TERMINATING;
+  if (!NT_SUCCESS(prepared)) DropThread(process, *thread);
+  return prepared;
 }
 
 void StartThread(PETHREAD thread) {
@@ -333,6 +341,7 @@ extern "C" VOID NTAPI PspExitThread(NTSTATUS ExitStatus) {
   KeQuerySystemTime(&thread->ExitTime);
   thread->Terminated = 1;
   auto* process = reinterpret_cast<PEPROCESS>(thread->Tcb.Process);
+  if (!thread->SystemThread && process->ExitStatus == STATUS_PENDING) ps::ReleaseUserThread(thread);
   if (ps::UnlinkThread(process, thread) == 0) ps::ExitProcess(process, ExitStatus);
   KeTerminateThread(0);
 }

@@ -17,8 +17,8 @@ FUNCTION KiServiceLinkage
   ret
 END_FUNCTION
 
-// (routine rcx, count rdx, caller r8, array of arguments r9). The previous mode is kernel while the routine runs, and
-// the thread remembers the caller. No exception passes this frame: KiSystemServiceHandler.
+// (routine rcx, count + previous mode * 0x100 rdx, caller r8, array of arguments r9). The previous mode is that (kernel, but
+// for KiSystemCall64) while the routine runs, and the thread remembers the caller. No exception passes this frame: KiSystemServiceHandler.
 FUNCTION KiSystemServiceCopyEnd
   .seh_handler KiSystemServiceHandler, @except, @unwind
   push rbp
@@ -38,7 +38,10 @@ FUNCTION KiSystemServiceCopyEnd
   mov al, [r10 + KT_PREVIOUS_MODE]
   mov [rbp - SF_SIZE + SF_PREVIOUS_MODE], al
   mov [r10 + ET_SERVICE_CALLER], r8
-  mov byte ptr [r10 + KT_PREVIOUS_MODE], 0
+  mov eax, edx
+  shr eax, 8
+  mov [r10 + KT_PREVIOUS_MODE], al
+  movzx edx, dl
   mov rax, rcx
   lea rcx, [rdx - 3]   // the first four travel in registers; the count is rounded up to keep rsp aligned
   and rcx, -2

@@ -14,6 +14,7 @@
 #define STATUS_FLOAT_MULTIPLE_FAULTS 0xC00002B4
 #define STATUS_FLOAT_MULTIPLE_TRAPS 0xC00002B5
 #define STATUS_DATATYPE_MISALIGNMENT 0x80000002
+#define STATUS_STACK_BUFFER_OVERRUN 0xC0000409
 #define STATUS_GUARD_PAGE_VIOLATION 0x80000001
 #define STATUS_IN_PAGE_ERROR 0xC0000006
 #define IRQL_FAULT_STATUS 0xD0000006
@@ -36,7 +37,8 @@ FUNCTION KiExceptionDispatch
   lea rcx, [rsp + 0x140]
   mov rdx, rsp
   lea r8, [rbp - TF_BIAS]
-  xor r9d, r9d
+  movzx r9d, byte ptr [rbp - TF_BIAS + TF_SEG_CS]
+  and r9d, 1
   mov byte ptr [rsp + EF_P5], 1
   call KiDispatchException
   EXCEPTION_FRAME_EXIT 0xA0
@@ -171,12 +173,35 @@ FUNCTION KiRaiseAssertion
   TRAP_EXIT
 END_FUNCTION
 
-// int 29h: fail fast; never an exception that code could catch. Parameter 1 is ecx.
+// int 2Dh: the debugger's service eax, which nobody serves; going on means after the int 3 that follows. Parameter: the service.
+FUNCTION KiDebugServiceTrap
+  TRAP_ENTER 0
+  TRAP_ALLOW_INTERRUPTS
+  mov r8, [rsp + TF_RIP]
+  inc qword ptr [rsp + TF_RIP]
+  mov ecx, STATUS_BREAKPOINT
+  mov edx, 1
+  mov r9, [rsp + TF_RAX]
+  call KiExceptionDispatch
+  TRAP_EXIT
+END_FUNCTION
+
+// int 29h: fail fast; never an exception that code could catch. Parameter 1 is ecx. A program is ended.
 FUNCTION KiRaiseSecurityCheckFailure
   TRAP_ENTER 0
   sub qword ptr [rsp + TF_RIP], 2
+  test byte ptr [rsp + TF_SEG_CS], 1
+  jnz 1f
   call KxFastFail
   int3
+1:
+  sti
+  mov ecx, STATUS_STACK_BUFFER_OVERRUN
+  mov edx, 1
+  mov r8, [rsp + TF_RIP]
+  mov r9d, [rsp + TF_RCX]
+  call KiExceptionDispatch
+  TRAP_EXIT
 END_FUNCTION
 
 // The rest of the registers and room for the record.
@@ -208,10 +233,21 @@ END_FUNCTION
 PROTECTION_FAULT KiGeneralProtectionFault
 PROTECTION_FAULT KiStackFault
 
-// What a correct kernel never meets: bug check 7F with the vector.
+// What a correct kernel never meets: bug check 7F with the vector. A program that brings it about gets an exception.
 .macro FATAL_TRAP name, code, vector
 FUNCTION \name
   TRAP_ENTER \code
+  test byte ptr [rsp + TF_SEG_CS], 1
+  jz 1f
+  sti
+  mov ecx, STATUS_ACCESS_VIOLATION
+  mov edx, 2
+  mov r8, [rsp + TF_RIP]
+  xor r9d, r9d
+  mov r10, -1
+  call KiExceptionDispatch
+  TRAP_EXIT
+1:
   mov ecx, 0x7F
   mov edx, \vector
   mov r8, [rsp + TF_ERROR_CODE]
@@ -222,14 +258,24 @@ FUNCTION \name
 END_FUNCTION
 .endm
 
-FATAL_TRAP KiDoubleFaultAbort, 1, 8
 FATAL_TRAP KiNpxSegmentOverrunAbort, 0, 9
 FATAL_TRAP KiInvalidTssFault, 1, 10
 FATAL_TRAP KiSegmentNotPresentFault, 1, 11
 FATAL_TRAP KiUnexpectedTrap, 0, 15
 
+FUNCTION KiDoubleFaultAbort
+  TRAP_ENTER_PARANOID 1
+  mov ecx, 0x7F
+  mov edx, 8
+  mov r8, [rsp + TF_ERROR_CODE]
+  mov r9, [rsp + TF_RSP]
+  mov r10, [rsp + TF_RIP]
+  call KiBugCheckDispatch
+  int3
+END_FUNCTION
+
 FUNCTION KiMcheckAbort
-  TRAP_ENTER 0
+  TRAP_ENTER_PARANOID 0
   mov ecx, 0x9C
   xor edx, edx
   xor r8d, r8d
@@ -241,7 +287,7 @@ END_FUNCTION
 
 // On its own stack. A freeze request never comes back; an NMI of the host is bug check 80.
 FUNCTION KiNmiInterrupt
-  TRAP_ENTER 0
+  TRAP_ENTER_PARANOID 0
   call KxNmiWithExceptionFrame
   test eax, eax
   jz 1f
@@ -252,7 +298,7 @@ FUNCTION KiNmiInterrupt
   xor r10d, r10d
   call KiBugCheckDispatch
 1:
-  TRAP_EXIT
+  TRAP_EXIT_PARANOID
 END_FUNCTION
 
 // The rest of the registers, for the CONTEXT of a frozen processor.

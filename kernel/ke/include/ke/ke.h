@@ -43,6 +43,14 @@ typedef VOID (*PKTHREAD_REAPER)(PKTHREAD thread);
 VOID KeSetThreadReaper(PKTHREAD_REAPER reaper);
 VOID NTAPI KiReaperThread(PVOID context);  // the body of that thread: init creates it
 
+// A thread that will run a program keeps its vector registers over switches: before it starts, and when nobody
+// refers to it any more.
+NTSTATUS KeCreateUserState(PKTHREAD thread);
+VOID KeDeleteUserState(PKTHREAD thread);
+// The thread ends (KeUserModeHooks.exit_thread) before its next instruction in ring 3; a wait in user mode
+// ends with STATUS_USER_APC. IRQL <= DISPATCH_LEVEL.
+VOID KeRequestThreadExit(PKTHREAD thread);
+
 FORCEINLINE PKTHREAD KeCurrentThread() {
   return reinterpret_cast<PKTHREAD>(
       __readgsqword(FIELD_OFFSET(KPCR, Prcb) + FIELD_OFFSET(KPRCB, CurrentThread)));

@@ -2,7 +2,11 @@
 #pragma once
 
 // gs:
+#define PCR_TSS_BASE 0x08
+#define PCR_USER_RSP 0x10
 #define PCR_CURRENT_PRCB 0x20
+#define PCR_MXCSR 0x180
+#define PCR_RSP_BASE 0x1A8
 #define PCR_CURRENT_THREAD 0x188
 #define PCR_LOCK_INDEX 0xCF8
 #define PCR_LOCK_STACK 0xD00
@@ -16,6 +20,7 @@
 #define TF_PREVIOUS_MODE 0x28
 #define TF_PREVIOUS_IRQL 0x29
 #define TF_FAULT_INDICATOR 0x2A
+#define TF_EXCEPTION_ACTIVE 0x2B
 #define TF_MXCSR 0x2C
 #define TF_RAX 0x30
 #define TF_RCX 0x38
@@ -24,6 +29,7 @@
 #define TF_R9 0x50
 #define TF_R10 0x58
 #define TF_R11 0x60
+#define TF_GS_BASE 0x68
 #define TF_XMM0 0x70
 #define TF_FAULT_ADDRESS 0xD0
 #define TF_RBX 0x140
@@ -32,8 +38,12 @@
 #define TF_RBP 0x158
 #define TF_ERROR_CODE 0x160
 #define TF_RIP 0x168
+#define TF_SEG_CS 0x170
 #define TF_EFLAGS 0x178
 #define TF_RSP 0x180
+#define TF_SEG_SS 0x188
+// TF_EXCEPTION_ACTIVE: the frame of a system service that returns to where it was called.
+#define TF_SERVICE_ACTIVE 2
 // The trap frame is at rbp - TF_BIAS in every stub.
 #define TF_BIAS 0x80
 // KEXCEPTION_FRAME
@@ -53,6 +63,10 @@
 #define KT_KERNEL_STACK 0x48
 #define KT_STATE_SAVE_AREA 0x50
 #define KT_EXTENDED_USERS 0x58
+#define KT_EXIT_PENDING 0x5C
+#define KT_SYSTEM_CALL_NUMBER 0x64
+#define KT_TRAP_FRAME 0x70
+#define KT_USER_APC_PENDING 0xA2
 #define KT_PREVIOUS_MODE 0xAA
 // ETHREAD
 #define ET_SERVICE_CALLER 0x370
@@ -60,6 +74,11 @@
 #define SF_SIZE 0x10
 #define SF_CALLER 0x00
 #define SF_PREVIOUS_MODE 0x08
+// KSERVICE_REQUEST
+#define SR_SIZE 0x90
+#define SR_ROUTINE 0x00
+#define SR_COUNT 0x08
+#define SR_ARGUMENTS 0x10
 // CONTEXT
 #define CX_FLAGS 0x30
 #define CX_MXCSR 0x34

@@ -6,6 +6,7 @@
 namespace arch {
 
 inline constexpr uint16_t kCodeSelector = 0x10, kDataSelector = 0x18, kTssSelector = 0x40;
+inline constexpr uint16_t kUserCodeSelector = 0x33, kUserDataSelector = 0x2B;
 
 struct __attribute__((packed)) TaskState {
   uint32_t reserved0;
