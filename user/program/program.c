@@ -49,7 +49,7 @@ static void Illegal(void) {
 
 static void Divide(void) {
   volatile int zero = 0;
-  volatile int result = 1 / zero;
+  volatile int result = 7 / zero;
   (void)result;
 }
 
