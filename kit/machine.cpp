@@ -212,6 +212,63 @@ Result<Client> Machine::NewClient(const std::string& image_name) {
   return Client(*core);
 }
 
+namespace {
+
+Error ProgramError(const std::string& what, Status status) {
+  return Error{"cannot " + what + ": " + status.text(), status};
+}
+
+}  // namespace
+
+Result<Program> Machine::StartProgram(const std::string& name, const ProgramOptions& options) {
+  run::FieldWriter payload;
+  payload.String(name).String(options.arguments.empty() ? "" : name + " " + options.arguments);
+  payload.U64(options.parent).U32(options.session).U32(static_cast<uint32_t>(options.account));
+  const std::string what = "start " + name;
+  auto reply = core_->Call(boot::Request::kProcessStart, payload.payload(), kControlTimeout, what);
+  if (!reply) return reply.error();
+  if (reply->status < 0) return ProgramError(what, StatusOf(*reply));
+  return Program{run::FieldReader(reply->payload).U64().value_or(0)};
+}
+
+Result<uint64_t> Machine::StartThread(const Program& program) {
+  const std::string what = "start a thread in process " + std::to_string(program.id);
+  const auto payload = run::FieldWriter().U64(program.id).payload();
+  auto reply = core_->Call(boot::Request::kProcessThread, payload, kControlTimeout, what);
+  if (!reply) return reply.error();
+  if (reply->status < 0) return ProgramError(what, StatusOf(*reply));
+  return run::FieldReader(reply->payload).U64().value_or(0);
+}
+
+Result<void> Machine::EndProgram(const Program& program, Status status) {
+  const std::string what = "end process " + std::to_string(program.id);
+  const auto payload = run::FieldWriter().U64(program.id).U32(status.code).payload();
+  auto reply = core_->Call(boot::Request::kProcessStop, payload, kControlTimeout, what);
+  if (!reply) return reply.error();
+  if (reply->status < 0) return ProgramError(what, StatusOf(*reply));
+  return {};
+}
+
+Result<Status> Machine::ExitStatus(const Program& program) {
+  const std::string what = "ask about process " + std::to_string(program.id);
+  const auto payload = run::FieldWriter().U64(program.id).payload();
+  auto reply = core_->Call(boot::Request::kProcessQuery, payload, kControlTimeout, what);
+  if (!reply) return reply.error();
+  if (reply->status < 0) return ProgramError(what, StatusOf(*reply));
+  return Status(run::FieldReader(reply->payload).U32().value_or(0));
+}
+
+Result<Status> Machine::WaitForExit(const Program& program, Milliseconds timeout) {
+  Result<Status> last = status::kPending;
+  WaitUntil(
+      [&] {
+        last = ExitStatus(program);
+        return !last || *last != status::kPending;
+      },
+      timeout);
+  return last;
+}
+
 Result<File> Machine::Open(std::wstring_view path, const OpenOptions& options) {
   if (own_client_.process_id() == 0) {
     auto client = NewClient();

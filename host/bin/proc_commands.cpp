@@ -15,10 +15,13 @@ namespace {
 
 constexpr char kProcHelp[] =
     "proc start NAME [--parent PID] [--inherit] [--session N] [--as system|administrator|user] "
-    "[ARGUMENTS...]\n"
-    "                       a process with an image file (made if it is not there), a PEB and one thread\n"
+    "[ARGUMENTS...]
+"
+    "                       a program in ring 3; without a file of the name, one that waits
+"
     "proc thread PID        one more thread in it\n"
     "proc stop PID [STATUS] ends it\n"
+    "proc status PID        its exit status, 0x00000103 while it lives\n"
     "proc list              all processes\n";
 
 std::optional<uint64_t> Number(const std::string& text) {
@@ -113,6 +116,14 @@ int List(run::MachineClient& client) {
   return kClean;
 }
 
+int Status(run::MachineClient& client, uint64_t id) {
+  auto reply = client.Call(boot::Request::kProcessQuery, run::FieldWriter().U64(id).payload());
+  if (int status = CheckReply(reply)) return status;
+  if (!run::Succeeded(reply->status)) return Refused("status", reply->status);
+  fmt::print("{:#010x}\n", run::FieldReader(reply->payload).U32().value_or(0));
+  return kClean;
+}
+
 }  // namespace
 
 int ProcCommand(run::MachineClient& client, const Arguments& arguments) {
@@ -134,6 +145,7 @@ int ProcCommand(run::MachineClient& client, const Arguments& arguments) {
     const auto payload = run::FieldWriter().U64(*id).U32(static_cast<uint32_t>(*status)).payload();
     return Ask(client, boot::Request::kProcessStop, payload, "stop " + arguments[1]);
   }
+  if (verb == "status" && id) return Status(client, *id);
   if (verb == "thread" && id)
     return Ask(client, boot::Request::kProcessThread, run::FieldWriter().U64(*id).payload(),
                "thread " + arguments[1]);

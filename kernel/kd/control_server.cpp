@@ -11,7 +11,7 @@
 namespace kd {
 namespace {
 
-constexpr ULONG kMaxRequest = 32;
+constexpr ULONG kMaxRequest = 64;
 constexpr ULONG kSerialLine = 4;
 constexpr ULONG kTag = 'ltCK';
 

@@ -63,7 +63,8 @@ ULONG64 OperandAddress(const Instruction& instruction, const UCHAR* modrm, const
   return address;
 }
 
-// The processor read the divisor a moment ago: it can be read again. (A program's may be gone: not zero then.)
+// The processor read the divisor a moment ago: it can be read again. (A program's may be gone: not zero
+// then.)
 bool DivisorIsZero(const Instruction& instruction, const ULONG64* gpr, bool user) {
   const UCHAR* modrm = instruction.at + 1;
   const bool byte = *instruction.at == 0xF6;

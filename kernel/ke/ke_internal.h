@@ -154,8 +154,9 @@ VOID KiDeliverApc();
 VOID KiCheckForKernelApcDelivery();
 bool KiKernelApcDue(PKTHREAD thread, KIRQL irql);  // one may run now if the thread runs at `irql`
 BOOLEAN NTAPI KeTestAlertThread(KPROCESSOR_MODE AlertMode);
-VOID KiRundownApcs(PKTHREAD thread);               // the thread ends: no more of them
-// On the way to ring 3, PASSIVE_LEVEL: the first APC of the program's takes the place of where the frames lead.
+VOID KiRundownApcs(PKTHREAD thread);  // the thread ends: no more of them
+// On the way to ring 3, PASSIVE_LEVEL: the first APC of the program's takes the place of where the frames
+// lead.
 VOID KiDeliverUserApc(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame);
 FORCEINLINE bool KiApcDeliverable(PKTHREAD thread) {
   return thread->ApcState.KernelApcPending && thread->SpecialApcDisable == 0;

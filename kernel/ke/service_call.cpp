@@ -11,7 +11,7 @@ constexpr ULONG64 kForUser = 0x100;                // KiSystemServiceCopyEnd: pr
 
 const KeUserService* services;
 ULONG service_count;
-}
+}  // namespace
 
 extern "C" {
 

@@ -46,6 +46,7 @@ DECLSPEC_NOINLINE BOOLEAN CopyGuarded(PVOID to, const VOID* from, SIZE_T bytes) 
 void LeadTo(PKTRAP_FRAME trap, KeUserEntry entry, ULONG64 stack) {
   trap->Rip = hooks->entry(entry);
   trap->Rsp = stack;
+  trap->SegCs = arch::kUserCodeSelector;  // it may have been in 32-bit code
   trap->EFlags &= ~kTrapAndDirection;
   trap->ExceptionActive = 0;
 }
@@ -89,8 +90,7 @@ void EndForStack(PCONTEXT context, ULONG64 address) {
   hooks->unhandled_exception(&record, context);
 }
 
-DECLSPEC_NOINLINE bool PushException(const EXCEPTION_RECORD* record, const CONTEXT* context,
-                                     ULONG64 stack) {
+DECLSPEC_NOINLINE bool PushException(const EXCEPTION_RECORD* record, const CONTEXT* context, ULONG64 stack) {
   auto* at = reinterpret_cast<ExceptionStack*>(stack);
   return KeCopyToUser(&at->context, context, sizeof(*context)) &&
          KeCopyToUser(&at->record, record, sizeof(*record));

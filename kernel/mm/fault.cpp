@@ -86,7 +86,8 @@ NTSTATUS UserFault(Access access, ULONG64 va, const Walk& walk, KPROCESSOR_MODE 
   const NTSTATUS status = ResolveOrWait(*space, va, access);
   // Drivers touch user memory without stac: the first touch of a valid page with SMAP's permission off gives
   // the thread that permission.
-  if (NT_SUCCESS(status) && mode == KernelMode && trap_frame != nullptr) trap_frame->EFlags |= kAlignmentCheck;
+  if (NT_SUCCESS(status) && mode == KernelMode && trap_frame != nullptr)
+    trap_frame->EFlags |= kAlignmentCheck;
   return status;
 }
 

@@ -143,7 +143,8 @@ ImageError ParseHeadersAt(ImageBytes image, bool program, ImageInfo* info, Offse
   info->relocations_stripped = (characteristics & kRelocationsStripped) != 0;
   offsets->optional = nt + kFileHeaderSize;
   offsets->sections = offsets->optional + optional_size;
-  const ImageError optional = ReadOptionalHeader(image, offsets->optional, optional_size, program, info, reason);
+  const ImageError optional =
+      ReadOptionalHeader(image, offsets->optional, optional_size, program, info, reason);
   if (optional != ImageError::kNone) return optional;
   return ReadSections(image, offsets->sections, info, reason);
 }

@@ -119,8 +119,8 @@ NTSTATUS ProtectParts(AddressSpace& space, const Region& view, const ImageMap& m
     const ImagePart& part = map.parts[i];
     Region region = {view.base + part.first_page * kPageSize, part.pages * kPageSize};
     ULONG old;
-    const NTSTATUS status = ProtectVirtual(
-        space, &region, writable ? Protection::kExecuteWriteCopy : part.protection, &old);
+    const NTSTATUS status =
+        ProtectVirtual(space, &region, writable ? Protection::kExecuteWriteCopy : part.protection, &old);
     if (!NT_SUCCESS(status)) return status;
   }
   return STATUS_SUCCESS;

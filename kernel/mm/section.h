@@ -73,8 +73,8 @@ ULONG64 PageOutSegments(ULONG64 enough);
 NTSTATUS ReadImageMap(PFILE_OBJECT file, ImageMap** map);
 void FreeImageMap(ImageMap* map);
 NTSTATUS ReadImagePage(Segment* segment, ULONG64 index, PFN_NUMBER pfn);
-// In the process: at *region's base, else where the image wants to lie, else anywhere; relocated where it is not
-// there (STATUS_IMAGE_NOT_AT_BASE).
+// In the process: at *region's base, else where the image wants to lie, else anywhere; relocated where it is
+// not there (STATUS_IMAGE_NOT_AT_BASE).
 NTSTATUS MapImageView(AddressSpace& space, Section* section, Region* region, bool top_down);
 
 // ---- section.cpp ----

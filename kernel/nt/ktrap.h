@@ -12,7 +12,7 @@ typedef struct _KTRAP_FRAME {
   ULONG64 P5;
   CHAR PreviousMode;
   KIRQL PreviousIrql;
-  UCHAR FaultIndicator;  // page faults: 0 read, 1 write, 8 execute
+  UCHAR FaultIndicator;   // page faults: 0 read, 1 write, 8 execute
   UCHAR ExceptionActive;  // 2: a system service of ring 3, that returns to where it was called
   ULONG MxCsr;
   ULONG64 Rax;

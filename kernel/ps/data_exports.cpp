@@ -70,17 +70,3 @@ NT_EXPORT(PsWrapApcWow64Thread, nt::AtMost(APC_LEVEL), Stub, "");
 extern "C" NTSTATUS NTAPI PsWrapApcWow64Thread(PVOID*, PVOID*) {
   return STATUS_NOT_SUPPORTED;
 }
-
-/// Would create a thread of a program.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: programs run no code here: STATUS_NOT_SUPPORTED, with a line on the console the first
-/// time.
-/// Source: not documented by Microsoft.
-NT_EXPORT(RtlCreateUserThread, nt::AtMost(PASSIVE_LEVEL), Stub, "");
-extern "C" NTSTATUS NTAPI RtlCreateUserThread(HANDLE, PSECURITY_DESCRIPTOR, BOOLEAN, ULONG, SIZE_T, SIZE_T,
-                                              PVOID, PVOID, PHANDLE, PCLIENT_ID) {
-  static volatile LONG told;
-  if (InterlockedExchange(&told, 1) == 0)
-    DbgPrint("nt: RtlCreateUserThread: there is no user mode; refused\n");
-  return STATUS_NOT_SUPPORTED;
-}

@@ -75,6 +75,23 @@ NTSTATUS HandleStop(kd::RequestReader& request, kd::ReplyWriter&) {
   return status;
 }
 
+NTSTATUS HandleQuery(kd::RequestReader& request, kd::ReplyWriter& reply) {
+  const HANDLE id = IdOf(request.U64());
+  if (request.Failed()) return STATUS_INVALID_PARAMETER;
+  NTSTATUS exit_status = STATUS_PENDING;
+  ULONG threads = 0;
+  PEPROCESS process;
+  if (!LookupEnded(id, &exit_status)) {
+    const NTSTATUS status = PsLookupProcessByProcessId(id, &process);
+    if (!NT_SUCCESS(status)) return status;
+    threads = process->ActiveThreads;
+    ObfDereferenceObject(process);
+  }
+  reply.U32(static_cast<ULONG>(exit_status));
+  reply.U32(threads);
+  return STATUS_SUCCESS;
+}
+
 NTSTATUS HandleThread(kd::RequestReader& request, kd::ReplyWriter& reply) {
   const HANDLE id = IdOf(request.U64());
   if (request.Failed()) return STATUS_INVALID_PARAMETER;
@@ -115,6 +132,7 @@ NTSTATUS InitProcessControl() {
   kd::RegisterRequestHandler(boot::Request::kProcessStop, HandleStop);
   kd::RegisterRequestHandler(boot::Request::kProcessThread, HandleThread);
   kd::RegisterRequestHandler(boot::Request::kProcessList, HandleList);
+  kd::RegisterRequestHandler(boot::Request::kProcessQuery, HandleQuery);
   return STATUS_SUCCESS;
 }
 

@@ -36,6 +36,20 @@ void LinkProcess(PEPROCESS process) {
   InsertTailList(&PsActiveProcessHead, &process->ActiveProcessLinks);
 }
 
+// Those that ended last, for whoever asks after the object has gone. Under g_list_lock.
+struct Ended {
+  HANDLE id;
+  NTSTATUS status;
+};
+constexpr ULONG kRemembered = 256;
+Ended g_ended[kRemembered];
+ULONG g_next_ended;
+
+void Remember(PEPROCESS process) {
+  ob::SpinGuard guard(&g_list_lock);
+  g_ended[g_next_ended++ % kRemembered] = {process->UniqueProcessId, process->ExitStatus};
+}
+
 void Free(PVOID block) {
   if (block != nullptr) ExFreePoolWithTag(block, 0);
 }
@@ -96,7 +110,18 @@ void ExitProcess(PEPROCESS process, NTSTATUS status) {
   MmCleanProcessAddressSpace(process);
   process->Peb = nullptr;
   process->SystemDllBase = nullptr;
+  Remember(process);
   KeSignalProcess(&process->Pcb);
+}
+
+bool LookupEnded(HANDLE id, NTSTATUS* status) {
+  ob::SpinGuard guard(&g_list_lock);
+  for (const Ended& ended : g_ended) {
+    if (ended.id != id || id == nullptr) continue;
+    *status = ended.status;
+    return true;
+  }
+  return false;
 }
 
 }  // namespace ps

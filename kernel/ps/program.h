@@ -1,5 +1,5 @@
-// Programs: an image file, mapped with ntdll.dll, PEB and parameters, threads with TEBs and stacks that run in
-// ring 3.
+// Programs: an image file, mapped with ntdll.dll, PEB and parameters, threads with TEBs and stacks that run
+// in ring 3.
 #pragma once
 
 #include "ps_internal.h"
@@ -20,7 +20,8 @@ NTSTATUS StartProgram(const Program& program, PEPROCESS* process);
 // One more thread in it.
 NTSTATUS StartProgramThread(PEPROCESS process, HANDLE* thread_id);
 
-// The layout of user memory: the images, PEB, parameters and the loader's list of modules. program_memory.cpp.
+// The layout of user memory: the images, PEB, parameters and the loader's list of modules.
+// program_memory.cpp.
 NTSTATUS BuildUserMemory(PEPROCESS process, HANDLE image_file, const UNICODE_STRING& path,
                          const UNICODE_STRING& command_line);
 // TEB and stack for a thread that has not run.

@@ -204,8 +204,8 @@ void FillBlock(Block* block, PEPROCESS process, const MappedImage* images, const
 NTSTATUS BuildBlock(PEPROCESS process, const MappedImage* images, const UNICODE_STRING& path,
                     const UNICODE_STRING& command_line) {
   const UNICODE_STRING win32 = Win32Path(path);
-  const SIZE_T bytes = sizeof(Block) + 3 * (win32.Length + sizeof(WCHAR)) + 2 * (kNtdllPath.Length + sizeof(WCHAR)) +
-                       command_line.Length + sizeof(WCHAR);
+  const SIZE_T bytes = sizeof(Block) + 3 * (win32.Length + sizeof(WCHAR)) +
+                       2 * (kNtdllPath.Length + sizeof(WCHAR)) + command_line.Length + sizeof(WCHAR);
   PVOID target = nullptr;
   NTSTATUS status = Allocate(process, bytes, &target);
   if (!NT_SUCCESS(status)) return status;
@@ -231,25 +231,38 @@ NTSTATUS BuildUserMemory(PEPROCESS process, HANDLE image_file, const UNICODE_STR
   return NT_SUCCESS(status) ? BuildBlock(process, images, path, command_line) : status;
 }
 
-NTSTATUS BuildTeb(PEPROCESS process, PETHREAD thread) {
-  PVOID target = nullptr, stack = nullptr;
-  NTSTATUS status = Allocate(process, kTebBytes, &target);
-  if (NT_SUCCESS(status)) status = Allocate(process, kUserStackBytes, &stack);
-  if (!NT_SUCCESS(status)) return status;
+namespace {
+
+NTSTATUS FillTeb(PEPROCESS process, PETHREAD thread) {
+  PVOID teb_place = thread->Tcb.Teb;
   Teb teb = {};
-  teb.stack_base = static_cast<UCHAR*>(stack) + kUserStackBytes;
-  teb.stack_limit = stack;
-  teb.self = target;
+  teb.stack_base = static_cast<UCHAR*>(thread->UserStack) + kUserStackBytes;
+  teb.stack_limit = thread->UserStack;
+  teb.self = teb_place;
   teb.client = thread->Cid;
   teb.peb = process->Peb;
-  status = Write(process, target, &teb, sizeof(teb));
-  if (NT_SUCCESS(status)) status = Write(process, static_cast<UCHAR*>(target) + kDeallocationStack, &stack, sizeof(stack));
+  const NTSTATUS status = Write(process, teb_place, &teb, sizeof(teb));
   if (!NT_SUCCESS(status)) return status;
-  thread->UserStack = stack;
-  thread->UserParameter = process->Peb;
-  thread->Win32StartAddress = EntryOfProgram(process);
-  thread->Tcb.Teb = target;
-  return STATUS_SUCCESS;
+  return Write(process, static_cast<UCHAR*>(teb_place) + kDeallocationStack, &thread->UserStack,
+               sizeof(thread->UserStack));
+}
+
+}  // namespace
+
+NTSTATUS BuildTeb(PEPROCESS process, PETHREAD thread) {
+  NTSTATUS status = Allocate(process, kTebBytes, &thread->Tcb.Teb);
+  if (NT_SUCCESS(status)) status = Allocate(process, kUserStackBytes, &thread->UserStack);
+  if (NT_SUCCESS(status)) status = FillTeb(process, thread);
+  if (NT_SUCCESS(status)) {
+    thread->UserParameter = process->Peb;
+    thread->Win32StartAddress = EntryOfProgram(process);
+    return status;
+  }
+  KAPC_STATE state;
+  KeStackAttachProcess(&process->Pcb, &state);
+  ReleaseUserThread(thread);
+  KeUnstackDetachProcess(&state);
+  return status;
 }
 
 }  // namespace ps

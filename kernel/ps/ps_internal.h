@@ -42,9 +42,9 @@ NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread);
 void StartThread(PETHREAD thread);
 void DropThread(PEPROCESS process, PETHREAD thread);
 
-// user_thread.cpp. Once; then what threads of programs have in user memory goes, in the thread; then their end
-// from outside: a thread of a program ends before its next instruction in ring 3, others end by themselves.
-// STATUS_PROCESS_IS_TERMINATING for a process that was told before.
+// user_thread.cpp. Once; then what threads of programs have in user memory goes, in the thread; then their
+// end from outside: a thread of a program ends before its next instruction in ring 3, others end by
+// themselves. STATUS_PROCESS_IS_TERMINATING for a process that was told before.
 void InitUserMode();
 void ReleaseUserThread(PETHREAD thread);
 void EndUserThread(PETHREAD thread, NTSTATUS status);
@@ -58,6 +58,8 @@ NTSTATUS Announce(PEPROCESS process);
 // The last thread has gone (or there was none): tells the routines, closes its handles, gives its memory
 // back. Once. PASSIVE_LEVEL.
 void ExitProcess(PEPROCESS process, NTSTATUS status);
+// The exit status of a process that has ended, as long as not too many ended after it.
+bool LookupEnded(HANDLE id, NTSTATUS* status);
 
 // A process's token: of an account, or a copy of another process's.
 NTSTATUS SetToken(PEPROCESS process, se::Account account, ULONG session);

@@ -227,7 +227,8 @@ NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread) {
   if (!NT_SUCCESS(status)) return status;
   bool alive;
   {
-    ob::SpinGuard guard(&g_list_lock);  // whoever ends the process either sees a program's thread, or comes first
+    ob::SpinGuard guard(
+        &g_list_lock);  // whoever ends the process either sees a program's thread, or comes first
     (*thread)->SystemThread = 0;
     alive = process->ExitStatus == STATUS_PENDING;
   }

@@ -1,5 +1,5 @@
-// The services of programs (nt/user_services.inc), as far as they are not those that Zw routines call: pointers are
-// checked here, handles are the process's own.
+// The services of programs (nt/user_services.inc), as far as they are not those that Zw routines call:
+// pointers are checked here, handles are the process's own.
 #include "ke/ke.h"
 #include "ke/user_mode.h"
 #include "program.h"
@@ -100,8 +100,7 @@ NTSTATUS NtProtectVirtualMemory(HANDLE process, PVOID* base, PSIZE_T size, ULONG
   if (!range.Capture(base, size)) return STATUS_ACCESS_VIOLATION;
   const TargetProcess target(process, PROCESS_VM_OPERATION);
   if (!NT_SUCCESS(target.status())) return target.status();
-  const NTSTATUS status =
-      ZwProtectVirtualMemory(target.handle(), &range.base, &range.size, protect, &before);
+  const NTSTATUS status = ZwProtectVirtualMemory(target.handle(), &range.base, &range.size, protect, &before);
   if (!NT_SUCCESS(status)) return status;
   if (!KeCopyToUser(old, &before, sizeof(before))) return STATUS_ACCESS_VIOLATION;
   return range.Answer(base, size);
@@ -141,8 +140,7 @@ VOID NTAPI RundownApc(PKAPC apc) {
 
 NTSTATUS ThreadOf(HANDLE handle, ACCESS_MASK access, PETHREAD* thread) {
   PVOID object = nullptr;
-  const NTSTATUS status =
-      ObReferenceObjectByHandle(handle, access, PsThreadType, UserMode, &object, nullptr);
+  const NTSTATUS status = ObReferenceObjectByHandle(handle, access, PsThreadType, UserMode, &object, nullptr);
   *thread = static_cast<PETHREAD>(object);
   return status;
 }

@@ -48,8 +48,8 @@ VOID Release(PVOID* place) {
 ULONG64 PutFirstContext(PETHREAD thread, ULONG64 start) {
   constexpr ULONG kMxCsr = 0x1F80;
   const ULONG64 top = reinterpret_cast<ULONG64>(thread->UserStack) + kUserStackBytes;
-  const auto base = reinterpret_cast<ULONG64>(
-      reinterpret_cast<PEPROCESS>(thread->Tcb.Process)->SystemDllBase);
+  const auto base =
+      reinterpret_cast<ULONG64>(reinterpret_cast<PEPROCESS>(thread->Tcb.Process)->SystemDllBase);
   CONTEXT context = {};
   context.ContextFlags = CONTEXT_FULL;
   context.Rip = base + EntriesOfNtdll().thread_start;
@@ -74,9 +74,11 @@ ULONG SizeOfImage(PVOID base) {
 
 void NotifyImages(PEPROCESS process) {
   NotifyImage(&process->SeAuditProcessCreationInfo.ImageFileName->Name, process->UniqueProcessId,
-              process->SectionBaseAddress, SizeOfImage(process->SectionBaseAddress), process->ImageFilePointer);
+              process->SectionBaseAddress, SizeOfImage(process->SectionBaseAddress),
+              process->ImageFilePointer);
   UNICODE_STRING name = kNtdllPath;
-  NotifyImage(&name, process->UniqueProcessId, process->SystemDllBase, SizeOfImage(process->SystemDllBase), NtdllFileObject());
+  NotifyImage(&name, process->UniqueProcessId, process->SystemDllBase, SizeOfImage(process->SystemDllBase),
+              NtdllFileObject());
 }
 
 }  // namespace

@@ -548,6 +548,7 @@ const struct SehCase kSehCases[] = {
     {"ContinueAfterRaise", ContinueAfterRaise, "tfce"},
     {"ContinueAfterBreakpoint", ContinueAfterBreakpoint, "yrc"},
     {"ContinueAfterAssertion", ContinueAfterAssertion, "yrc"},
+    {"ContinueAfterDebugService", ContinueAfterDebugService, "yRc"},
     {"RepairAndRetry", RepairAndRetry, "fc"},
     {"ContinueNoncontinuable", ContinueNoncontinuable, "12yih"},
     {"ExceptionInFilter", ExceptionInFilter, "11yh"},

@@ -59,6 +59,7 @@ void ExecuteFault(LOG* log);
 void NotCanonical(LOG* log);
 void ContinueAfterBreakpoint(LOG* log);
 void ContinueAfterAssertion(LOG* log);
+void ContinueAfterDebugService(LOG* log);
 void RepairAndRetry(LOG* log);
 void DivideByZero(LOG* log);
 void DivideOverflow(LOG* log);

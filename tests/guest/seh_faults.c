@@ -76,6 +76,19 @@ void ContinueAfterAssertion(LOG* log) {
   }
 }
 
+/* going on is after the breakpoint that follows the debugger's service */
+static NOINLINE void DebugService(void) {
+  __asm__ volatile("movl $0x77, %%eax\n\tint $0x2d\n\tint3" ::: "rax");
+}
+void ContinueAfterDebugService(LOG* log) {
+  __try {
+    CALL(DebugService());
+    E(log, 'c');
+  } __except (SkipInstruction(log, POINTERS, CODE(0x80000003), 0)) {
+    E(log, 'X');
+  }
+}
+
 static NOINLINE ULONG64 LoadThrough(ULONG64 address) {
   ULONG64 value;
   __asm__ volatile("movq (%1), %0" : "=a"(value) : "c"(address));

@@ -40,7 +40,9 @@ class Processes(harness.SystemTest):
         thread = int(self.shell(f"proc thread {child}"))
         self.assertNotIn(thread, (pid, child))
         self.assertRegex(self.shell("proc list"), rf"(?m)^\s*{child}\s+{pid}\s+3\s+2\s+child\.exe$")
+        self.assertEqual(self.shell(f"proc status {child}"), "0x00000103\n")
         self.assertEqual(self.shell(f"proc stop {child} 7"), "")
+        self.assertEqual(self.shell(f"proc status {child}"), "0x00000007\n")
         self.assertNotIn("child.exe", self.shell("proc list"))
         self.assertIn("0xC000000B", self.shell(f"proc stop {child}"))  # STATUS_INVALID_CID
         self.assertIn("0xC000000B", self.shell("proc start x.exe --parent 99992"))
@@ -78,6 +80,7 @@ class Processes(harness.SystemTest):
                     rf"{pid} is watched.exe, .*\\Windows\\System32\\watched.exe, session 2, level 2000, administrator 0, platform 2",
                     rf"thread \d+ of process {pid} created",
                     rf"image .*\\watched.exe in process {pid}, user, current process {pid}",
+                    rf"image .*\\ntdll.dll in process {pid}, user, current process {pid}",
                     rf"thread \d+ of process {pid} ends",
                     rf"process {pid} ends"]
         self.assertEqual(len(lines), len(expected), text)

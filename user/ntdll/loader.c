@@ -1,5 +1,6 @@
 /*
- * ntdll.dll: the start of threads and programs. The first thread binds the program's imports, which can be ntdll.dll's only.
+ * ntdll.dll: the start of threads and programs. The first thread binds the program's imports, which can be
+ * ntdll.dll's only.
  */
 #include "nt_user.h"
 
@@ -46,7 +47,8 @@ static PVOID FindExport(PUCHAR base, const char* name) {
 }
 
 static NTSTATUS BindThunks(PUCHAR base, PUCHAR library, const IMAGE_IMPORT_DESCRIPTOR* descriptor) {
-  const ULONG lookup = descriptor->OriginalFirstThunk != 0 ? descriptor->OriginalFirstThunk : descriptor->FirstThunk;
+  const ULONG lookup =
+      descriptor->OriginalFirstThunk != 0 ? descriptor->OriginalFirstThunk : descriptor->FirstThunk;
   const IMAGE_THUNK_DATA64* names = (const IMAGE_THUNK_DATA64*)(base + lookup);
   PIMAGE_THUNK_DATA64 slots = (PIMAGE_THUNK_DATA64)(base + descriptor->FirstThunk);
   for (ULONG i = 0; names[i].u1.AddressOfData != 0; ++i) {
@@ -72,7 +74,8 @@ static NTSTATUS BindImports(PUCHAR base, PUCHAR library) {
     const BOOLEAN ours = SameFile((const char*)(base + at->Name), "ntdll.dll");
     status = ours ? BindThunks(base, library, at) : STATUS_DLL_NOT_FOUND;
   }
-  if (status == STATUS_SUCCESS) status = NtProtectVirtualMemory(USER_CURRENT_PROCESS, &place, &size, old, &old);
+  if (status == STATUS_SUCCESS)
+    status = NtProtectVirtualMemory(USER_CURRENT_PROCESS, &place, &size, old, &old);
   return status;
 }
 

@@ -1,6 +1,7 @@
 /*
- * The program behind names of which there is no file. It waits, alertably, until somebody ends it; or does what the last word
- * of its command line says, for tests of drivers that watch programs and of the kernel itself.
+ * The program behind names of which there is no file. It waits, alertably, until somebody ends it; or does
+ * what the last word of its command line says, for tests of drivers that watch programs and of the kernel
+ * itself.
  */
 #include "../ntdll/nt_user.h"
 
@@ -73,6 +74,34 @@ static void Flags(void) {
   for (;;) ++g_turns;
 }
 
+/*
+ * Registers of its own, which nothing that interrupts it may change: vector registers, x87, and general ones.
+ * Each thread has other values. A change ends the program with STATUS_DATA_ERROR.
+ */
+static void Registers(void) {
+  const ULONGLONG mark = __readgsqword(0x48) * 0x9E3779B97F4A7C15ull; /* the thread's id */
+  for (;; ++g_turns) {
+    ULONGLONG changed = 0, number = 0;
+    __asm__ volatile(
+        "movq %[mark], %%xmm0\n\tmovq %[mark], %%xmm5\n\tmovq %[mark], %%xmm6\n\tmovq %[mark], %%xmm15\n\t"
+        "movq %[mark], %%r12\n\tmovq %[mark], %%r15\n\tmovq %[mark], %%r11\n\tmovq %[mark], "
+        "%[number]\n\tshrq $2, %[number]\n\t"
+        "pushq %[number]\n\tfninit\n\tfildq (%%rsp)\n\tmovl $20000, %%ecx\n"
+        "1:\tpause\n\tdecl %%ecx\n\tjnz 1b\n\t"
+        "movq %%xmm0, %%rax\n\txorq %[mark], %%rax\n\torq %%rax, %[changed]\n\t"
+        "movq %%xmm5, %%rax\n\txorq %[mark], %%rax\n\torq %%rax, %[changed]\n\t"
+        "movq %%xmm6, %%rax\n\txorq %[mark], %%rax\n\torq %%rax, %[changed]\n\t"
+        "movq %%xmm15, %%rax\n\txorq %[mark], %%rax\n\torq %%rax, %[changed]\n\t"
+        "xorq %[mark], %%r12\n\torq %%r12, %[changed]\n\txorq %[mark], %%r15\n\torq %%r15, %[changed]\n\t"
+        "xorq %[mark], %%r11\n\torq %%r11, %[changed]\n\t"
+        "fistpq (%%rsp)\n\tpopq %%rax\n\txorq %[number], %%rax\n\torq %%rax, %[changed]"
+        : [changed] "+&r"(changed), [number] "+&r"(number)
+        : [mark] "r"(mark)
+        : "rax", "rcx", "r11", "r12", "r15", "memory", "cc");
+    if (changed != 0) NtTerminateProcess(USER_CURRENT_PROCESS, STATUS_DATA_ERROR);
+  }
+}
+
 static void Finish(void) {
   NtTerminateProcess(USER_CURRENT_PROCESS, 42);
 }
@@ -81,10 +110,10 @@ static const struct {
   const WCHAR* word;
   void (*routine)(void);
 } kRoutines[] = {
-    {L"spin", Spin},         {L"services", CallServices}, {L"fault", TouchNothing},   {L"kernel", TouchKernel},
-    {L"break", Break},       {L"failfast", FailFast},     {L"privileged", Privileged}, {L"illegal", Illegal},
-    {L"divide", Divide},     {L"badstack", BadStack},     {L"noaddress", NoAddress},  {L"noservice", NoService},
-    {L"flags", Flags},       {L"exit", Finish},
+    {L"spin", Spin},     {L"services", CallServices}, {L"fault", TouchNothing},    {L"kernel", TouchKernel},
+    {L"break", Break},   {L"failfast", FailFast},     {L"privileged", Privileged}, {L"illegal", Illegal},
+    {L"divide", Divide}, {L"badstack", BadStack},     {L"noaddress", NoAddress},   {L"noservice", NoService},
+    {L"flags", Flags},   {L"exit", Finish},           {L"registers", Registers},
 };
 
 static BOOLEAN EndsWith(const UNICODE_STRING* text, const WCHAR* word) {

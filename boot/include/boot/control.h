@@ -162,7 +162,9 @@ enum class Request : uint32_t {
   kDevnodeMap = 28,
   kDevnodeChange = 29,  // instance path, u32 DevnodeOperation
   kDevnodeQuery =
-      30,       // -> per node, parents first: instance path, service, u32 depth, u32 state, u32 problem
+      30,  // -> per node, parents first: instance path, service, u32 depth, u32 state, u32 problem
+  kProcessQuery = 40,  // u64 id -> u32 exit status (STATUS_PENDING while it lives; of one that has ended as
+                       // long as not too many ended after it), u32 threads
   kPower = 31,  // u32 PowerOperation, u32 value -> u32 system power state (1 working, 2.. sleeping)
 };
 

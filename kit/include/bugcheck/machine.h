@@ -69,6 +69,18 @@ class Driver {
   std::vector<std::string> warnings_;
 };
 
+struct ProgramOptions {
+  std::string arguments;  // after the name, on the command line
+  uint64_t parent = 0;    // a process id; 0: the System process
+  uint32_t session = 0;
+  enum class Account : uint32_t { kSystem, kAdministrator, kUser } account = Account::kSystem;
+};
+
+// A program that runs in the guest, in ring 3.
+struct Program {
+  uint64_t id = 0;  // of the process
+};
+
 enum class DumpKind { kKernel, kFull };
 
 // A node of plug and play's tree.
@@ -123,6 +135,17 @@ class Machine {
   // ---- Programs ----
   // A new process with one thread. `image_name` is what PsGetProcessImageFileName tells.
   Result<Client> NewClient(const std::string& image_name = "client.exe");
+  // Starts a program: an image in C:\\Windows\\System32, or an NT path. Where there is no file of the name,
+  // one is made that waits until it is ended, alertably (user/program tells what else it can do).
+  Result<Program> StartProgram(const std::string& name, const ProgramOptions& options = {});
+  // One more thread in it, from the image's entry: its id.
+  Result<uint64_t> StartThread(const Program& program);
+  // Ends it, and waits until it has ended.
+  Result<void> EndProgram(const Program& program, Status status = status::kSuccess);
+  // Its exit status once it has ended (an unhandled exception's code), status::kPending while it lives.
+  Result<Status> ExitStatus(const Program& program);
+  // Waits until it has ended.
+  Result<Status> WaitForExit(const Program& program, Milliseconds timeout = kDefaultTimeout);
   // Opens from a process that the machine keeps for this.
   Result<File> Open(std::wstring_view path, const OpenOptions& options = {});
   // Waits until all are done; false when the time is up or the machine has stopped.

@@ -43,8 +43,8 @@ typedef VOID (*PKTHREAD_REAPER)(PKTHREAD thread);
 VOID KeSetThreadReaper(PKTHREAD_REAPER reaper);
 VOID NTAPI KiReaperThread(PVOID context);  // the body of that thread: init creates it
 
-// A thread that will run a program keeps its vector registers over switches: before it starts, and when nobody
-// refers to it any more.
+// A thread that will run a program keeps its vector registers over switches: before it starts, and when
+// nobody refers to it any more.
 NTSTATUS KeCreateUserState(PKTHREAD thread);
 VOID KeDeleteUserState(PKTHREAD thread);
 // The thread ends (KeUserModeHooks.exit_thread) before its next instruction in ring 3; a wait in user mode
