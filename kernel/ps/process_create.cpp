@@ -46,7 +46,7 @@ Ended g_ended[kRemembered];
 ULONG g_next_ended;
 
 void Remember(PEPROCESS process) {
-  ob::SpinGuard guard(&g_list_lock);
+  ke::SpinGuard guard(&g_list_lock);
   g_ended[g_next_ended++ % kRemembered] = {process->UniqueProcessId, process->ExitStatus};
 }
 
@@ -115,7 +115,7 @@ void ExitProcess(PEPROCESS process, NTSTATUS status) {
 }
 
 bool LookupEnded(HANDLE id, NTSTATUS* status) {
-  ob::SpinGuard guard(&g_list_lock);
+  ke::SpinGuard guard(&g_list_lock);
   for (const Ended& ended : g_ended) {
     if (ended.id != id || id == nullptr) continue;
     *status = ended.status;

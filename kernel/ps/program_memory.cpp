@@ -104,9 +104,9 @@ NTSTATUS Write(PEPROCESS process, PVOID to, const VOID* from, SIZE_T bytes) {
 PVOID EntryOfProgram(PEPROCESS process) {
   KAPC_STATE state;
   KeStackAttachProcess(&process->Pcb, &state);
-  const ULONG64 entry = EntryOfImage(process->SectionBaseAddress);
+  const ULONG entry = HeaderField(process->SectionBaseAddress, kEntryPointField);
   KeUnstackDetachProcess(&state);
-  return reinterpret_cast<PVOID>(entry);
+  return entry != 0 ? static_cast<UCHAR*>(process->SectionBaseAddress) + entry : nullptr;
 }
 
 // An address within the block as the process sees it.
@@ -256,7 +256,8 @@ NTSTATUS BuildTeb(PEPROCESS process, PETHREAD thread) {
   if (NT_SUCCESS(status)) {
     thread->UserParameter = process->Peb;
     thread->Win32StartAddress = EntryOfProgram(process);
-    return status;
+    if (thread->Win32StartAddress != nullptr) return status;
+    status = STATUS_INVALID_IMAGE_FORMAT;  // a library, or nothing to run
   }
   KAPC_STATE state;
   KeStackAttachProcess(&process->Pcb, &state);

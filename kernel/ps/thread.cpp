@@ -227,8 +227,8 @@ NTSTATUS PrepareUserThread(PEPROCESS process, PETHREAD* thread) {
   if (!NT_SUCCESS(status)) return status;
   bool alive;
   {
-    ob::SpinGuard guard(
-        &g_list_lock);  // whoever ends the process either sees a program's thread, or comes first
+    // Whoever ends the process either sees a program's thread, or comes first.
+    ke::SpinGuard guard(&g_list_lock);
     (*thread)->SystemThread = 0;
     alive = process->ExitStatus == STATUS_PENDING;
   }
@@ -244,7 +244,9 @@ void StartThread(PETHREAD thread) {
 }
 
 void DropThread(PEPROCESS process, PETHREAD thread) {
-  UnlinkThread(process, thread);
+  // Who ended the process meanwhile left the rest to its last thread.
+  if (UnlinkThread(process, thread) == 0 && process->ExitStatus != STATUS_PENDING)
+    ExitProcess(process, process->ExitStatus);
   DiscardThread(thread);
 }
 

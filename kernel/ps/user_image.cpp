@@ -189,14 +189,13 @@ const NtdllEntries& EntriesOfNtdll() {
   return g_entries;
 }
 
-ULONG64 EntryOfImage(PVOID base) {
-  constexpr ULONG kEntryPoint = 24 + 16;
-  ULONG header = 0, entry = 0;
+ULONG HeaderField(PVOID base, ULONG offset) {
+  ULONG header = 0, value = 0;
   const auto* bytes = static_cast<const UCHAR*>(base);
   if (!KeCopyFromUser(&header, bytes + 0x3C, sizeof(header)) ||
-      !KeCopyFromUser(&entry, bytes + header + kEntryPoint, sizeof(entry)))
+      !KeCopyFromUser(&value, bytes + header + offset, sizeof(value)))
     return 0;
-  return entry != 0 ? reinterpret_cast<ULONG64>(base) + entry : 0;
+  return value;
 }
 
 }  // namespace ps

@@ -47,7 +47,9 @@ struct NtdllEntries {
 };
 const NtdllEntries& EntriesOfNtdll();
 
-// The entry point of the image at an address of the current address space; 0: it has none.
-ULONG64 EntryOfImage(PVOID base);
+// A 32-bit field of the PE header of the image at an address of the current address space; 0 where that
+// cannot be read.
+inline constexpr ULONG kEntryPointField = 24 + 16, kSizeOfImageField = 24 + 56;
+ULONG HeaderField(PVOID base, ULONG offset);
 
 }  // namespace ps

@@ -62,23 +62,13 @@ ULONG64 PutFirstContext(PETHREAD thread, ULONG64 start) {
   return KeCopyToUser(reinterpret_cast<PVOID>(place), &context, sizeof(context)) ? place : 0;
 }
 
-ULONG SizeOfImage(PVOID base) {
-  constexpr ULONG kSizeOfImage = 24 + 56;
-  ULONG header = 0, size = 0;
-  const auto* bytes = static_cast<const UCHAR*>(base);
-  if (!KeCopyFromUser(&header, bytes + 0x3C, sizeof(header)) ||
-      !KeCopyFromUser(&size, bytes + header + kSizeOfImage, sizeof(size)))
-    return 0;
-  return size;
-}
-
 void NotifyImages(PEPROCESS process) {
   NotifyImage(&process->SeAuditProcessCreationInfo.ImageFileName->Name, process->UniqueProcessId,
-              process->SectionBaseAddress, SizeOfImage(process->SectionBaseAddress),
+              process->SectionBaseAddress, HeaderField(process->SectionBaseAddress, kSizeOfImageField),
               process->ImageFilePointer);
   UNICODE_STRING name = kNtdllPath;
-  NotifyImage(&name, process->UniqueProcessId, process->SystemDllBase, SizeOfImage(process->SystemDllBase),
-              NtdllFileObject());
+  NotifyImage(&name, process->UniqueProcessId, process->SystemDllBase,
+              HeaderField(process->SystemDllBase, kSizeOfImageField), NtdllFileObject());
 }
 
 }  // namespace
@@ -99,7 +89,7 @@ NTSTATUS EndProcessThreads(PEPROCESS process, NTSTATUS status) {
   if (InterlockedCompareExchange(reinterpret_cast<volatile LONG*>(&process->ExitStatus), status,
                                  STATUS_PENDING) != STATUS_PENDING)
     return STATUS_PROCESS_IS_TERMINATING;
-  ob::SpinGuard guard(&g_list_lock);
+  ke::SpinGuard guard(&g_list_lock);
   for (LIST_ENTRY* link = process->ThreadListHead.Flink; link != &process->ThreadListHead; link = link->Flink)
     EndUserThread(CONTAINING_RECORD(link, ETHREAD, ThreadListEntry), status);
   return STATUS_SUCCESS;

@@ -25,6 +25,15 @@ END_FUNCTION
 #define USER_SERVICE(name, arguments) SERVICE name
 #include "nt/user_services.inc"
 
+// NtContinue comes back only where the context cannot be used.
+.macro CONTINUE_OR_END
+  call NtContinue
+  mov edx, eax
+  mov rcx, -1
+  call NtTerminateProcess
+  int3
+.endm
+
 // A user APC: rsp is at the CONTEXT with which the thread goes on afterwards. Its first four words are the routine's three
 // arguments and the routine.
 EXPORT KiUserApcDispatcher
@@ -37,11 +46,7 @@ FUNCTION KiUserApcDispatcher
   call [rsp + 0x18]
   mov rcx, rsp
   mov edx, 1
-  call NtContinue
-  mov edx, eax
-  mov rcx, -1
-  call NtTerminateProcess
-  int3
+  CONTINUE_OR_END
 END_FUNCTION
 
 // An exception: the CONTEXT is at rsp, the EXCEPTION_RECORD behind it.
@@ -65,11 +70,7 @@ FUNCTION LdrInitializeThunk
   call LdrpInitialize
   mov rcx, [rsp + 0x20]
   mov edx, 1
-  call NtContinue
-  mov edx, eax
-  mov rcx, -1
-  call NtTerminateProcess
-  int3
+  CONTINUE_OR_END
 END_FUNCTION
 
 EXPORT DbgBreakPoint

@@ -165,7 +165,7 @@ enum class Request : uint32_t {
       30,  // -> per node, parents first: instance path, service, u32 depth, u32 state, u32 problem
   kProcessQuery = 40,  // u64 id -> u32 exit status (STATUS_PENDING while it lives; of one that has ended as
                        // long as not too many ended after it), u32 threads
-  kPower = 31,  // u32 PowerOperation, u32 value -> u32 system power state (1 working, 2.. sleeping)
+  kPower = 31,         // u32 PowerOperation, u32 value -> u32 system power state (1 working, 2.. sleeping)
 };
 
 inline constexpr uint32_t kDevnodeKeep = 1;  // the device comes back at the machine's next start

@@ -214,12 +214,8 @@ FUNCTION KxFastFail
   int3
 END_FUNCTION
 
-// Non-canonical addresses (through rsp or rbp: a stack fault) and forbidden instructions: an access violation at an
-// unknown address, as NT reports them; KiPreprocessFault knows privileged instructions.
-.macro PROTECTION_FAULT name
-FUNCTION \name
-  TRAP_ENTER 1
-  TRAP_ALLOW_INTERRUPTS
+// An access violation at an unknown address.
+.macro UNKNOWN_ADDRESS
   mov ecx, STATUS_ACCESS_VIOLATION
   mov edx, 2
   mov r8, [rsp + TF_RIP]
@@ -227,6 +223,15 @@ FUNCTION \name
   mov r10, -1
   call KiExceptionDispatch
   TRAP_EXIT
+.endm
+
+// Non-canonical addresses (through rsp or rbp: a stack fault) and forbidden instructions: an access violation at an
+// unknown address, as NT reports them; KiPreprocessFault knows privileged instructions.
+.macro PROTECTION_FAULT name
+FUNCTION \name
+  TRAP_ENTER 1
+  TRAP_ALLOW_INTERRUPTS
+  UNKNOWN_ADDRESS
 END_FUNCTION
 .endm
 
@@ -240,13 +245,7 @@ FUNCTION \name
   test byte ptr [rsp + TF_SEG_CS], 1
   jz 1f
   sti
-  mov ecx, STATUS_ACCESS_VIOLATION
-  mov edx, 2
-  mov r8, [rsp + TF_RIP]
-  xor r9d, r9d
-  mov r10, -1
-  call KiExceptionDispatch
-  TRAP_EXIT
+  UNKNOWN_ADDRESS
 1:
   mov ecx, 0x7F
   mov edx, \vector
