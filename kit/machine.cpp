@@ -224,6 +224,7 @@ Result<Program> Machine::StartProgram(const std::string& name, const ProgramOpti
   run::FieldWriter payload;
   payload.String(name).String(options.arguments.empty() ? "" : name + " " + options.arguments);
   payload.U64(options.parent).U32(options.session).U32(static_cast<uint32_t>(options.account));
+  payload.U32(options.inherit);
   const std::string what = "start " + name;
   auto reply = core_->Call(boot::Request::kProcessStart, payload.payload(), kControlTimeout, what);
   if (!reply) return reply.error();

@@ -15,10 +15,8 @@ namespace {
 
 constexpr char kProcHelp[] =
     "proc start NAME [--parent PID] [--inherit] [--session N] [--as system|administrator|user] "
-    "[ARGUMENTS...]
-"
-    "                       a program in ring 3; without a file of the name, one that waits
-"
+    "[ARGUMENTS...]\n"
+    "                       a program in ring 3; without a file of the name, one that waits\n"
     "proc thread PID        one more thread in it\n"
     "proc stop PID [STATUS] ends it\n"
     "proc status PID        its exit status, 0x00000103 while it lives\n"

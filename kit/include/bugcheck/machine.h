@@ -72,6 +72,7 @@ class Driver {
 struct ProgramOptions {
   std::string arguments;  // after the name, on the command line
   uint64_t parent = 0;    // a process id; 0: the System process
+  bool inherit = false;   // the parent's inheritable handles
   uint32_t session = 0;
   enum class Account : uint32_t { kSystem, kAdministrator, kUser } account = Account::kSystem;
 };
