@@ -1,5 +1,5 @@
 // Registry helpers over the Zw services. The caller runs at PASSIVE_LEVEL.
-#include "rtl/rtl.h"
+#include "environment.h"
 
 namespace {
 
@@ -64,6 +64,12 @@ NTSTATUS OpenKey(ULONG relative_to, PCWSTR path, ACCESS_MASK access, bool create
   return status;
 }
 
+// What the routines of a table get, and what its values are expanded by.
+struct Call {
+  PVOID context;
+  const WCHAR* environment;
+};
+
 bool IsText(ULONG type) {
   return type == REG_SZ || type == REG_EXPAND_SZ || type == REG_MULTI_SZ;
 }
@@ -120,8 +126,8 @@ NTSTATUS CallRoutine(const RTL_QUERY_REGISTRY_TABLE& entry, PWSTR name, ULONG ty
   return status == STATUS_BUFFER_TOO_SMALL ? STATUS_SUCCESS : status;
 }
 
-NTSTATUS Deliver(const RTL_QUERY_REGISTRY_TABLE& entry, PWSTR name, ULONG type, PVOID data, ULONG bytes,
-                 PVOID context) {
+NTSTATUS DeliverPlain(const RTL_QUERY_REGISTRY_TABLE& entry, PWSTR name, ULONG type, PVOID data, ULONG bytes,
+                      PVOID context) {
   if ((entry.Flags & RTL_QUERY_REGISTRY_DIRECT) != 0)
     return StoreDirect(entry.EntryContext, type, data, bytes);
   if (type != REG_MULTI_SZ || (entry.Flags & RTL_QUERY_REGISTRY_NOEXPAND) != 0) {
@@ -137,6 +143,19 @@ NTSTATUS Deliver(const RTL_QUERY_REGISTRY_TABLE& entry, PWSTR name, ULONG type, 
     status = CallRoutine(entry, name, REG_SZ, text + start, length, context);
     start = end + 1;
   }
+  return status;
+}
+
+NTSTATUS Deliver(const RTL_QUERY_REGISTRY_TABLE& entry, PWSTR name, ULONG type, PVOID data, ULONG bytes,
+                 const Call& call) {
+  if (type != REG_EXPAND_SZ || data == nullptr || (entry.Flags & RTL_QUERY_REGISTRY_NOEXPAND) != 0)
+    return DeliverPlain(entry, name, type, data, bytes, call.context);
+  WCHAR* expanded;
+  NTSTATUS status =
+      rtl::ExpandVariables(static_cast<WCHAR*>(data), bytes, call.environment, &expanded, &bytes);
+  if (!NT_SUCCESS(status)) return status;
+  status = DeliverPlain(entry, name, REG_SZ, expanded, bytes, call.context);
+  ExFreePool(expanded);
   return status;
 }
 
@@ -167,7 +186,7 @@ NTSTATUS ReadValue(HANDLE key, PCWSTR name, ULONG index, PKEY_VALUE_FULL_INFORMA
 }
 
 NTSTATUS DeliverValue(const RTL_QUERY_REGISTRY_TABLE& entry, PKEY_VALUE_FULL_INFORMATION value,
-                      PVOID context) {
+                      const Call& call) {
   if ((entry.Flags & RTL_QUERY_REGISTRY_TYPECHECK) != 0 && (entry.Flags & RTL_QUERY_REGISTRY_DIRECT) != 0) {
     const ULONG wanted = entry.DefaultType >> RTL_QUERY_REGISTRY_TYPECHECK_SHIFT;
     if (wanted != REG_NONE && wanted != value->Type) return STATUS_OBJECT_TYPE_MISMATCH;
@@ -177,21 +196,20 @@ NTSTATUS DeliverValue(const RTL_QUERY_REGISTRY_TABLE& entry, PKEY_VALUE_FULL_INF
   if (name == nullptr) return STATUS_NO_MEMORY;
   RtlCopyMemory(name, value->Name, value->NameLength);
   name[value->NameLength / sizeof(WCHAR)] = 0;
-  const NTSTATUS status =
-      Deliver(entry, name, value->Type, reinterpret_cast<UCHAR*>(value) + value->DataOffset,
-              value->DataLength, context);
+  const NTSTATUS status = Deliver(
+      entry, name, value->Type, reinterpret_cast<UCHAR*>(value) + value->DataOffset, value->DataLength, call);
   ExFreePoolWithTag(name, kTag);
   return status;
 }
 
-NTSTATUS DeliverAll(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE key, PVOID context) {
+NTSTATUS DeliverAll(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE key, const Call& call) {
   ULONG index = 0;
   for (;; ++index) {
     PKEY_VALUE_FULL_INFORMATION value;
     NTSTATUS status = ReadValue(key, nullptr, index, &value);
     if (status == STATUS_NO_MORE_ENTRIES) break;
     if (!NT_SUCCESS(status)) return status;
-    status = DeliverValue(entry, value, context);
+    status = DeliverValue(entry, value, call);
     ExFreePoolWithTag(value, kTag);
     if (!NT_SUCCESS(status)) return status;
   }
@@ -199,11 +217,11 @@ NTSTATUS DeliverAll(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE key, PVOID con
                                                                         : STATUS_SUCCESS;
 }
 
-NTSTATUS DeliverNamed(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE key, PVOID context) {
+NTSTATUS DeliverNamed(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE key, const Call& call) {
   PKEY_VALUE_FULL_INFORMATION value = nullptr;
   NTSTATUS status = key != nullptr ? ReadValue(key, entry.Name, 0, &value) : STATUS_OBJECT_NAME_NOT_FOUND;
   if (NT_SUCCESS(status)) {
-    status = DeliverValue(entry, value, context);
+    status = DeliverValue(entry, value, call);
     ExFreePoolWithTag(value, kTag);
     if (NT_SUCCESS(status) && (entry.Flags & RTL_QUERY_REGISTRY_DELETE) != 0) {
       UNICODE_STRING name;
@@ -216,10 +234,40 @@ NTSTATUS DeliverNamed(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE key, PVOID c
   const ULONG type = entry.DefaultType & 0xFF;
   if (type == REG_NONE) return (entry.Flags & RTL_QUERY_REGISTRY_REQUIRED) != 0 ? status : STATUS_SUCCESS;
   return Deliver(entry, const_cast<PWSTR>(entry.Name), type, entry.DefaultData, DefaultBytes(entry, type),
-                 context);
+                 call);
 }
 
-NTSTATUS QueryEntry(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE top, Key* current, PVOID context) {
+struct KeyName {  // KEY_NAME_INFORMATION
+  ULONG NameLength;
+  WCHAR Name[1];
+};
+
+// Whether only the system writes to the hive of a key.
+bool IsTrusted(HANDLE key) {
+  static constexpr const WCHAR* kHives[] = {L"\\REGISTRY\\MACHINE\\HARDWARE",
+                                            L"\\REGISTRY\\MACHINE\\SOFTWARE", L"\\REGISTRY\\MACHINE\\SYSTEM",
+                                            L"\\REGISTRY\\MACHINE\\SECURITY", L"\\REGISTRY\\MACHINE\\SAM"};
+  ULONG bytes = 0;
+  (void)ZwQueryKey(key, KeyNameInformation, nullptr, 0, &bytes);
+  auto* name = static_cast<KeyName*>(ExAllocatePoolWithTag(PagedPool, bytes + 1, kTag));
+  if (name == nullptr) return false;
+  bool trusted = false;
+  if (NT_SUCCESS(ZwQueryKey(key, KeyNameInformation, name, bytes, &bytes))) {
+    const UNICODE_STRING whole = {static_cast<USHORT>(name->NameLength),
+                                  static_cast<USHORT>(name->NameLength), name->Name};
+    for (const WCHAR* text : kHives) {
+      UNICODE_STRING hive;
+      RtlInitUnicodeString(&hive, text);
+      const ULONG end = hive.Length / sizeof(WCHAR);
+      trusted |= RtlPrefixUnicodeString(&hive, &whole, TRUE) &&
+                 (whole.Length == hive.Length || whole.Buffer[end] == L'\\');
+    }
+  }
+  ExFreePoolWithTag(name, kTag);
+  return trusted;
+}
+
+NTSTATUS QueryEntry(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE top, Key* current, const Call& call) {
   if ((entry.Flags & (RTL_QUERY_REGISTRY_SUBKEY | RTL_QUERY_REGISTRY_TOPKEY)) != 0) {
     current->Close();
     current->handle = top;
@@ -233,27 +281,29 @@ NTSTATUS QueryEntry(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE top, Key* curr
                                            : STATUS_OBJECT_NAME_NOT_FOUND;
     if (!NT_SUCCESS(status))
       return (entry.Flags & RTL_QUERY_REGISTRY_REQUIRED) != 0 ? status : STATUS_SUCCESS;
-    return entry.QueryRoutine != nullptr ? DeliverAll(entry, current->handle, context) : STATUS_SUCCESS;
+    return entry.QueryRoutine != nullptr ? DeliverAll(entry, current->handle, call) : STATUS_SUCCESS;
   }
   const bool direct = (entry.Flags & RTL_QUERY_REGISTRY_DIRECT) != 0;
   if (direct && (entry.Name == nullptr || entry.QueryRoutine != nullptr)) return STATUS_INVALID_PARAMETER;
+  constexpr ULONG kUnsafeRegistryAccess = 9;  // FAST_FAIL_UNSAFE_REGISTRY_ACCESS
+  if (direct && (entry.Flags & RTL_QUERY_REGISTRY_TYPECHECK) == 0 && current->handle != nullptr &&
+      !IsTrusted(current->handle))
+    __fastfail(kUnsafeRegistryAccess);
   if (!direct && entry.QueryRoutine == nullptr) return STATUS_SUCCESS;  // a TOPKEY entry alone
   if ((entry.Flags & RTL_QUERY_REGISTRY_NOVALUE) != 0)
-    return CallRoutine(entry, nullptr, REG_NONE, nullptr, 0, context);
-  if (entry.Name != nullptr) return DeliverNamed(entry, current->handle, context);
-  return current->handle != nullptr ? DeliverAll(entry, current->handle, context) : STATUS_SUCCESS;
+    return CallRoutine(entry, nullptr, REG_NONE, nullptr, 0, call.context);
+  if (entry.Name != nullptr) return DeliverNamed(entry, current->handle, call);
+  return current->handle != nullptr ? DeliverAll(entry, current->handle, call) : STATUS_SUCCESS;
 }
 
 }  // namespace
 
 extern "C" {
 
-/// Reads registry values by a table: into buffers, or through the caller's routine.
-/// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: environment variables in REG_EXPAND_SZ values are never expanded; direct reads without
-/// type check are allowed from any key.
-/// Source: WDK wdm/RtlQueryRegistryValues.
-NT_EXPORT(RtlQueryRegistryValues, nt::Exactly(PASSIVE_LEVEL), Partial, "RtlRegistry.*");
+/// Reads registry values by a table: into buffers, or through the caller's routine, which gets expanded text
+/// as REG_SZ. A direct read without a check of the type from a hive that is not the system's is bug check
+/// 0x139 (9). IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/RtlQueryRegistryValues.
+NT_EXPORT(RtlQueryRegistryValues, nt::Exactly(PASSIVE_LEVEL), Full, "RtlRegistry.*");
 NTSTATUS NTAPI RtlQueryRegistryValues(ULONG RelativeTo, PCWSTR Path, PRTL_QUERY_REGISTRY_TABLE QueryTable,
                                       PVOID Context, PVOID Environment) {
   Key top;
@@ -264,7 +314,7 @@ NTSTATUS NTAPI RtlQueryRegistryValues(ULONG RelativeTo, PCWSTR Path, PRTL_QUERY_
   status = STATUS_SUCCESS;
   for (; NT_SUCCESS(status) && (QueryTable->QueryRoutine != nullptr || QueryTable->Name != nullptr);
        ++QueryTable) {
-    status = QueryEntry(*QueryTable, top.handle, &current, Context);
+    status = QueryEntry(*QueryTable, top.handle, &current, {Context, static_cast<const WCHAR*>(Environment)});
   }
   current.Close();
   top.Close();

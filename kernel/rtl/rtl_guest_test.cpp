@@ -76,6 +76,68 @@ NT_TEST(RtlRegistry, RoutinesGetEachStringOfAMultiString) {
   NT_EXPECT_EQ(seen.types[0], static_cast<ULONG>(REG_MULTI_SZ));
 }
 
+namespace {
+
+struct Text {
+  ULONG type, bytes, calls;
+  WCHAR text[64];
+};
+
+NTSTATUS NTAPI RememberText(PWSTR, ULONG type, PVOID data, ULONG bytes, PVOID, PVOID context) {
+  auto* seen = static_cast<Text*>(context);
+  ++seen->calls;
+  seen->type = type;
+  seen->bytes = bytes;
+  if (bytes <= sizeof(seen->text)) RtlCopyMemory(seen->text, data, bytes);
+  return STATUS_SUCCESS;
+}
+
+}  // namespace
+
+NT_TEST(RtlRegistry, VariablesAreExpandedFromTheEnvironment) {
+  WCHAR environment[] = L"First=one\0=C:=C:\\x\0SECOND=2 and two\0Empty=\0";
+  const struct {
+    PCWSTR text, expanded;
+  } rows[] = {{L"plain", L"plain"},
+              {L"%First%", L"one"},
+              {L"<%first%|%Second%>", L"<one|2 and two>"},
+              {L"%empty%", L""},
+              {L"%None% and %FIRST%", L"%None% and one"},
+              {L"100% of %first%", L"100% of one"},  // there is no " of "
+              {L"%%first%%", L"%one%"},
+              {L"%First", L"%First"},
+              {L"%=C:%", L"C:\\x"},
+              {L"", L""}};
+  for (const auto& row : rows) {
+    const auto bytes = static_cast<ULONG>((wcslen(row.text) + 1) * sizeof(WCHAR));
+    const auto wanted = static_cast<ULONG>((wcslen(row.expanded) + 1) * sizeof(WCHAR));
+    NT_ASSERT_SUCCESS(Write(L"Expand", REG_EXPAND_SZ, row.text, bytes));
+    Text seen = {}, raw = {};
+    UNICODE_STRING direct = {};
+    constexpr ULONG kDirect = RTL_QUERY_REGISTRY_DIRECT | RTL_QUERY_REGISTRY_TYPECHECK;
+    RTL_QUERY_REGISTRY_TABLE table[4] = {};
+    table[0] = {RememberText, 0, L"Expand", &seen, REG_NONE, nullptr, 0};
+    table[1] = {RememberText, RTL_QUERY_REGISTRY_NOEXPAND, L"Expand", &raw, REG_NONE, nullptr, 0};
+    table[2] = {nullptr, kDirect, L"Expand", &direct, REG_EXPAND_SZ << RTL_QUERY_REGISTRY_TYPECHECK_SHIFT,
+                nullptr, 0};
+    NT_EXPECT_SUCCESS(RtlQueryRegistryValues(RTL_REGISTRY_SERVICES, kPath, table, nullptr, environment));
+    NT_EXPECT_EQ(seen.calls, 1u);
+    NT_EXPECT_EQ(seen.bytes, wanted);
+    NT_EXPECT_TRUE(RtlEqualMemory(seen.text, row.expanded, wanted));
+    NT_EXPECT_EQ(raw.type, static_cast<ULONG>(REG_EXPAND_SZ));
+    NT_EXPECT_EQ(raw.bytes, bytes);
+    NT_EXPECT_TRUE(RtlEqualMemory(raw.text, row.text, bytes));
+    NT_EXPECT_EQ(direct.Length, wanted - sizeof(WCHAR));
+    if (direct.Buffer != nullptr) ExFreePoolWithTag(direct.Buffer, 0);
+    // The System process has no environment of its own.
+    seen = {};
+    table[1] = {};
+    NT_EXPECT_SUCCESS(RtlQueryRegistryValues(RTL_REGISTRY_SERVICES, kPath, table, nullptr, nullptr));
+    NT_EXPECT_EQ(seen.bytes, bytes);
+  }
+  NT_EXPECT_SUCCESS(RtlDeleteRegistryValue(RTL_REGISTRY_SERVICES, kPath, L"Expand"));
+}
+
 NT_TEST(RtlRegistry, RequiredValuesAndKeysMustExist) {
   Seen seen = {};
   RTL_QUERY_REGISTRY_TABLE table[2] = {};
