@@ -1,5 +1,6 @@
 // Interrupt objects over ke's lines of the I/O APIC.
 #include "io_internal.h"
+#include "ke/line_target.h"
 #include "ke/lock_trace.h"
 #include "nt/export.h"
 #include "pnp_internal.h"
@@ -72,16 +73,16 @@ ULONG LineOf(ULONG vector) {
 }
 
 NTSTATUS Connect(PKINTERRUPT* result, PKSERVICE_ROUTINE routine, PVOID context, PKSPIN_LOCK lock,
-                 ULONG vector, KIRQL synchronize, KINTERRUPT_MODE mode) {
+                 ULONG vector, KIRQL synchronize, KINTERRUPT_MODE mode, KAFFINITY affinity) {
   *result = nullptr;
   PKINTERRUPT interrupt = NewInterrupt(context, lock, synchronize);
   if (interrupt == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   interrupt->ServiceRoutine = routine;
   interrupt->Vector = LineOf(vector);
-  return Finish(
-      interrupt,
-      KeConnectLine(interrupt->Vector, mode == LevelSensitive, Dispatch, interrupt, &interrupt->Irql),
-      result);
+  const NTSTATUS status =
+      KeConnectLine(interrupt->Vector, mode == LevelSensitive, Dispatch, interrupt, &interrupt->Irql);
+  if (NT_SUCCESS(status)) KeTargetLine(interrupt->Vector, affinity);
+  return Finish(interrupt, status, result);
 }
 
 NTSTATUS ConnectMessage(PKINTERRUPT* result, const IO_CONNECT_INTERRUPT_MESSAGE_BASED_PARAMETERS& wanted,
@@ -129,7 +130,8 @@ NTSTATUS ConnectLineOf(PDEVICE_OBJECT pdo, PKINTERRUPT* result, PKSERVICE_ROUTIN
       });
   if (lines == 0) return STATUS_NOT_FOUND;
   const KINTERRUPT_MODE mode = found.Flags & CM_RESOURCE_INTERRUPT_LATCHED ? Latched : LevelSensitive;
-  return Connect(result, routine, context, lock, found.u.Interrupt.Vector, synchronize, mode);
+  return Connect(result, routine, context, lock, found.u.Interrupt.Vector, synchronize, mode,
+                 found.u.Interrupt.Affinity);
 }
 
 void DisconnectTable(PIO_INTERRUPT_MESSAGE_INFO table) {
@@ -191,16 +193,17 @@ NTSTATUS ConnectMessages(PIO_CONNECT_INTERRUPT_PARAMETERS parameters) {
 
 /// Connects a service routine to the interrupt of a vector.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: a line's interrupts come to processor 0 alone, so the affinity is not looked at; a vector
-/// below all that translated resources have is taken as a line of the I/O APIC.
+/// Differs from NT: a line's interrupts come to the first processor of the affinity alone, those of a shared
+/// line where its first routine wanted them; a vector below all that translated resources have is taken as a
+/// line of the I/O APIC.
 /// Source: WDK wdm/IoConnectInterrupt.
-NT_EXPORT(IoConnectInterrupt, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.*");
+NT_EXPORT(IoConnectInterrupt, nt::AtMost(PASSIVE_LEVEL), Full, "KernelIo.* EduInterrupt.*");
 extern "C" NTSTATUS NTAPI IoConnectInterrupt(PKINTERRUPT* InterruptObject, PKSERVICE_ROUTINE ServiceRoutine,
                                              PVOID ServiceContext, PKSPIN_LOCK SpinLock, ULONG Vector, KIRQL,
                                              KIRQL SynchronizeIrql, KINTERRUPT_MODE InterruptMode, BOOLEAN,
-                                             KAFFINITY, BOOLEAN) {
+                                             KAFFINITY ProcessorEnableMask, BOOLEAN) {
   return Connect(InterruptObject, ServiceRoutine, ServiceContext, SpinLock, Vector, SynchronizeIrql,
-                 InterruptMode);
+                 InterruptMode, ProcessorEnableMask);
 }
 
 /// Disconnects what IoConnectInterrupt connected.
@@ -215,9 +218,10 @@ extern "C" VOID NTAPI IoDisconnectInterrupt(PKINTERRUPT InterruptObject) {
 /// Connects a service routine to an interrupt: of a vector that is given, to the device's line, or to all of
 /// the device's messages (with the line as a fallback, which Version tells then).
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: interrupts come to processor 0 alone, so the affinity and the group are not looked at.
+/// Differs from NT: a line's interrupts come to the first processor of the affinity alone, messages to
+/// processor 0; there is one group.
 /// Source: WDK wdm/IoConnectInterruptEx.
-NT_EXPORT(IoConnectInterruptEx, nt::AtMost(PASSIVE_LEVEL), Full, "PnpInterrupt.* KernelIo.*");
+NT_EXPORT(IoConnectInterruptEx, nt::AtMost(PASSIVE_LEVEL), Full, "PnpInterrupt.* KernelIo.* EduInterrupt.*");
 extern "C" NTSTATUS NTAPI IoConnectInterruptEx(PIO_CONNECT_INTERRUPT_PARAMETERS Parameters) {
   switch (Parameters->Version) {
     case CONNECT_MESSAGE_BASED:
@@ -230,7 +234,7 @@ extern "C" NTSTATUS NTAPI IoConnectInterruptEx(PIO_CONNECT_INTERRUPT_PARAMETERS 
     case CONNECT_FULLY_SPECIFIED: {
       const auto& full = Parameters->FullySpecified;
       return Connect(full.InterruptObject, full.ServiceRoutine, full.ServiceContext, full.SpinLock,
-                     full.Vector, full.SynchronizeIrql, full.InterruptMode);
+                     full.Vector, full.SynchronizeIrql, full.InterruptMode, full.ProcessorEnableMask);
     }
     default:
       Parameters->Version = CONNECT_FULLY_SPECIFIED;  // the newest that is understood

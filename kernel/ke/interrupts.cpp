@@ -1,4 +1,5 @@
 // Handlers behind the interrupt stubs: dispatch, devices; the connection of device lines.
+#include "ke/line_target.h"
 #include "ke_internal.h"
 
 namespace {
@@ -11,6 +12,7 @@ constexpr ULONG kLines = 24, kSharers = 4;
 
 struct Line {
   UCHAR vector;  // 0: not in use
+  bool level;
   Connection connections[kSharers];
 };
 Line lines[kLines];
@@ -89,12 +91,27 @@ NTSTATUS KeConnectLine(ULONG gsi, BOOLEAN level, PKDEVICE_ROUTINE routine, PVOID
   const UCHAR vector = VectorOf(gsi);
   if (status == STATUS_SUCCESS && line.vector == 0) {
     line.vector = vector;
+    line.level = level != FALSE;
     line_of_vector[vector] = static_cast<UCHAR>(gsi + 1);
     hal::EnableLine(gsi, vector, KiProcessorBlock[0]->ApicId, level != FALSE);
   }
   KeReleaseSpinLock(&lines_lock, old_irql);
   if (irql != nullptr) *irql = static_cast<KIRQL>(vector >> 4);
   return status;
+}
+
+VOID KeTargetLine(ULONG gsi, KAFFINITY affinity) {
+  affinity &= KeActiveProcessors;
+  if (gsi >= kLines || affinity == 0) return;
+  const auto processor = static_cast<ULONG>(__builtin_ctzll(affinity));
+  KIRQL old_irql;
+  KeAcquireSpinLock(&lines_lock, &old_irql);
+  const Line& line = lines[gsi];
+  ULONG routines = 0;
+  for (const Connection& connection : line.connections) routines += connection.routine != nullptr;
+  if (line.vector != 0 && routines == 1)
+    hal::EnableLine(gsi, line.vector, KiProcessorBlock[processor]->ApicId, line.level);
+  KeReleaseSpinLock(&lines_lock, old_irql);
 }
 
 VOID KeDisconnectLine(ULONG gsi, PKDEVICE_ROUTINE routine, PVOID context) {

@@ -82,3 +82,122 @@ NT_TEST(EduBus, HostBridgeIsFunctionZero) {
   NT_EXPECT_EQ(ReadDword(0, 0), 0x00081B36u);
   NT_EXPECT_EQ(ReadDword(0, 8) >> 16, 0x0600u);
 }
+
+namespace {
+
+// The device without its driver: its registers at an address that nobody has, its line by number.
+class Hardware {
+ public:
+  Hardware() {
+    const ULONG address = 0xC0000000;
+    SetCommand(PCI_ENABLE_MEMORY_SPACE);
+    HalSetBusDataByOffset(PCIConfiguration, 0, kEduSlot, const_cast<ULONG*>(&address), 0x10, sizeof(address));
+    PHYSICAL_ADDRESS physical;
+    physical.QuadPart = address;
+    registers_ = static_cast<UCHAR*>(MmMapIoSpace(physical, kSize, MmNonCached));
+  }
+  ~Hardware() {
+    MmUnmapIoSpace(registers_, kSize);
+    ULONG nothing = 0;
+    SetCommand(0);
+    HalSetBusDataByOffset(PCIConfiguration, 0, kEduSlot, &nothing, 0x10, sizeof(nothing));
+  }
+  Hardware(const Hardware&) = delete;
+  Hardware& operator=(const Hardware&) = delete;
+  ULONG Read(ULONG offset) const { return *At(offset); }
+  void Write(ULONG offset, ULONG value) const { *At(offset) = value; }
+  void Raise(ULONG status) const { Write(0x60, status); }
+
+ private:
+  static constexpr SIZE_T kSize = 0x1000;
+  static void SetCommand(USHORT command) {
+    HalSetBusDataByOffset(PCIConfiguration, 0, kEduSlot, &command, 4, sizeof(command));
+  }
+  volatile ULONG* At(ULONG offset) const { return reinterpret_cast<volatile ULONG*>(registers_ + offset); }
+  UCHAR* registers_;
+};
+
+constexpr ULONG kEduLine = 13;  // 12, and one further a device
+
+struct Seen {
+  const Hardware* hardware;
+  volatile LONG calls, served;
+  volatile ULONG status, processor;
+  volatile KIRQL irql;
+};
+
+BOOLEAN NTAPI OnInterrupt(PKINTERRUPT, PVOID context) {
+  auto* seen = static_cast<Seen*>(context);
+  InterlockedIncrement(&seen->calls);
+  const ULONG status = seen->hardware->Read(0x24);
+  if (status == 0) return FALSE;
+  seen->hardware->Write(0x64, status);
+  seen->status = status;
+  seen->processor = KeGetCurrentProcessorNumberEx(nullptr);
+  seen->irql = KeGetCurrentIrql();
+  InterlockedIncrement(&seen->served);
+  return TRUE;
+}
+
+BOOLEAN NTAPI NotMine(PKINTERRUPT, PVOID context) {
+  InterlockedIncrement(&static_cast<Seen*>(context)->calls);
+  return FALSE;
+}
+
+PKINTERRUPT ConnectEdu(PKSERVICE_ROUTINE routine, Seen* seen, KAFFINITY affinity) {
+  PKINTERRUPT interrupt = nullptr;
+  IO_CONNECT_INTERRUPT_PARAMETERS connect = {};
+  connect.Version = CONNECT_FULLY_SPECIFIED;
+  connect.FullySpecified.InterruptObject = &interrupt;
+  connect.FullySpecified.ServiceRoutine = routine;
+  connect.FullySpecified.ServiceContext = seen;
+  connect.FullySpecified.Vector = kEduLine;
+  connect.FullySpecified.InterruptMode = LevelSensitive;
+  connect.FullySpecified.ShareVector = TRUE;
+  connect.FullySpecified.ProcessorEnableMask = affinity;
+  NT_EXPECT_SUCCESS(IoConnectInterruptEx(&connect));
+  return interrupt;
+}
+
+void WaitForCount(volatile LONG* count, LONG wanted) {
+  LARGE_INTEGER pause;
+  pause.QuadPart = -10'000;
+  while (InterlockedCompareExchange(count, 0, 0) < wanted) KeDelayExecutionThread(KernelMode, FALSE, &pause);
+}
+
+}  // namespace
+
+NT_TEST(EduInterrupt, SharedLineReachesEveryRoutine) {
+  Hardware hardware;
+  NT_ASSERT_EQ(hardware.Read(0) & 0xFFFF, 0xEDu);
+  Seen other = {&hardware, 0, 0, 0, 0, 0}, edu = other;
+  PKINTERRUPT first = ConnectEdu(NotMine, &other, 1), second = ConnectEdu(OnInterrupt, &edu, 1);
+  for (LONG i = 1; i <= 20; ++i) {
+    hardware.Raise(0x1000u + static_cast<ULONG>(i));
+    WaitForCount(&edu.served, i);
+    NT_EXPECT_EQ(edu.status, 0x1000u + static_cast<ULONG>(i));
+  }
+  NT_EXPECT_EQ(edu.served, 20);
+  NT_EXPECT_TRUE(other.calls >= 20);
+  NT_EXPECT_TRUE(edu.irql > DISPATCH_LEVEL && edu.irql <= 12);
+  IoDisconnectInterrupt(first);
+  hardware.Raise(0x77);
+  WaitForCount(&edu.served, 21);
+  NT_EXPECT_EQ(edu.status, 0x77u);
+  IoDisconnectInterrupt(second);
+}
+
+NT_TEST(EduInterrupt, ComesToTheProcessorOfItsAffinity) {
+  Hardware hardware;
+  const ULONG processors = KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS);
+  for (ULONG processor = 0; processor < processors; ++processor) {
+    Seen seen = {&hardware, 0, 0, 0, 0, 0};
+    PKINTERRUPT interrupt = ConnectEdu(OnInterrupt, &seen, KAFFINITY{1} << processor);
+    for (LONG i = 1; i <= 5; ++i) {
+      hardware.Raise(1);
+      WaitForCount(&seen.served, i);
+      NT_EXPECT_EQ(seen.processor, processor);
+    }
+    IoDisconnectInterrupt(interrupt);
+  }
+}
