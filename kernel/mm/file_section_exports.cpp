@@ -66,9 +66,9 @@ extern "C" ULONG NTAPI MmDoesFileHaveUserWritableReferences(PSECTION_OBJECT_POIN
 /// Returns: FALSE where the file is mapped as an image, or (MmFlushForDelete) a program has a view of its
 /// data.
 /// IRQL: PASSIVE_LEVEL.
-/// Differs from NT: an image section without views that nobody has closed is in use, too.
+/// Differs from NT: none.
 /// Source: WDK ntifs/MmFlushImageSection.
-NT_EXPORT(MmFlushImageSection, nt::AtMost(APC_LEVEL), Partial, "MmFileSection.FlushImage*");
+NT_EXPORT(MmFlushImageSection, nt::AtMost(APC_LEVEL), Full, "MmFileSection.FlushImage*");
 extern "C" BOOLEAN NTAPI MmFlushImageSection(PSECTION_OBJECT_POINTERS SectionObjectPointer,
                                              MMFLUSH_TYPE FlushType) {
   if (SectionObjectPointer->ImageSectionObject != nullptr) return FALSE;

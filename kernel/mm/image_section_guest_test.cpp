@@ -150,3 +150,20 @@ NT_TEST(MmSection, WhatIsNoImageIsRefused) {
       STATUS_INVALID_FILE_FOR_SECTION);
   ZwClose(file);
 }
+
+NT_TEST(MmFileSection, FlushImageSaysWhetherAnImageIsInUse) {
+  HANDLE file = OpenOwnFile();
+  PVOID object = nullptr;
+  NT_ASSERT_SUCCESS(ObReferenceObjectByHandle(file, 0, *IoFileObjectType, KernelMode, &object, nullptr));
+  PSECTION_OBJECT_POINTERS pointers = static_cast<PFILE_OBJECT>(object)->SectionObjectPointer;
+  NT_EXPECT_TRUE(MmFlushImageSection(pointers, MmFlushForWrite));
+  HANDLE section = OwnSection();
+  NT_EXPECT_TRUE(!MmFlushImageSection(pointers, MmFlushForWrite));
+  PUCHAR view = Map(section);
+  ZwClose(section);
+  NT_EXPECT_TRUE(!MmFlushImageSection(pointers, MmFlushForDelete));
+  Unmap(view);
+  NT_EXPECT_TRUE(MmFlushImageSection(pointers, MmFlushForDelete));
+  ObDereferenceObject(object);
+  ZwClose(file);
+}
