@@ -149,9 +149,9 @@ enum class Request : uint32_t {
   kClientEnd = 25,     // u32 client, after which the host touches its area no more -> STATUS_IO_TIMEOUT: its
                        // thread is still in a driver; ask again
   // Programs (kernel/ps/program.h).
-  kProcessStart = 17,  // image (a name in System32, or an NT path), command line ("": the image), u64 parent
-                       // (0: System), u32 session, u32 account (0 LocalSystem, 1 administrator, 2 user), u32
-                       // inherit -> u64 id
+  kProcessStart = 17,   // image (a name in System32, or an NT path), command line ("": the image), u64 parent
+                        // (0: System), u32 session, u32 account (0 LocalSystem, 1 administrator, 2 user), u32
+                        // inherit -> u64 id
   kProcessStop = 18,    // u64 id, u32 exit status; the reply comes when it has ended
   kProcessThread = 19,  // u64 id -> u64 id of one more thread in it
   kProcessList = 20,    // -> per process: u64 id, u64 parent, u32 session, u32 threads, u32 exit status, name
