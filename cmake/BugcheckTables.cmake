@@ -1,6 +1,7 @@
 # Tables that code is generated from, made while configuring, so that every compile step finds them:
 #   build/generated/bugcheck_names.inc      BUGCHECK_CODE(code, "NAME", "p1", "p2", "p3", "p4"), ascending by code
 #   build/generated/bugcheck_texts.inc, bugcheck_kinds.inc, bugcheck_raised.inc, bugcheck_codes.h: see tools/bugchecks.py
+#   build/generated/verifier_options.inc    VERIFIER_OPTION(bit, "name", "title", standard, there)
 #   build/generated/documented_exports.inc  NT_DOCUMENTED_EXPORT("Name"), ascending: what a Windows kernel exports
 #   build/generated/ddi_irql.inc            NT_DDI_IRQL("Name", min, max), ascending: the IRQLs at which a call is allowed
 #   build/guest/ntoskrnl_import.lib         import library with all those names: BUGCHECK_DRIVER_LIB
@@ -24,6 +25,7 @@ bugcheck_generate(bugchecks.py bugchecks.tsv --texts bugcheck_texts.inc)
 bugcheck_generate(bugchecks.py bugchecks.tsv --kinds bugcheck_kinds.inc)
 bugcheck_generate(bugchecks.py bugchecks.tsv --names bugcheck_raised.inc)
 bugcheck_generate(bugchecks.py bugchecks.tsv --header bugcheck_codes.h)
+bugcheck_generate(verifier.py verifier_options.tsv --options verifier_options.inc)
 foreach(list ntstatus.h:--status:nt_status_names.inc winerror.h:--win32:win32_error_names.inc)
   string(REPLACE ":" ";" list ${list})
   list(GET list 0 header)

@@ -29,9 +29,9 @@ class Row(collections.namedtuple("Row", COLUMNS)):
         return [self.p1, self.p2, self.p3, self.p4]
 
 
-def lines_of(path, width):
+def lines_of(path, width, header="code"):
     for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        if not line or line.startswith(("#", "code\t")):
+        if not line or line.startswith(("#", f"{header}\t")):
             continue
         fields = line.split("\t")
         if len(fields) != width:

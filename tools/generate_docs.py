@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes docs/generated from what is built, or checks that it is up to date.
 
-usage: generate_docs.py --build DIR --write | --check [--only exports|commands|bugchecks]
+usage: generate_docs.py --build DIR --write | --check [--only exports|commands|bugchecks|verifier]
 """
 import argparse
 import pathlib
@@ -12,11 +12,18 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 
 
-def bugchecks(_):
+def page_of(tool, table):
     with tempfile.NamedTemporaryFile("r", suffix=".md") as out:
-        subprocess.run([sys.executable, SOURCE / "tools/bugchecks.py", SOURCE / "data/bugchecks.tsv", "--markdown", out.name],
-                       check=True)
+        subprocess.run([sys.executable, SOURCE / "tools" / tool, SOURCE / "data" / table, "--markdown", out.name], check=True)
         return pathlib.Path(out.name).read_text(encoding="utf-8")
+
+
+def bugchecks(_):
+    return page_of("bugchecks.py", "bugchecks.tsv")
+
+
+def verifier(_):
+    return page_of("verifier.py", "verifier_options.tsv")
 
 
 def exports(build):
@@ -30,7 +37,7 @@ def commands(build):
     return result.stdout
 
 
-PAGES = {"exports": exports, "commands": commands, "bugchecks": bugchecks}
+PAGES = {"exports": exports, "commands": commands, "bugchecks": bugchecks, "verifier": verifier}
 
 
 def main():

@@ -21,19 +21,17 @@ struct VerifierFlag {
 constexpr uint32_t kWhatThereIs = 0x80000000;
 
 // Bits as in verifier.exe /flags.
+constexpr uint32_t kStandard = 0
+#define VERIFIER_OPTION(bit, name, title, standard, there) | (standard ? (bit) : 0u)
+#include "verifier_options.inc"
+#undef VERIFIER_OPTION
+    ;
 constexpr VerifierFlag kVerifierFlags[] = {
-    {"standard", 0x209BB | kWhatThereIs},
-    {"special_pool", 0x1},
-    {"irql", 0x2},
-    {"low_resources", 0x4},
-    {"pool", 0x8},
-    {"io", 0x10},
-    {"deadlock", 0x20},
-    {"dma", 0x80},
-    {"security", 0x100},
-    {"misc", 0x800},
-    {"ddi", 0x20000},
+    {"standard", kStandard | kWhatThereIs},
     {"none", 0},
+#define VERIFIER_OPTION(bit, name, title, standard, there) {name, bit},
+#include "verifier_options.inc"
+#undef VERIFIER_OPTION
 };
 
 }  // namespace
@@ -64,7 +62,7 @@ void MachineArguments::AddTo(CLI::App& app) {
   app.add_option(
       "--verifier", verifier,
       "Driver Verifier for the driver: standard, a number, or names joined by commas (special_pool, irql, "
-      "low_resources, pool, io, deadlock, ddi)");
+      "low_resources, pool, io, deadlock, ddi, dma, security, misc, ...: docs/generated/verifier.md)");
   app.add_option("--device", devices,
                  "a PCI device for the machine: edu (QEMU's); may be given several times");
   app.add_option("--build", build_number, "the build number that RtlGetVersion reports (default 22621)");

@@ -1,6 +1,4 @@
 // !verifier: Driver Verifier's options, drivers and counters.
-#include <span>
-
 #include "commands/command.h"
 #include "commands/nt_kernel.h"
 #include "commands/table.h"
@@ -13,33 +11,30 @@ namespace {
 struct Option {
   uint32_t bit;
   const char* name;
+  bool standard;
+  bool there;
 };
 // verifier.exe /flags
-constexpr Option kStandard[] = {
-    {0x0, "Automatic Checks"},       {0x1, "Special pool"},
-    {0x2, "Force IRQL checking"},    {0x8, "Pool tracking"},
-    {0x10, "I/O verification"},      {0x20, "Deadlock detection"},
-    {0x80, "DMA checking"},          {0x100, "Security checks"},
-    {0x800, "Miscellaneous checks"}, {0x20000, "DDI compliance checking"},
-};
-constexpr Option kAdditional[] = {
-    {0x4, "Randomized low resources simulation"},
-    {0x200, "Force pending I/O requests"},
-    {0x400, "IRP logging"},
+constexpr Option kOptions[] = {
+    {0x0, "Automatic Checks", true, true},
+#define VERIFIER_OPTION(bit, name, title, standard, there) {bit, title, standard, there},
+#include "verifier_options.inc"
+#undef VERIFIER_OPTION
 };
 
 void PrintOptions(Context& context, uint64_t level) {
   context.out.Line("Verify Flags Level 0x{:08x}", level);
-  const auto print = [&](std::string_view title, std::span<const Option> options) {
+  const auto print = [&](std::string_view title, bool standard) {
     context.out.Blank();
     context.out.Line("  {}:", title);
-    for (const Option& option : options) {
+    for (const Option& option : kOptions) {
+      if (option.standard != standard || !option.there) continue;
       const bool on = option.bit == 0 || (level & option.bit) != 0;
       context.out.Line("    [{}] (0x{:08x}) {}", on ? 'X' : ' ', option.bit, option.name);
     }
   };
-  print("STANDARD FLAGS", kStandard);
-  print("ADDITIONAL FLAGS", kAdditional);
+  print("STANDARD FLAGS", true);
+  print("ADDITIONAL FLAGS", false);
   context.out.Blank();
 }
 

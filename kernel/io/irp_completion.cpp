@@ -1,5 +1,6 @@
 // The way of an IRP: down by IofCallDriver, up by IofCompleteRequest, home by IopCompleteRequest.
 #include "client.h"
+#include "io/verifier_hooks.h"
 #include "io_internal.h"
 #include "nt/export.h"
 #include "user_mode.h"
@@ -23,6 +24,7 @@ BOOLEAN NTAPI KeInsertQueueApc(PKAPC Apc, PVOID SystemArgument1, PVOID SystemArg
 
 extern "C" PIO_CALL_DRIVER pIofCallDriver;
 PIO_CALL_DRIVER pIofCallDriver;
+const IOP_VERIFIER* IopVerifier;
 
 /// Hands an IRP to a driver: makes the next stack location current and calls the dispatch routine of its
 /// major function. Out of stack locations: bug check 0x35.
@@ -51,6 +53,11 @@ void ClearStackLocation(PIO_STACK_LOCATION stack) {
   stack->FileObject = nullptr;
 }
 
+NTSTATUS CallCompletion(PDEVICE_OBJECT device, PIRP irp, PVOID context, PIO_COMPLETION_ROUTINE routine) {
+  if (IopVerifier != nullptr) return IopVerifier->CallCompletion(device, irp, context, routine);
+  return routine(device, irp, context);
+}
+
 bool WantsCompletion(PIRP irp, UCHAR control) {
   if (irp->Cancel && (control & SL_INVOKE_ON_CANCEL)) return true;
   return (control & (NT_SUCCESS(irp->IoStatus.Status) ? SL_INVOKE_ON_SUCCESS : SL_INVOKE_ON_ERROR)) != 0;
@@ -70,7 +77,7 @@ bool WalkUp(PIRP irp) {
       PVOID context = stack->Context;
       ClearStackLocation(stack);
       PDEVICE_OBJECT device = top ? nullptr : IoGetCurrentIrpStackLocation(irp)->DeviceObject;
-      if (routine(device, irp, context) == STATUS_MORE_PROCESSING_REQUIRED) return false;
+      if (CallCompletion(device, irp, context, routine) == STATUS_MORE_PROCESSING_REQUIRED) return false;
     } else {
       if (irp->PendingReturned && !top) IoMarkIrpPending(irp);
       ClearStackLocation(stack);
@@ -139,6 +146,7 @@ extern "C" VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     KeBugCheckEx(CANCEL_STATE_IN_COMPLETED_IRP, reinterpret_cast<ULONG_PTR>(Irp),
                  reinterpret_cast<ULONG_PTR>(Irp->CancelRoutine), 0, 0);
   }
+  if (IopVerifier != nullptr) IopVerifier->Completing(Irp);
   if (!WalkUp(Irp)) return;
   if (Irp->Flags & IRP_ASSOCIATED_IRP) {
     CompleteMaster(Irp);

@@ -7,6 +7,7 @@
 // free the timer.
 #include "ke_internal.h"
 
+#include "ke/timer_search.h"
 #include "ktl/timer_wheel.h"
 
 namespace {
@@ -301,6 +302,20 @@ BOOLEAN KeSetTimerInUnits(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG 
 BOOLEAN KeTimerIsSet(PKTIMER timer) {
   ObjectGuard guard(&timer->Header);
   return timer->Header.Inserted;
+}
+
+PKTIMER KeFindTimer(PVOID start, SIZE_T size) {
+  const auto first = reinterpret_cast<ULONG_PTR>(start);
+  PKTIMER found = nullptr;
+  const KIRQL irql = KfRaiseIrql(DISPATCH_LEVEL);
+  for (ULONG i = 0; i < static_cast<ULONG>(KeNumberProcessors) && found == nullptr; ++i) {
+    TableGuard guard(&KiProcessorBlock[i]->TimerTable);
+    WheelOf(&KiProcessorBlock[i]->TimerTable).ForEach([&](LIST_ENTRY* link) {
+      if (Overlaps(TimerOf(link), sizeof(KTIMER), first, first + size)) found = TimerOf(link);
+    });
+  }
+  KeLowerIrql(irql);
+  return found;
 }
 
 VOID KeCheckForTimer(PVOID start, SIZE_T size, BOOLEAN routines) {

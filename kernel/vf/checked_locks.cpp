@@ -13,17 +13,6 @@ void NeedDispatchLevel() {
   if (KeGetCurrentIrql() < DISPATCH_LEVEL) KeBugCheckEx(IRQL_NOT_DISPATCH_LEVEL, 0, 0, 0, 0);
 }
 
-// At DISPATCH_LEVEL or above: has this processor taken it?
-bool HeldHere(PKSPIN_LOCK lock) {
-  if ((*static_cast<volatile KSPIN_LOCK*>(lock) & 1) == 0) return false;
-  PKPRCB prcb = KeGetCurrentPrcb();
-  KiResolveLockTrace(prcb);
-  for (const KLOCK_TRACE_ENTRY& entry : prcb->LockTrace) {
-    if (entry.Lock == lock && entry.Kind == LockTraceHeld && entry.Family == LockFamilyPlain) return true;
-  }
-  return false;
-}
-
 void NotOwned(PKSPIN_LOCK lock) {
   if (KeGetCurrentIrql() < DISPATCH_LEVEL || !HeldHere(lock)) return;
   KeBugCheckEx(SPIN_LOCK_ALREADY_OWNED, reinterpret_cast<ULONG_PTR>(lock), 0, 0, 0);
@@ -35,6 +24,28 @@ void Owned(PKSPIN_LOCK lock) {
 }
 
 }  // namespace
+
+bool HeldHere(PKSPIN_LOCK lock) {
+  if (*static_cast<volatile KSPIN_LOCK*>(lock) == 0) return false;
+  PKPRCB prcb = KeGetCurrentPrcb();
+  KiResolveLockTrace(prcb);
+  for (const KLOCK_TRACE_ENTRY& entry : prcb->LockTrace) {
+    if (entry.Lock == lock && entry.Kind == LockTraceHeld) return true;
+  }
+  return false;
+}
+
+bool FindHeldLock(PVOID start, PVOID end, HeldLock* held) {
+  PKPRCB prcb = KeGetCurrentPrcb();
+  KiResolveLockTrace(prcb);
+  for (const KLOCK_TRACE_ENTRY& entry : prcb->LockTrace) {
+    if (entry.Lock == nullptr || entry.Kind != LockTraceHeld) continue;
+    if (entry.CallerAddress < start || entry.CallerAddress >= end) continue;
+    *held = {entry.Lock, entry.Family != LockFamilyPlain};
+    return true;
+  }
+  return false;
+}
 
 extern "C" {
 

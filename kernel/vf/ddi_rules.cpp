@@ -1,5 +1,6 @@
 // DDI compliance: IRQL rules out of a table. A verified driver's import of a routine with a rule leads to a
 // few instructions that compare CR8 and go on at the routine, which sees the driver's own return address.
+#include "call_checks.h"
 #include "verifier.h"
 
 namespace vf {
@@ -11,8 +12,7 @@ constexpr DdiRule kRules[] = {
 #undef VF_DDI_RULE
 };
 
-constexpr ULONG kThunkBytes = 64;
-constexpr ULONG kMostThunks = 256;
+constexpr ULONG kMostThunks = 384;
 
 int Compare(const char* a, const char* b) {
   while (*a != 0 && *a == *b) ++a, ++b;
@@ -28,6 +28,10 @@ extern "C" [[noreturn]] VOID VerifierDdiRuleViolated(const DdiRule* rule) {
   VerifierBugCheckIfAppropriate(kViolation, rule->code, Bits(rule->rule), irql, Bits(rule->routine));
 }
 
+[[noreturn]] __attribute__((noinline)) void RuleViolation(const LockRule& rule, ULONG_PTR state) {
+  VerifierBugCheckIfAppropriate(kViolation, rule.code, Bits(rule.text), state, 0);
+}
+
 const DdiRule* FindRule(const char* routine) {
   ULONG low = 0, high = ARRAYSIZE(kRules);
   while (low < high) {
@@ -39,13 +43,18 @@ const DdiRule* FindRule(const char* routine) {
   return nullptr;
 }
 
-PVOID MakeRuleThunk(PVF_SUSPECT_DRIVER_ENTRY driver, const DdiRule* rule, PVOID target) {
+PUCHAR AllocateThunk(PVF_SUSPECT_DRIVER_ENTRY driver) {
   if (driver->Thunks == nullptr) {
     driver->Thunks = ExAllocatePoolWithTag(NonPagedPool, kMostThunks * kThunkBytes, kTag);
     driver->ThunkCount = 0;
   }
-  if (driver->Thunks == nullptr || driver->ThunkCount == kMostThunks) return target;
-  UCHAR* code = static_cast<PUCHAR>(driver->Thunks) + driver->ThunkCount++ * kThunkBytes;
+  if (driver->Thunks == nullptr || driver->ThunkCount == kMostThunks) return nullptr;
+  return static_cast<PUCHAR>(driver->Thunks) + driver->ThunkCount++ * kThunkBytes;
+}
+
+PVOID MakeRuleThunk(PVF_SUSPECT_DRIVER_ENTRY driver, const DdiRule* rule, PVOID target) {
+  UCHAR* code = AllocateThunk(driver);
+  if (code == nullptr) return target;
   constexpr ULONG kTargetAt = 14, kRuleAt = 28, kHandlerAt = 38;
   const UCHAR bytes[] = {0x44, 0x0F,
                          0x20, 0xC0,                                              // mov rax, cr8

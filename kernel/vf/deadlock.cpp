@@ -15,7 +15,9 @@ typedef struct _VI_DEADLOCK_RESOURCE {
   PVOID ResourceAddress;  // 0: forgotten
   UCHAR Type;             // vf::LockKind
   UCHAR Initialized;      // by a call that was seen
-  USHORT RecursionCount;
+  UCHAR AcquireType;      // vf::LockKind, of the last acquisition
+  UCHAR Reserved;
+  ULONG RecursionCount;
   PVOID ThreadOwner;  // KTHREAD, or KPRCB in a DPC: who went for it last
   PVOID AcquireCaller;
   ULONG FirstEdge;  // of the locks taken while this one was held; index + 1
@@ -55,7 +57,8 @@ namespace {
 constexpr ULONG kResources = 4096, kEdges = 16384, kThreads = 512;
 constexpr ULONG kNone = ~0u;
 constexpr ULONG kSelfDeadlock = 0x1000, kCycle = 0x1001, kWrongOrder = 0x1003, kOtherThread = 0x1004,
-                kTwiceInitialized = 0x1005, kNotAcquired = 0x1007, kFreedWhileOwned = 0x100B;
+                kTwiceInitialized = 0x1005, kNotAcquired = 0x1007, kAcquireMismatch = 0x1008,
+                kReleaseMismatch = 0x1009, kThreadEndsOwning = 0x100A, kFreedWhileOwned = 0x100B;
 
 KSPIN_LOCK g_lock;
 ULONG g_search;
@@ -177,6 +180,12 @@ void AddEdge(ULONG from, ULONG to, PVOID caller) {
   ViDeadlockResources[from].FirstEdge = ViDeadlockEdgeCount;
 }
 
+// Routines of one family may take the same lock at different times, those of another may not.
+LockKind FamilyOf(UCHAR kind) {
+  const auto own = static_cast<LockKind>(kind);
+  return own == LockKind::kUnsafeFastMutex ? LockKind::kFastMutex : own;
+}
+
 struct Verdict {
   ULONG kind = 0;  // 0: nothing wrong
   ULONG_PTR p2 = 0, p3 = 0, p4 = 0;
@@ -195,6 +204,8 @@ Verdict Acquire(PVOID lock, LockKind kind, PVOID caller) {
   PVI_DEADLOCK_THREAD thread = index == kNone ? nullptr : ThreadFor(self, true);
   if (thread == nullptr) return {};
   VI_DEADLOCK_RESOURCE& resource = ViDeadlockResources[index];
+  if (FamilyOf(resource.Type) != FamilyOf(static_cast<UCHAR>(kind)))
+    return {kAcquireMismatch, Bits(lock), 0, 0};
   if (NodeOf(*thread, index) != kNone) {
     if (kind != LockKind::kMutex) return {kSelfDeadlock, Bits(lock), 0, 0};
     ++resource.RecursionCount;
@@ -215,6 +226,7 @@ Verdict Acquire(PVOID lock, LockKind kind, PVOID caller) {
   thread->Nodes[thread->NodeCount++] = index;
   resource.ThreadOwner = self;
   resource.AcquireCaller = caller;
+  resource.AcquireType = static_cast<UCHAR>(kind);
   return {};
 }
 
@@ -231,11 +243,13 @@ Verdict Release(PVOID lock, LockKind kind) {
     if (PVOID other = HolderOf(index)) return {kOtherThread, Bits(lock), Bits(other), Bits(self)};
     return {kNotAcquired, Bits(lock), 0, 0};
   }
+  if (resource.AcquireType != static_cast<UCHAR>(kind)) return {kReleaseMismatch, Bits(lock), 0, 0};
   if (resource.RecursionCount != 0) {
     --resource.RecursionCount;
     return {};
   }
-  if (at + 1 != thread->NodeCount && kind == LockKind::kSpinLock) {
+  const bool spins = kind == LockKind::kSpinLock || kind == LockKind::kQueuedSpinLock;
+  if (at + 1 != thread->NodeCount && spins) {
     const ULONG first = thread->Nodes[thread->NodeCount - 1];
     return {kWrongOrder, Bits(lock), Bits(ViDeadlockResources[first].ResourceAddress), 0};
   }
@@ -270,7 +284,19 @@ Verdict Forget(ULONG_PTR memory, SIZE_T bytes) {
   return {};
 }
 
+Verdict Ends(PVOID self) {
+  ke::SpinGuard guard(&g_lock);
+  if (ViDeadlockThreads == nullptr) return {};
+  const PVI_DEADLOCK_THREAD thread = ThreadFor(self, false);
+  if (thread == nullptr || thread->NodeCount == 0) return {};
+  return {kThreadEndsOwning, Bits(self), Bits(ViDeadlockResources[thread->Nodes[0]].ResourceAddress), 0};
+}
+
 }  // namespace
+
+__attribute__((noinline)) void DeadlockThreadEnds() {
+  Stop(Ends(KeGetCurrentThread()));
+}
 
 __attribute__((noinline)) void DeadlockAcquired(PVOID lock, LockKind kind, PVOID caller) {
   if (OnStack(lock)) return;

@@ -1,137 +1,164 @@
-// I/O verification: what a verified driver does with IRPs (bug check 0xC9), and how its dispatch routines
-// come back.
+// I/O verification: what a verified driver does with IRPs (bug check 0xC9), and how its dispatch and
+// completion routines come back.
+#include "call_checks.h"
 #include "io/io.h"
-#include "ob/ob.h"
-#include "verifier.h"
+#include "io/verifier_hooks.h"
+#include "io_checks.h"
+#include "irp_flights.h"
 
 namespace vf {
 namespace {
 
-constexpr ULONG kFreedNoIrp = 0x01, kFreedOnThread = 0x02, kCalledNoIrp = 0x03, kBadDevice = 0x04,
-                kDispatchIrql = 0x05, kCompletedPending = 0x06, kCompletedWithCancel = 0x07,
-                kCompleteAbove = 0x0E, kCallAbove = 0x10, kForwardedWithCancel = 0x203, kOutOfStack = 0x208,
-                kNeitherCompletedNorPassed = 0x226, kPendingUnmarked = 0x23D;
-constexpr ULONG kDispatchApcs = 0xC5, kIrqlReturn = 0x2001D;
-constexpr CSHORT kDeviceType = 3;
-#define CALLER __builtin_return_address(0)
+constexpr ULONG kDispatchIrql = 0x05, kStatusDiffers = 0x224, kStatusIllegal = 0x225,
+                kNeitherCompletedNorPassed = 0x226, kPendingLost = 0x228, kPendingUnmarked = 0x23D,
+                kMarkedNotReturned = 0x23E, kSuspicious = 0x300;
+constexpr ULONG kInterruptsOff = 0xC1, kDispatchApcs = 0xC5, kCompletionIrql = 0xFA, kCompletionApcs = 0xFB,
+                kIrqlReturn = 0x2001D;
+constexpr ULONG64 kInterruptFlag = 0x200;
+constexpr NTSTATUS kReservedBit = 0x10000000;  // no status has it
 
-[[noreturn]] FORCEINLINE void IoViolation(ULONG kind, ULONG_PTR p2, ULONG_PTR p3, ULONG_PTR p4) {
-  VerifierBugCheckIfAppropriate(kIoViolation, kind, p2, p3, p4);
-}
-
-// IRPs inside a verified driver's dispatch routine, so that what became of them is known when it returns.
-enum : UCHAR { kCompleted = 1, kForwarded = 2 };
-struct InFlight {
-  PIRP irp;
-  UCHAR fate;
+// What a routine has to leave as it found it.
+struct Surroundings {
+  KIRQL irql;
+  SHORT normal, special;
+  ULONG apcs;
 };
-constexpr ULONG kInFlight = 256;
-InFlight g_in_flight[kInFlight];
-KSPIN_LOCK g_lock;
-
-InFlight* Enter(PIRP irp) {
-  ke::SpinGuard guard(&g_lock);
-  for (InFlight& entry : g_in_flight) {
-    if (entry.irp != nullptr) continue;
-    entry = {irp, 0};
-    return &entry;
-  }
-  return nullptr;
+Surroundings LookAround() {
+  const PKTHREAD thread = KeGetCurrentThread();
+  return {KeGetCurrentIrql(), thread->KernelApcDisable, thread->SpecialApcDisable,
+          thread->CombinedApcDisable};
 }
 
-struct Outcome {
-  UCHAR fate;
-  bool marked_pending;  // only where the IRP was still this driver's
-};
-
-// While the lock is held nobody gets past Note to complete the IRP: it can be looked at.
-Outcome Leave(InFlight* entry) {
-  ke::SpinGuard guard(&g_lock);
-  Outcome outcome = {entry->fate, true};
-  if (outcome.fate == 0)
-    outcome.marked_pending = (IoGetCurrentIrpStackLocation(entry->irp)->Control & SL_PENDING_RETURNED) != 0;
-  entry->irp = nullptr;
-  return outcome;
+// The locks that code of this driver took and holds, at DISPATCH_LEVEL or above.
+void CheckHeldLocks(PVOID routine) {
+  const PVF_SUSPECT_DRIVER_ENTRY driver = DriverOf(routine);
+  HeldLock held;
+  if (driver == nullptr || !FindHeldLock(driver->StartAddress, driver->EndAddress, &held)) return;
+  RuleViolation(held.queued ? kRuleQueuedSpinLock : kRuleSpinLock, Bits(held.lock));
 }
 
-// The innermost dispatch of the IRP: the entry that was made last is not known, so all of them learn it.
-void Note(PIRP irp, UCHAR fate) {
-  ke::SpinGuard guard(&g_lock);
-  for (InFlight& entry : g_in_flight) {
-    if (entry.irp == irp) entry.fate |= fate;
+void CheckSurroundings(PDEVICE_OBJECT device, PVOID routine, const Surroundings& before) {
+  const bool io = IsOn(DRIVER_VERIFIER_IO_CHECKING), ddi = IsOn(DRIVER_VERIFIER_DDI_COMPLIANCE);
+  if ((__readeflags() & kInterruptFlag) == 0)
+    VerifierBugCheckIfAppropriate(kViolation, kInterruptsOff, Bits(routine), 0, 0);
+  const Surroundings after = LookAround();
+  if (ddi && before.irql < DISPATCH_LEVEL && after.irql >= DISPATCH_LEVEL) CheckHeldLocks(routine);
+  if (after.irql != before.irql && io) IoViolation(kDispatchIrql, Bits(device), before.irql, after.irql);
+  if (after.irql != before.irql && ddi)
+    VerifierBugCheckIfAppropriate(kViolation, kIrqlReturn, Bits(routine), before.irql, after.irql);
+  if (IsOn(kDdiAdditional) && after.normal != before.normal)
+    RuleViolation(kRuleCriticalRegions, static_cast<USHORT>(after.normal));
+  if (ddi && after.special != before.special)
+    RuleViolation(kRuleGuardedRegions, static_cast<USHORT>(after.special));
+  if (io && after.apcs != before.apcs)
+    VerifierBugCheckIfAppropriate(kViolation, kDispatchApcs, Bits(routine), after.apcs, before.apcs);
+}
+
+void CheckReturn(ULONG_PTR routine, PIRP irp, NTSTATUS status, const Flight& flight) {
+  const ULONG_PTR shown = static_cast<ULONG>(status);
+  if (status == -1) IoViolation(kStatusIllegal, routine, Bits(irp), 0);
+  if ((status & kReservedBit) != 0) IoViolation(kSuspicious, routine, Bits(irp), shown);
+  if (flight.fate == 0) {
+    if (status != STATUS_PENDING) IoViolation(kNeitherCompletedNorPassed, routine, Bits(irp), 0);
+    if (!flight.marked_pending) IoViolation(kPendingUnmarked, routine, Bits(irp), shown);
+    return;
   }
+  if (flight.marked_pending && status != STATUS_PENDING)
+    IoViolation(kMarkedNotReturned, routine, Bits(irp), shown);
+  if (flight.fate == kCompleted && !flight.marked_pending && status != flight.completed_status)
+    IoViolation(kStatusDiffers, routine, Bits(irp), static_cast<ULONG>(flight.completed_status));
 }
 
 }  // namespace
 
 extern "C" {
 
-VOID NTAPI VerifierIoFreeIrp(PIRP Irp) {
-  if (Irp->Type != IO_TYPE_IRP) IoViolation(kFreedNoIrp, Bits(Irp), 0, 0);
-  if (!IsListEmpty(&Irp->ThreadListEntry)) IoViolation(kFreedOnThread, Bits(Irp), 0, 0);
-  IoFreeIrp(Irp);
-}
-
-NTSTATUS FASTCALL VerifierIofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
-  const KIRQL irql = KeGetCurrentIrql();
-  if (irql > DISPATCH_LEVEL) IoViolation(kCallAbove, irql, 0, 0);
-  if (Irp->Type != IO_TYPE_IRP) IoViolation(kCalledNoIrp, Bits(Irp), 0, 0);
-  if (DeviceObject == nullptr || DeviceObject->Type != kDeviceType || DeviceObject->DriverObject == nullptr)
-    IoViolation(kBadDevice, Bits(DeviceObject), 0, 0);
-  if (Irp->CancelRoutine != nullptr) IoViolation(kForwardedWithCancel, Bits(CALLER), Bits(Irp), 0);
-  if (Irp->CurrentLocation <= 1) IoViolation(kOutOfStack, Bits(CALLER), Bits(Irp), 0);
-  Note(Irp, kForwarded);
-  return IofCallDriver(DeviceObject, Irp);
-}
-
-VOID FASTCALL VerifierIofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
-  const KIRQL irql = KeGetCurrentIrql();
-  if (irql > DISPATCH_LEVEL) IoViolation(kCompleteAbove, irql, Bits(Irp), 0);
-  const NTSTATUS status = Irp->IoStatus.Status;
-  if (Irp->Type == IO_TYPE_IRP && (status == STATUS_PENDING || status == -1))
-    IoViolation(kCompletedPending, static_cast<ULONG_PTR>(static_cast<LONG_PTR>(status)), Bits(Irp), 0);
-  if (Irp->Type == IO_TYPE_IRP && Irp->CancelRoutine != nullptr)
-    IoViolation(kCompletedWithCancel, reinterpret_cast<ULONG_PTR>(Irp->CancelRoutine), Bits(Irp), 0);
-  Note(Irp, kCompleted);
-  IofCompleteRequest(Irp, PriorityBoost);
-}
+PVOID _AddressOfReturnAddress();
 
 // In IofCallDriver's place for every device, once a driver is verified with I/O checking or DDI compliance.
 NTSTATUS IovCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp, PDRIVER_DISPATCH Routine) {
-  if (DriverOf(reinterpret_cast<PVOID>(Routine)) == nullptr) return Routine(DeviceObject, Irp);
   const bool io_checking = IsOn(DRIVER_VERIFIER_IO_CHECKING);
-  const KIRQL irql = KeGetCurrentIrql();
-  const ULONG apcs = KeGetCurrentThread()->CombinedApcDisable;
-  InFlight* entry = io_checking ? Enter(Irp) : nullptr;
+  if (io_checking) NoteFate(Irp, kForwarded);
+  const auto routine = reinterpret_cast<PVOID>(Routine);
+  if (DriverOf(routine) == nullptr) return Routine(DeviceObject, Irp);
+  LogIrp(kIrpDispatched, DeviceObject, Irp);
+  NoteBuffer(DeviceObject, Irp);
+  RemovalWatch removal = {};
+  Flight* entry = nullptr;
+  if (io_checking) {
+    CheckStartingDevice(DeviceObject, Irp, routine);
+    removal = BeginRemoval(DeviceObject, Irp);
+    entry = EnterFlight(Irp, DeviceObject);
+  }
+  const Surroundings before = LookAround();
   const NTSTATUS status = Routine(DeviceObject, Irp);
-  const KIRQL after = KeGetCurrentIrql();
-  const auto routine = reinterpret_cast<ULONG_PTR>(Routine);
-  if (after != irql && io_checking) IoViolation(kDispatchIrql, Bits(DeviceObject), irql, after);
-  if (after != irql) VerifierBugCheckIfAppropriate(kViolation, kIrqlReturn, routine, irql, after);
-  const ULONG apcs_after = KeGetCurrentThread()->CombinedApcDisable;
-  if (apcs_after != apcs && io_checking)
-    VerifierBugCheckIfAppropriate(kViolation, kDispatchApcs, routine, apcs_after, apcs);
-  if (entry == nullptr) return status;
-  const Outcome outcome = Leave(entry);
-  if (outcome.fate != 0) return status;
-  if (status != STATUS_PENDING) IoViolation(kNeitherCompletedNorPassed, routine, Bits(Irp), 0);
-  if (!outcome.marked_pending) IoViolation(kPendingUnmarked, routine, Bits(Irp), STATUS_PENDING);
+  CheckSurroundings(DeviceObject, routine, before);
+  if (entry != nullptr) CheckReturn(Bits(routine), Irp, status, LeaveFlight(entry));
+  EndRemoval(removal, DeviceObject, Irp, status, routine);
   return status;
+}
+
+static NTSTATUS IovCallCompletion(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context,
+                                  PIO_COMPLETION_ROUTINE Routine) {
+  const auto routine = reinterpret_cast<PVOID>(Routine);
+  if (!IsOn(DRIVER_VERIFIER_IO_CHECKING) || DriverOf(routine) == nullptr)
+    return Routine(DeviceObject, Irp, Context);
+  const bool pending = Irp->PendingReturned && DeviceObject != nullptr;
+  const Surroundings before = LookAround();
+  const NTSTATUS status = Routine(DeviceObject, Irp, Context);
+  const Surroundings after = LookAround();
+  if (after.irql != before.irql)
+    VerifierBugCheckIfAppropriate(kViolation, kCompletionIrql, Bits(routine), before.irql, after.irql);
+  if (after.apcs != before.apcs)
+    VerifierBugCheckIfAppropriate(kViolation, kCompletionApcs, Bits(routine), after.apcs, before.apcs);
+  // Whoever goes on with the completion has to pass the mark on.
+  if (pending && status != STATUS_MORE_PROCESSING_REQUIRED &&
+      (IoGetCurrentIrpStackLocation(Irp)->Control & SL_PENDING_RETURNED) == 0)
+    IoViolation(kPendingLost, Bits(routine), Bits(Irp), 0);
+  return status;
+}
+
+static void IovCompleting(PIRP Irp) {
+  if (IsOn(DRIVER_VERIFIER_IO_CHECKING)) NoteFate(Irp, kCompleted);
+  CheckBuffer(Irp);
 }
 
 }  // extern "C"
 
 void HookIoCalls() {
+  static constexpr IOP_VERIFIER kHooks = {IovCompleting, IovCallCompletion};
   pIofCallDriver = IovCallDriver;
+  IopVerifier = &kHooks;
 }
+
+extern "C" {
+
+NTSTATUS FASTCALL VerifierIofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
+  PVOID caller = __builtin_return_address(0);
+  CheckForwarded(DeviceObject, Irp, caller);
+  const SentRequest sent = LookAtSent(Irp);
+  const NTSTATUS status = ForcePending(DeviceObject, Irp);
+  CheckSent(sent, Irp, status, caller);
+  return status;
+}
+
+VOID FASTCALL VerifierIofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
+  CheckCompleted(Irp, __builtin_return_address(0), _AddressOfReturnAddress());
+  LogIrp(kIrpCompleted, nullptr, Irp);
+  IofCompleteRequest(Irp, PriorityBoost);
+}
+
+}  // extern "C"
 
 namespace {
 
-#define VF_THUNK(Name) {#Name, reinterpret_cast<PVOID>(&Verifier##Name), DRIVER_VERIFIER_IO_CHECKING}
+constexpr ULONG kIrpOptions = DRIVER_VERIFIER_IO_CHECKING | kSecurity | kForcePending | kIrpLogging;
 const Thunk kThunks[] = {
-    VF_THUNK(IoFreeIrp),
-    VF_THUNK(IofCallDriver),
-    VF_THUNK(IofCompleteRequest),
+    {"IofCallDriver", reinterpret_cast<PVOID>(&VerifierIofCallDriver), kIrpOptions},
+    {"IoCallDriver", reinterpret_cast<PVOID>(&VerifierIofCallDriver), kIrpOptions},
+    {"PoCallDriver", reinterpret_cast<PVOID>(&VerifierIofCallDriver), kIrpOptions},
+    {"IofCompleteRequest", reinterpret_cast<PVOID>(&VerifierIofCompleteRequest), kIrpOptions},
+    {"IoCompleteRequest", reinterpret_cast<PVOID>(&VerifierIofCompleteRequest), kIrpOptions},
 };
 
 }  // namespace

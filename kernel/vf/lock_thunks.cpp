@@ -32,9 +32,9 @@ void TrimBeforeRaise(KIRQL now, KIRQL next, PVOID caller) {
 namespace {
 
 constexpr ULONG kRaise = 0x30, kLower = 0x31, kReleaseNotAtDispatch = 0x32, kFastMutexAcquire = 0x33,
-                kFastMutexRelease = 0x34, kResourceAcquire = 0x37, kResourceRelease = 0x38, kWait = 0x3B,
-                kUnalignedResource = 0x3D, kNotInCriticalRegion = 0x3E, kAtDpcBelow = 0x40,
-                kFromDpcBelow = 0x41, kAcquireAbove = 0x42, kSetEventAbove = 0x80;
+                kFastMutexRelease = 0x34, kAtDpcBelow = 0x40, kFromDpcBelow = 0x41, kAcquireAbove = 0x42,
+                kUnsafeAcquire = 0x39, kUnsafeRelease = 0x3A, kPushLockAcquire = 0xEA,
+                kPushLockRelease = 0xEB;
 #define CALLER __builtin_return_address(0)
 
 [[noreturn]] FORCEINLINE void Violation(ULONG kind, ULONG_PTR p2, ULONG_PTR p3, ULONG_PTR p4) {
@@ -75,6 +75,30 @@ FORCEINLINE void CheckRaise(KIRQL next) {
   if (next < irql || next > HIGH_LEVEL) Violation(kRaise, irql, next, 0);
 }
 
+// Whoever takes an "unsafe" lock has to have APCs off already.
+FORCEINLINE void CheckUnsafe(ULONG kind, PFAST_MUTEX mutex) {
+  const KIRQL irql = KeGetCurrentIrql();
+  const ULONG apcs = KeGetCurrentThread()->CombinedApcDisable;
+  if (irql > APC_LEVEL || (irql == PASSIVE_LEVEL && apcs == 0)) Violation(kind, irql, apcs, Bits(mutex));
+}
+FORCEINLINE void CheckPushLock(ULONG kind, PEX_PUSH_LOCK lock) {
+  const KIRQL irql = KeGetCurrentIrql();
+  const ULONG apcs = KeGetCurrentThread()->CombinedApcDisable;
+  if (irql == PASSIVE_LEVEL && apcs == 0) Violation(kind, irql, apcs, Bits(lock));
+}
+
+// The rules SpinLock and QueuedSpinLock: a lock that this processor has must be released before it is taken
+// again; and their stricter halves: only a lock that is taken can be released.
+FORCEINLINE void CheckRuleAcquire(PKSPIN_LOCK lock, LockKind kind) {
+  if (IsOn(DRIVER_VERIFIER_DDI_COMPLIANCE) && KeGetCurrentIrql() >= DISPATCH_LEVEL && HeldHere(lock))
+    RuleViolation(kind == LockKind::kSpinLock ? kRuleSpinLock : kRuleQueuedSpinLock, Bits(lock));
+}
+FORCEINLINE void CheckRuleRelease(PVOID lock, LockKind kind) {
+  if (IsOn(kDdiAdditional) && (*static_cast<volatile KSPIN_LOCK*>(lock) == 0))
+    RuleViolation(kind == LockKind::kSpinLock ? kRuleSpinLockRelease : kRuleQueuedSpinLockRelease,
+                  Bits(lock));
+}
+
 PVOID LockOf(PKLOCK_QUEUE_HANDLE handle) {
   return reinterpret_cast<PVOID>(Bits(handle->LockQueue.Lock) & ~ULONG_PTR{3});
 }
@@ -108,6 +132,7 @@ KIRQL NTAPI VerifierKeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK SpinLock) {
   CheckAcquire(SpinLock);
   TrimBeforeRaise(KeGetCurrentIrql(), DISPATCH_LEVEL, CALLER);
   CountSpinLock(CALLER);
+  CheckRuleAcquire(SpinLock, LockKind::kSpinLock);
   Acquiring(SpinLock, LockKind::kSpinLock, CALLER);
   const KIRQL old = KeAcquireSpinLockRaiseToDpc(SpinLock);
   NameHolder(SpinLock, CALLER);
@@ -116,6 +141,7 @@ KIRQL NTAPI VerifierKeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK SpinLock) {
 
 VOID NTAPI VerifierKeReleaseSpinLock(PKSPIN_LOCK SpinLock, KIRQL NewIrql) {
   CheckAtDispatch(kReleaseNotAtDispatch, SpinLock);
+  CheckRuleRelease(SpinLock, LockKind::kSpinLock);
   Releasing(SpinLock, LockKind::kSpinLock, CALLER);
   KeReleaseSpinLock(SpinLock, NewIrql);
 }
@@ -123,6 +149,7 @@ VOID NTAPI VerifierKeReleaseSpinLock(PKSPIN_LOCK SpinLock, KIRQL NewIrql) {
 VOID NTAPI VerifierKeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock) {
   CheckAtDispatch(kAtDpcBelow, SpinLock);
   CountSpinLock(CALLER);
+  CheckRuleAcquire(SpinLock, LockKind::kSpinLock);
   Acquiring(SpinLock, LockKind::kSpinLock, CALLER);
   KeAcquireSpinLockAtDpcLevel(SpinLock);
   NameHolder(SpinLock, CALLER);
@@ -139,6 +166,7 @@ BOOLEAN FASTCALL VerifierKeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock) 
 
 VOID NTAPI VerifierKeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK SpinLock) {
   CheckAtDispatch(kFromDpcBelow, SpinLock);
+  CheckRuleRelease(SpinLock, LockKind::kSpinLock);
   Releasing(SpinLock, LockKind::kSpinLock, CALLER);
   KeReleaseSpinLockFromDpcLevel(SpinLock);
 }
@@ -147,14 +175,16 @@ VOID FASTCALL VerifierKeAcquireInStackQueuedSpinLock(PKSPIN_LOCK SpinLock, PKLOC
   CheckAcquire(SpinLock);
   TrimBeforeRaise(KeGetCurrentIrql(), DISPATCH_LEVEL, CALLER);
   CountSpinLock(CALLER);
-  Acquiring(SpinLock, LockKind::kSpinLock, CALLER);
+  CheckRuleAcquire(SpinLock, LockKind::kQueuedSpinLock);
+  Acquiring(SpinLock, LockKind::kQueuedSpinLock, CALLER);
   KeAcquireInStackQueuedSpinLock(SpinLock, LockHandle);
   NameHolder(SpinLock, CALLER);
 }
 
 VOID FASTCALL VerifierKeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE LockHandle) {
   CheckAtDispatch(kReleaseNotAtDispatch, LockOf(LockHandle));
-  Releasing(LockOf(LockHandle), LockKind::kSpinLock, CALLER);
+  CheckRuleRelease(LockOf(LockHandle), LockKind::kQueuedSpinLock);
+  Releasing(LockOf(LockHandle), LockKind::kQueuedSpinLock, CALLER);
   KeReleaseInStackQueuedSpinLock(LockHandle);
 }
 
@@ -162,14 +192,16 @@ VOID FASTCALL VerifierKeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK SpinL
                                                                PKLOCK_QUEUE_HANDLE LockHandle) {
   CheckAtDispatch(kAtDpcBelow, SpinLock);
   CountSpinLock(CALLER);
-  Acquiring(SpinLock, LockKind::kSpinLock, CALLER);
+  CheckRuleAcquire(SpinLock, LockKind::kQueuedSpinLock);
+  Acquiring(SpinLock, LockKind::kQueuedSpinLock, CALLER);
   KeAcquireInStackQueuedSpinLockAtDpcLevel(SpinLock, LockHandle);
   NameHolder(SpinLock, CALLER);
 }
 
 VOID FASTCALL VerifierKeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE LockHandle) {
   CheckAtDispatch(kFromDpcBelow, LockOf(LockHandle));
-  Releasing(LockOf(LockHandle), LockKind::kSpinLock, CALLER);
+  CheckRuleRelease(LockOf(LockHandle), LockKind::kQueuedSpinLock);
+  Releasing(LockOf(LockHandle), LockKind::kQueuedSpinLock, CALLER);
   KeReleaseInStackQueuedSpinLockFromDpcLevel(LockHandle);
 }
 
@@ -196,108 +228,28 @@ VOID FASTCALL VerifierExReleaseFastMutex(PFAST_MUTEX FastMutex) {
   ExReleaseFastMutex(FastMutex);
 }
 
-}  // extern "C"
-
-namespace {
-
-// Kernel APCs must be off around a resource, or the owner can be suspended holding it.
-FORCEINLINE void CheckResource(ULONG kind, PERESOURCE resource) {
-  if (Bits(resource) % sizeof(PVOID) != 0) Violation(kUnalignedResource, 0, 0, Bits(resource));
-  const PKTHREAD thread = KeGetCurrentThread();
-  const KIRQL irql = KeGetCurrentIrql();
-  if (irql == PASSIVE_LEVEL && thread->CombinedApcDisable == 0) Violation(kind, irql, 0, Bits(resource));
+VOID FASTCALL VerifierExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex) {
+  CheckUnsafe(kUnsafeAcquire, FastMutex);
+  Acquiring(FastMutex, LockKind::kUnsafeFastMutex, CALLER);
+  ExAcquireFastMutexUnsafe(FastMutex);
 }
 
-FORCEINLINE void CheckWait(PVOID object, PLARGE_INTEGER timeout) {
-  const KIRQL irql = KeGetCurrentIrql();
-  const bool waits = timeout == nullptr || timeout->QuadPart != 0;
-  if (irql > DISPATCH_LEVEL || (irql == DISPATCH_LEVEL && waits))
-    Violation(kWait, irql, Bits(object), Bits(timeout));
+VOID FASTCALL VerifierExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex) {
+  CheckUnsafe(kUnsafeRelease, FastMutex);
+  Releasing(FastMutex, LockKind::kUnsafeFastMutex, CALLER);
+  ExReleaseFastMutexUnsafe(FastMutex);
 }
 
-constexpr UCHAR kMutantType = 2;
-bool IsMutex(PVOID object) {
-  return static_cast<PDISPATCHER_HEADER>(object)->Type == kMutantType;
-}
-
-}  // namespace
-
-extern "C" {
-
-BOOLEAN NTAPI VerifierExAcquireResourceExclusiveLite(PERESOURCE Resource, BOOLEAN Wait) {
-  CheckResource(kResourceAcquire, Resource);
-  return ExAcquireResourceExclusiveLite(Resource, Wait);
-}
-
-BOOLEAN NTAPI VerifierExAcquireResourceSharedLite(PERESOURCE Resource, BOOLEAN Wait) {
-  CheckResource(kResourceAcquire, Resource);
-  // Shared, then exclusive by the same thread: it would wait for itself.
-  return ExAcquireResourceSharedLite(Resource, Wait);
-}
-
-VOID FASTCALL VerifierExReleaseResourceLite(PERESOURCE Resource) {
-  CheckResource(kResourceRelease, Resource);
-  ExReleaseResourceLite(Resource);
-}
-
-VOID NTAPI VerifierKeLeaveCriticalRegion() {
-  if (KeGetCurrentThread()->KernelApcDisable == 0) Violation(kNotInCriticalRegion, 0, 0, 0);
-  KeLeaveCriticalRegion();
-}
-
-LONG NTAPI VerifierKeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait) {
-  const KIRQL irql = KeGetCurrentIrql();
-  if (irql > DISPATCH_LEVEL) Violation(kSetEventAbove, irql, Bits(Event), 0);
-  return KeSetEvent(Event, Increment, Wait);
-}
-
-NTSTATUS NTAPI VerifierKeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
-                                             BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
-  CheckWait(Object, Timeout);
-  if (Alertable && FailThisCall(CALLER)) return STATUS_ALERTED;
-  const bool tracked = IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION) && IsMutex(Object);
-  if (tracked && Timeout == nullptr) DeadlockAcquired(Object, LockKind::kMutex, CALLER);
-  const NTSTATUS status = KeWaitForSingleObject(Object, WaitReason, WaitMode, Alertable, Timeout);
-  if (!tracked) return status;
-  if (Timeout != nullptr && status == STATUS_SUCCESS) DeadlockAcquired(Object, LockKind::kMutex, CALLER);
-  if (Timeout == nullptr && status != STATUS_SUCCESS) DeadlockReleased(Object, LockKind::kMutex, CALLER);
-  return status;
-}
-
-NTSTATUS NTAPI VerifierKeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType,
-                                                KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
-                                                BOOLEAN Alertable, PLARGE_INTEGER Timeout,
-                                                PKWAIT_BLOCK WaitBlockArray) {
-  CheckWait(Object, Timeout);
-  if (Alertable && FailThisCall(CALLER)) return STATUS_ALERTED;
-  const NTSTATUS status = KeWaitForMultipleObjects(Count, Object, WaitType, WaitReason, WaitMode, Alertable,
-                                                   Timeout, WaitBlockArray);
-  const auto index = static_cast<ULONG>(status);
-  if (!IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION) || index >= Count) return status;
-  for (ULONG i = 0; i < Count; ++i) {
-    if (IsMutex(Object[i]) && (WaitType == WaitAll || i == index))
-      DeadlockAcquired(Object[i], LockKind::kMutex, CALLER);
+#define VF_PUSH_LOCK(Result, Name, Kind)                                \
+  Result FASTCALL Verifier##Name(PEX_PUSH_LOCK PushLock, ULONG Flags) { \
+    CheckPushLock(Kind, PushLock);                                      \
+    return Name(PushLock, Flags);                                       \
   }
-  return status;
-}
-
-NTSTATUS NTAPI VerifierKeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
-                                              PLARGE_INTEGER Interval) {
-  const KIRQL irql = KeGetCurrentIrql();
-  if (irql >= DISPATCH_LEVEL) Violation(kWait, irql, 0, Bits(Interval));
-  if (Alertable && FailThisCall(CALLER)) return STATUS_ALERTED;
-  return KeDelayExecutionThread(WaitMode, Alertable, Interval);
-}
-
-VOID NTAPI VerifierKeInitializeMutex(PRKMUTEX Mutex, ULONG Level) {
-  if (IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION)) DeadlockInitialized(Mutex, LockKind::kMutex, CALLER);
-  KeInitializeMutex(Mutex, Level);
-}
-
-LONG NTAPI VerifierKeReleaseMutex(PRKMUTEX Mutex, BOOLEAN Wait) {
-  Releasing(Mutex, LockKind::kMutex, CALLER);
-  return KeReleaseMutex(Mutex, Wait);
-}
+VF_PUSH_LOCK(VOID, ExAcquirePushLockExclusiveEx, kPushLockAcquire)
+VF_PUSH_LOCK(VOID, ExAcquirePushLockSharedEx, kPushLockAcquire)
+VF_PUSH_LOCK(VOID, ExReleasePushLockExclusiveEx, kPushLockRelease)
+VF_PUSH_LOCK(VOID, ExReleasePushLockSharedEx, kPushLockRelease)
+VF_PUSH_LOCK(VOID, ExReleasePushLockEx, kPushLockRelease)
 
 BOOLEAN NTAPI VerifierKeSynchronizeExecution(PKINTERRUPT Interrupt, PKSYNCHRONIZE_ROUTINE Routine,
                                              PVOID Context) {
@@ -327,16 +279,13 @@ const Thunk kThunks[] = {
     VF_THUNK(ExAcquireFastMutex),
     VF_THUNK(ExTryToAcquireFastMutex),
     VF_THUNK(ExReleaseFastMutex),
-    VF_THUNK(ExAcquireResourceExclusiveLite),
-    VF_THUNK(ExAcquireResourceSharedLite),
-    VF_THUNK(ExReleaseResourceLite),
-    VF_THUNK(KeLeaveCriticalRegion),
-    VF_THUNK(KeSetEvent),
-    VF_THUNK(KeWaitForSingleObject),
-    VF_THUNK(KeWaitForMultipleObjects),
-    VF_THUNK(KeDelayExecutionThread),
-    VF_THUNK(KeInitializeMutex),
-    VF_THUNK(KeReleaseMutex),
+    VF_THUNK(ExAcquireFastMutexUnsafe),
+    VF_THUNK(ExReleaseFastMutexUnsafe),
+    VF_THUNK(ExAcquirePushLockExclusiveEx),
+    VF_THUNK(ExAcquirePushLockSharedEx),
+    VF_THUNK(ExReleasePushLockExclusiveEx),
+    VF_THUNK(ExReleasePushLockSharedEx),
+    VF_THUNK(ExReleasePushLockEx),
     VF_THUNK(KeSynchronizeExecution),
 };
 

@@ -5,12 +5,22 @@
 #include "verifier.h"
 
 namespace vf {
+
+// Of the I/O manager's own blocks, which have a header of the common pool and share their page.
+bool IsIrpOfPool(PVOID block, SIZE_T bytes) {
+  if (bytes < sizeof(IRP) || static_cast<PIRP>(block)->Type != IO_TYPE_IRP) return false;
+  if (Bits(block) % PAGE_SIZE == 0 || MmClassifySpecialPoolAddress(block) != MmNotSpecialPool) return false;
+  return (static_cast<PPOOL_HEADER>(block) - 1)->PoolTag == ' prI';
+}
+
 namespace {
 
 constexpr ULONG kZeroBytes = 0x00, kPagedAllocationIrql = 0x01, kNonPagedAllocationIrql = 0x02,
-                kBadAddress = 0x10, kPagedFreeIrql = 0x11, kNonPagedFreeIrql = 0x12;
+                kBadAddress = 0x10, kPagedFreeIrql = 0x11, kNonPagedFreeIrql = 0x12, kMisaligned = 0x16,
+                kIrpInPool = 0x105, kQuotaInDpc = 0x10B;
+constexpr SIZE_T kBlockAlignment = 16;
 constexpr ULONG kTypePaged = 1, kTypeFailQuotaInsteadOfRaise = 8, kTypeRaise = 16;
-constexpr ULONG64 kFlagRaise = 0x20, kFlagPaged = 0x100, kFlagSpecialPool = 0x100000000;
+constexpr ULONG64 kFlagRaise = 0x20, kFlagExecute = 0x80, kFlagPaged = 0x100, kFlagSpecialPool = 0x100000000;
 
 void CheckAllocation(bool paged, ULONG type, SIZE_T bytes) {
   const KIRQL irql = KeGetCurrentIrql();
@@ -66,6 +76,7 @@ FORCEINLINE PVOID AllocateByType(POOL_TYPE pool_type, SIZE_T bytes, ULONG tag, E
   const auto type = static_cast<ULONG>(pool_type);
   const bool paged = (type & kTypePaged) != 0;
   CheckAllocation(paged, type, bytes);
+  CheckPoolIntegrity(type, tag, caller);
   if (FailThisCall(caller)) {
     Count(caller, nullptr, paged, bytes);
     if ((type & kTypeRaise) != 0) ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
@@ -80,6 +91,8 @@ FORCEINLINE PVOID AllocateWithQuota(POOL_TYPE pool_type, SIZE_T bytes, ULONG tag
   const auto type = static_cast<ULONG>(pool_type);
   const bool paged = (type & kTypePaged) != 0;
   CheckAllocation(paged, type, bytes);
+  CheckPoolIntegrity(type, tag, caller);
+  if (KeGetCurrentPrcb()->DpcRoutineActive) VerifierBugCheckIfAppropriate(kViolation, kQuotaInDpc, 0, 0, 0);
   if (FailThisCall(caller)) {
     Count(caller, nullptr, paged, bytes);
     if ((type & kTypeFailQuotaInsteadOfRaise) == 0) ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
@@ -92,6 +105,7 @@ FORCEINLINE PVOID AllocateByFlags(POOL_FLAGS flags, SIZE_T bytes, ULONG tag,
                                   PCPOOL_EXTENDED_PARAMETER parameters, ULONG count, PVOID caller) {
   const bool paged = (flags & kFlagPaged) != 0;
   CheckAllocation(paged, static_cast<ULONG>(flags), bytes);
+  CheckPoolIntegrity(flags & kFlagExecute ? kNonPagedExecute : kNonPagedNx, tag, caller);
   if (FailThisCall(caller)) {
     Count(caller, nullptr, paged, bytes);
     if ((flags & kFlagRaise) != 0) ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
@@ -111,9 +125,14 @@ FORCEINLINE void Free(PVOID block, ULONG tag, PVOID caller) {
     VerifierBugCheckIfAppropriate(kViolation, paged ? kPagedFreeIrql : kNonPagedFreeIrql, irql, paged ? 1 : 0,
                                   Bits(block));
   }
+  if (Bits(block) % kBlockAlignment != 0)
+    VerifierBugCheckIfAppropriate(kViolation, kMisaligned, 0, Bits(block), 0);
   bool charged = false;
   const SIZE_T bytes = ex::PoolBlockSize(block, &charged);
   if (IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION)) DeadlockForget(block, bytes);
+  if (!paged && IsIrpOfPool(block, bytes))
+    VerifierBugCheckIfAppropriate(kViolation, kIrpInPool, Bits(block), 0, 0);
+  CheckFreedMemory(block, bytes, paged);
   if (!paged) KeCheckForTimer(block, bytes, FALSE);
   ExFreeHeapPool(block, tag, caller);
   CountFree(MmVerifierData, paged, bytes);

@@ -1,4 +1,5 @@
 // Driver Verifier: which drivers are verified, how their imports are replaced, and the requests of the host.
+#include "call_checks.h"
 #include "ex/pool.h"
 #include "kd/control.h"
 #include "ke/ke.h"
@@ -27,23 +28,10 @@ struct OptionName {
   ULONG bit;
   const char* name;
 };
-constexpr OptionName kMissing[] = {
-    {0x40, "extended I/O verification"},
-    {0x80, "DMA checking"},
-    {0x100, "security checks"},
-    {0x200, "forcing pending I/O requests"},
-    {0x400, "IRP logging"},
-    {0x800, "miscellaneous checks"},
-    {0x2000, "invariant MDL checking for the stack"},
-    {0x4000, "invariant MDL checking for the driver"},
-    {0x8000, "power framework delay fuzzing"},
-    {0x10000, "port/miniport interface checking"},
-    {0x40000, "systematic low resources simulation"},
-    {0x80000, "additional DDI compliance checking"},
-    {0x200000, "NDIS/WIFI verification"},
-    {0x800000, "kernel synchronization delay fuzzing"},
-    {0x1000000, "VM switch verification"},
-    {0x2000000, "code integrity checks"},
+constexpr OptionName kOptions[] = {
+#define VERIFIER_OPTION(bit, name, title, standard, there) {bit, title},
+#include "verifier_options.inc"
+#undef VERIFIER_OPTION
 };
 
 void Append(char* text, ULONG room, ULONG* length, const char* part) {
@@ -56,7 +44,7 @@ bool NameMissing(ULONG flags, char* text, ULONG room) {
   ULONG length = 0;
   text[0] = 0;
   ULONG left = flags & ~(kSupported | kWhatThereIs);
-  for (const OptionName& option : kMissing) {
+  for (const OptionName& option : kOptions) {
     if ((left & option.bit) == 0) continue;
     left &= ~option.bit;
     Append(text, room, &length, length == 0 ? "" : ", ");
@@ -95,11 +83,6 @@ NTSTATUS AddDriver(ktl::Text text) {
   return STATUS_SUCCESS;
 }
 
-bool SameText(const char* a, const char* b) {
-  while (*a != 0 && *a == *b) ++a, ++b;
-  return *a == *b;
-}
-
 PVOID FindIn(const ThunkTable& table, const char* name) {
   for (ULONG i = 0; i < table.count; ++i) {
     const Thunk& thunk = table.thunks[i];
@@ -127,7 +110,8 @@ NTSTATUS HandleVerifier(kd::RequestReader& request, kd::ReplyWriter& reply) {
     if (request.Failed() || name.length == 0 || name.length > 64) return STATUS_INVALID_PARAMETER;
     status = AddDriver(name);
   }
-  if ((MmVerifierData.Level & (DRIVER_VERIFIER_IO_CHECKING | DRIVER_VERIFIER_DDI_COMPLIANCE)) != 0)
+  if ((MmVerifierData.Level & (DRIVER_VERIFIER_IO_CHECKING | DRIVER_VERIFIER_DDI_COMPLIANCE | kDdiAdditional |
+                               kIrpLogging | kInvariantMdl | kInvariantMdlStack)) != 0)
     HookIoCalls();
   reply.U32(MmVerifierData.Level);
   reply.String(missing);
@@ -145,6 +129,7 @@ PVOID BindImport(PKLDR_DATA_TABLE_ENTRY image, const char* name, PVOID original)
   if (driver == nullptr) return original;
   PVOID target = FindReplacement(name);
   if (target == nullptr) target = original;
+  target = MakeCallThunk(driver, name, target);
   const DdiRule* rule = IsOn(DRIVER_VERIFIER_DDI_COMPLIANCE) ? FindRule(name) : nullptr;
   if (rule != nullptr) target = MakeRuleThunk(driver, rule, target);
   if (target != original) ++driver->RedirectedImports;
@@ -160,6 +145,7 @@ void ImageLoaded(PKLDR_DATA_TABLE_ENTRY image) {
   driver->VerifierData.Level = MmVerifierData.Level;
   ++driver->Loads;
   ++MmVerifierData.Loads;
+  CheckImageIntegrity(driver);
 }
 
 void ImageUnloading(PKLDR_DATA_TABLE_ENTRY image) {
@@ -174,8 +160,10 @@ void ImageUnloading(PKLDR_DATA_TABLE_ENTRY image) {
   }
   if (IsOn(DRIVER_VERIFIER_DEADLOCK_DETECTION)) DeadlockForget(image->DllBase, image->SizeOfImage);
   KiBugCheckDriver = &driver->BaseName;
+  CheckUnloadedImage(image->DllBase, image->SizeOfImage);
   KeCheckForTimer(image->DllBase, image->SizeOfImage, TRUE);
   KiBugCheckDriver = nullptr;
+  ForgetDmaAdapters(driver);
   ++driver->Unloads;
   ++MmVerifierData.Unloads;
   driver->Image = nullptr;
@@ -191,6 +179,11 @@ constexpr MiVerifierHooks kHooks = {BindImport, ImageLoaded, ImageUnloading, Ima
 
 }  // namespace
 
+bool SameText(const char* a, const char* b) {
+  while (*a != 0 && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
 PVF_SUSPECT_DRIVER_ENTRY DriverOf(PVOID address) {
   for (PLIST_ENTRY at = VfSuspectDriversList.Flink; at != &VfSuspectDriversList; at = at->Flink) {
     auto* driver = CONTAINING_RECORD(at, VF_SUSPECT_DRIVER_ENTRY, Links);
@@ -200,7 +193,9 @@ PVF_SUSPECT_DRIVER_ENTRY DriverOf(PVOID address) {
 }
 
 PVOID FindReplacement(const char* name) {
-  const ThunkTable tables[] = {kPoolThunks, kLockThunks, kIoThunks, kMemoryThunks};
+  const ThunkTable tables[] = {kPoolThunks,      kLockThunks,   kWaitThunks,   kIoThunks,
+                               kMdlThunks,       kMemoryThunks, kMiscThunks,   kObjectThunks,
+                               kIntegrityThunks, kIrpThunks,    kDeviceThunks, kDmaThunks};
   for (const ThunkTable& table : tables) {
     if (PVOID replacement = FindIn(table, name)) return replacement;
   }

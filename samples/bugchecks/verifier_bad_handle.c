@@ -1,0 +1,19 @@
+/* Verified: a handle is used after it was closed. */
+#include <ntifs.h>
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    OBJECT_ATTRIBUTES Attributes;
+    HANDLE Handle;
+    PVOID Object;
+    NTSTATUS Status;
+
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    InitializeObjectAttributes(&Attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
+    Status = ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE);
+    if (!NT_SUCCESS(Status))
+        return Status;
+    ZwClose(Handle);
+    return ObReferenceObjectByHandle(Handle, 0, NULL, KernelMode, &Object, NULL);
+}

@@ -1,0 +1,31 @@
+/* Verified with DMA checking: a scatter/gather list is given back that was never made. */
+#include <ntddk.h>
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    PDEVICE_OBJECT Pdo = NULL;
+    DEVICE_DESCRIPTION Description;
+    PDMA_ADAPTER Adapter;
+    ULONG Registers;
+    NTSTATUS Status;
+    KIRQL OldIrql;
+
+    UNREFERENCED_PARAMETER(RegistryPath);
+    Status = IoReportDetectedDevice(Driver, InterfaceTypeUndefined, (ULONG)-1, (ULONG)-1, NULL, NULL, FALSE, &Pdo);
+    if (!NT_SUCCESS(Status))
+        return Status;
+    RtlZeroMemory(&Description, sizeof(Description));
+    Description.Version = DEVICE_DESCRIPTION_VERSION;
+    Description.Master = TRUE;
+    Description.ScatterGather = TRUE;
+    Description.Dma32BitAddresses = TRUE;
+    Description.InterfaceType = PCIBus;
+    Description.MaximumLength = PAGE_SIZE;
+    Adapter = IoGetDmaAdapter(Pdo, &Description, &Registers);
+    if (Adapter == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    Adapter->DmaOperations->PutScatterGatherList(Adapter, NULL, FALSE);
+    KeLowerIrql(OldIrql);
+    return STATUS_UNSUCCESSFUL;
+}

@@ -1,0 +1,41 @@
+/* Verified with I/O checking: a request is passed down again while the driver below has it. */
+#include <ntddk.h>
+
+static PDEVICE_OBJECT Lower;
+
+static NTSTATUS Dispatch(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    if (Device == Lower) {
+        IoMarkIrpPending(Irp);
+        return STATUS_PENDING;
+    }
+    IoMarkIrpPending(Irp);
+    IoCopyCurrentIrpStackLocationToNext(Irp);
+    IoCallDriver(Lower, Irp);
+    IoCallDriver(Lower, Irp);
+    return STATUS_PENDING;
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    PDEVICE_OBJECT Device;
+    IO_STATUS_BLOCK IoStatus;
+    KEVENT Event;
+    PIRP Irp;
+
+    UNREFERENCED_PARAMETER(RegistryPath);
+    Driver->MajorFunction[IRP_MJ_FLUSH_BUFFERS] = Dispatch;
+    if (!NT_SUCCESS(IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Lower)))
+        return STATUS_INSUFFICIENT_RESOURCES;
+    Lower->Flags &= ~DO_DEVICE_INITIALIZING;
+    if (!NT_SUCCESS(IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device)))
+        return STATUS_INSUFFICIENT_RESOURCES;
+    IoAttachDeviceToDeviceStack(Device, Lower);
+    Device->Flags &= ~DO_DEVICE_INITIALIZING;
+    KeInitializeEvent(&Event, NotificationEvent, FALSE);
+    Irp = IoBuildSynchronousFsdRequest(IRP_MJ_FLUSH_BUFFERS, Device, NULL, 0, NULL, &Event, &IoStatus);
+    if (Irp == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    IoCallDriver(Device, Irp);
+    return STATUS_UNSUCCESSFUL;
+}

@@ -1,0 +1,18 @@
+/* Verified: MmProbeAndLockProcessPages above DISPATCH_LEVEL. */
+#include <ntifs.h>
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    PVOID Block = ExAllocatePoolWithTag(NonPagedPoolNx, PAGE_SIZE, 'ldmB');
+    PMDL Mdl = Block == NULL ? NULL : IoAllocateMdl(Block, PAGE_SIZE, FALSE, FALSE, NULL);
+    KIRQL OldIrql;
+
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    if (Mdl == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    KeRaiseIrql(DISPATCH_LEVEL + 1, &OldIrql);
+    MmProbeAndLockProcessPages(Mdl, PsGetCurrentProcess(), KernelMode, IoReadAccess);
+    KeLowerIrql(OldIrql);
+    return STATUS_UNSUCCESSFUL;
+}

@@ -1,0 +1,19 @@
+/* Verified with I/O checking: IoCallDriver with the result of an attachment that failed. */
+#include <ntddk.h>
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    PDEVICE_OBJECT Device;
+    NTSTATUS Status;
+    PIRP Irp;
+
+    UNREFERENCED_PARAMETER(RegistryPath);
+    Status = IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device);
+    if (!NT_SUCCESS(Status))
+        return Status;
+    Irp = IoAllocateIrp(1, FALSE);
+    if (Irp != NULL)
+        IoCallDriver(NULL, Irp);
+    IoDeleteDevice(Device);
+    return STATUS_UNSUCCESSFUL;
+}

@@ -1,0 +1,46 @@
+/* Verified with I/O checking: a plug and play request that failed is passed down. */
+#include <ntddk.h>
+
+static PDEVICE_OBJECT Lower;
+
+static NTSTATUS Complete(PIRP Irp, NTSTATUS Status)
+{
+    Irp->IoStatus.Status = Status;
+    IoCompleteRequest(Irp, IO_NO_INCREMENT);
+    return Status;
+}
+
+static NTSTATUS Dispatch(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    if (Device == Lower)
+        return Complete(Irp, STATUS_SUCCESS);
+    Irp->IoStatus.Status = STATUS_UNSUCCESSFUL;
+    IoSkipCurrentIrpStackLocation(Irp);
+    return IoCallDriver(Lower, Irp);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    PDEVICE_OBJECT Device;
+    IO_STATUS_BLOCK IoStatus;
+    KEVENT Event;
+    PIRP Irp;
+
+    UNREFERENCED_PARAMETER(RegistryPath);
+    Driver->MajorFunction[IRP_MJ_PNP] = Dispatch;
+    if (!NT_SUCCESS(IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Lower)))
+        return STATUS_INSUFFICIENT_RESOURCES;
+    Lower->Flags &= ~DO_DEVICE_INITIALIZING;
+    if (!NT_SUCCESS(IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device)))
+        return STATUS_INSUFFICIENT_RESOURCES;
+    IoAttachDeviceToDeviceStack(Device, Lower);
+    Device->Flags &= ~DO_DEVICE_INITIALIZING;
+    KeInitializeEvent(&Event, NotificationEvent, FALSE);
+    Irp = IoBuildSynchronousFsdRequest(IRP_MJ_PNP, Device, NULL, 0, NULL, &Event, &IoStatus);
+    if (Irp == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    IoGetNextIrpStackLocation(Irp)->MinorFunction = IRP_MN_QUERY_PNP_DEVICE_STATE;
+    Irp->IoStatus.Status = STATUS_NOT_SUPPORTED;
+    IoCallDriver(Device, Irp);
+    return STATUS_UNSUCCESSFUL;
+}

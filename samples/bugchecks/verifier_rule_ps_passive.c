@@ -1,0 +1,14 @@
+/* Verified for DDI compliance: PsGetVersion at DISPATCH_LEVEL. */
+#include <ntddk.h>
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
+{
+    KIRQL OldIrql;
+
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    PsGetVersion(NULL, NULL, NULL, NULL);
+    KeLowerIrql(OldIrql);
+    return STATUS_UNSUCCESSFUL;
+}
