@@ -1,4 +1,8 @@
 // !verifier: Driver Verifier's options, drivers and counters.
+#include <cstdlib>
+
+#include <fmt/format.h>
+
 #include "commands/command.h"
 #include "commands/nt_kernel.h"
 #include "commands/table.h"
@@ -54,6 +58,11 @@ void PrintCounters(Context& context, const debug::Object& data) {
   for (const char* name : kCounters) {
     if (const auto value = data.U64(name)) context.out.Line("  {:<34}{}", name, Grouped(*value));
   }
+  for (const char* name : {"VfForcedPending", "VfIrpLogCount", "VfTrackedDropped", "ViDeadlockDropped"}) {
+    const auto global = context.session.symbols().Global(fmt::format("nt!{}", name));
+    const auto value = global ? global->U64("") : tl::make_unexpected(global.error());
+    if (value) context.out.Line("  {:<34}{}", name, Grouped(*value));
+  }
 }
 
 base::Result<void> PrintDrivers(Context& context) {
@@ -81,9 +90,38 @@ base::Result<void> PrintDrivers(Context& context) {
   return {};
 }
 
+// The log of IRPs, oldest first: VfIrpLog[VfIrpLogCount % its size] is written next.
+base::Result<void> PrintIrpLog(Context& context) {
+  constexpr uint64_t kEntries = 256;
+  const debug::Type& type = context.kernel.type("_VF_IRP_LOG_ENTRY");
+  const uint64_t log = TRY(context.session.symbols().AddressOf("nt!VfIrpLog"));
+  const uint64_t written = TRY(TRY(context.session.symbols().Global("nt!VfIrpLogCount")).U64(""));
+  Table table({{"Event"},
+               {"Irp"},
+               {"Major", Align::kRight},
+               {"Minor", Align::kRight},
+               {"Device"},
+               {"Thread"},
+               {"Status"}});
+  for (uint64_t i = written > kEntries ? written - kEntries : 0; i < written; i++) {
+    const debug::Object entry = context.session.symbols().ObjectAt(type, log + i % kEntries * type.size());
+    const auto field = [&](const char* name) { return entry.U64(name).value_or(0); };
+    table.Row({field("Event") == 1 ? "dispatched" : "completed", Hex16(field("Irp")),
+               fmt::format("{:x}", field("MajorFunction")), fmt::format("{:x}", field("MinorFunction")),
+               Hex16(field("DeviceObject")), Hex16(field("Thread")),
+               fmt::format("{:08x}", static_cast<uint32_t>(field("Status")))});
+  }
+  context.out.Blank();
+  context.out.Line("{} IRPs were logged", Grouped(written));
+  table.Print(context.out);
+  return {};
+}
+
 base::Result<void> Run(Context& context, const Call& call) {
   Arguments arguments(call.arguments);
-  TRY(arguments.Finish());
+  const std::vector<std::string> words = TRY(arguments.Finish());
+  constexpr unsigned long kIrpLog = 0x100;
+  const bool irp_log = !words.empty() && (std::strtoul(words[0].c_str(), nullptr, 16) & kIrpLog) != 0;
   const auto data = context.session.symbols().Global("nt!MmVerifierData");
   const auto level = data ? data->U64("Level") : tl::make_unexpected(data.error());
   if (!level) {
@@ -96,15 +134,18 @@ base::Result<void> Run(Context& context, const Call& call) {
   }
   PrintOptions(context, *level);
   PrintCounters(context, *data);
-  return SayWhyNot(context, PrintDrivers(context));
+  TRY(SayWhyNot(context, PrintDrivers(context)));
+  return irp_log ? SayWhyNot(context, PrintIrpLog(context)) : base::Result<void>();
 }
 
 const Registration kRegistration({
     {"!verifier"},
-    "!verifier",
+    "!verifier [FLAGS]",
     "Driver Verifier: options in force, what it counted, the verified drivers",
-    "Nonpaged and Paged: bytes of pool that a driver has not freed yet (with pool tracking).",
-    {"!verifier"},
+    "Nonpaged and Paged: bytes of pool that a driver has not freed yet (with pool tracking). FLAGS: 100 "
+    "shows the log of IRPs "
+    "too (option IRP logging).",
+    {"!verifier", "!verifier 100"},
     Run,
 });
 

@@ -4,6 +4,7 @@
 
 #include "etw/etw.h"
 #include "ex/ex.h"
+#include "io/power.h"
 #include "kd/print_filter.h"
 #include "ke/ke.h"
 #include "mm/mm.h"
@@ -76,6 +77,7 @@ NTSTATUS ApplyKernelSettings(const boot::LoaderBlock* block) {
   filters[0].QueryRoutine = SetPrintFilter;
   RtlQueryRegistryValues(RTL_REGISTRY_CONTROL, L"Session Manager\\Debug Print Filter", filters, nullptr,
                          nullptr);
+  PoSetIrpTimeout(BootOption(block, "power-irp-timeout", 0));
   VfSetCheckedSpinLocks(BootOption(block, "checked-spin-locks", 0) == 1);
   const ULONG megabytes = RegistryValue(kMemoryKey, L"LowMemoryThreshold", 0);
   const ULONG low_pages =

@@ -1,4 +1,5 @@
 // Power requests: one device request of a stack at a time, watched.
+#include "io/power.h"
 #include "po_internal.h"
 
 #include "ke/ke.h"
@@ -8,12 +9,14 @@
 #define DRIVER_POWER_STATE_FAILURE 0x9F
 #endif
 
+extern "C" PUNICODE_STRING KiBugCheckDriver;
+
 namespace po {
 namespace {
 
 constexpr ULONG kPowerTag = 'rwPo';
-constexpr ULONG kWatchdogSeconds = 600;  // Windows's ten minutes for one request
-constexpr ULONG_PTR kIrpBlocked = 3;     // 0x9F, parameter 1
+ULONG g_watchdog_seconds = 600;       // Windows's ten minutes for one request
+constexpr ULONG_PTR kIrpBlocked = 3;  // 0x9F, parameter 1
 
 // A request on its way or waiting for its turn.
 struct PowerIrp {
@@ -40,6 +43,9 @@ LIST_ENTRY g_requests = {&g_requests, &g_requests};
 // The driver to whose device the request went last still has it.
 VOID NTAPI WatchdogDpc(PKDPC, PVOID context, PVOID, PVOID) {
   auto* request = static_cast<PowerIrp*>(context);
+  const PDRIVER_OBJECT holder = IoGetCurrentIrpStackLocation(request->irp)->DeviceObject->DriverObject;
+  if (holder->DriverSection != nullptr)
+    KiBugCheckDriver = &static_cast<PKLDR_DATA_TABLE_ENTRY>(holder->DriverSection)->BaseDllName;
   KeBugCheckEx(DRIVER_POWER_STATE_FAILURE, kIrpBlocked, reinterpret_cast<ULONG_PTR>(request->base), 0,
                reinterpret_cast<ULONG_PTR>(request->irp));
 }
@@ -68,7 +74,7 @@ void Free(PowerIrp* request) {
 void Deliver(PowerIrp* request) {
   if (request->minor != IRP_MN_WAIT_WAKE) {
     LARGE_INTEGER due;
-    due.QuadPart = -10'000'000LL * kWatchdogSeconds;
+    due.QuadPart = -10'000'000LL * g_watchdog_seconds;
     request->deadline.QuadPart = static_cast<LONGLONG>(KeQueryInterruptTime()) - due.QuadPart;
     KeSetTimer(&request->watchdog, due, &request->watchdog_dpc);
   }
@@ -177,6 +183,10 @@ NTSTATUS SendAndWait(PDEVICE_OBJECT device, const Request& what) {
 }
 
 }  // namespace po
+
+VOID PoSetIrpTimeout(ULONG Seconds) {
+  if (Seconds != 0) po::g_watchdog_seconds = Seconds;
+}
 
 /// Hands a power request to the next driver. Since Windows Vista that is IofCallDriver.
 /// IRQL: <= DISPATCH_LEVEL.

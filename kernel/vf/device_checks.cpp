@@ -2,6 +2,8 @@
 #include "io/io_internal.h"
 #include "io_checks.h"
 
+extern "C" PUNICODE_STRING KiBugCheckDriver;
+
 namespace vf {
 namespace {
 
@@ -31,6 +33,8 @@ void CheckStartingDevice(PDEVICE_OBJECT device, PIRP irp, PVOID routine) {
   const PDEVICE_OBJECT lower = AttachedTo(device);
   if (lower == nullptr) return;
   constexpr ULONG kBoth = DO_BUFFERED_IO | DO_DIRECT_IO;
+  // None of the driver's code is on the stack: it is named here.
+  if (PVF_SUSPECT_DRIVER_ENTRY driver = DriverOf(routine)) KiBugCheckDriver = &driver->BaseName;
   if ((device->Flags & DO_DEVICE_INITIALIZING) != 0) IoViolation(kInitializing, 0, 0, 0);
   if ((device->Flags & kBoth) == kBoth) IoViolation(kBothBuffering, 0, 0, 0);
   if ((lower->Flags & ~device->Flags & DO_POWER_PAGABLE) != 0) IoViolation(kNotPageable, 0, 0, 0);
@@ -40,9 +44,10 @@ void CheckStartingDevice(PDEVICE_OBJECT device, PIRP irp, PVOID routine) {
       IoViolation(kRoutineMissing, Bits(routine), Bits(irp), 0);
   }
   // A filter above the function driver looks like what it filters.
-  if (AttachedTo(lower) == nullptr) return;
-  if ((device->Flags & kBoth) != (lower->Flags & kBoth)) IoViolation(kNoBuffering, 0, 0, 0);
-  if (device->DeviceType != lower->DeviceType) IoViolation(kOtherType, 0, 0, 0);
+  const bool filter = AttachedTo(lower) != nullptr;
+  if (filter && (device->Flags & kBoth) != (lower->Flags & kBoth)) IoViolation(kNoBuffering, 0, 0, 0);
+  if (filter && device->DeviceType != lower->DeviceType) IoViolation(kOtherType, 0, 0, 0);
+  KiBugCheckDriver = nullptr;
 }
 
 RemovalWatch BeginRemoval(PDEVICE_OBJECT device, PIRP irp) {
@@ -62,8 +67,8 @@ void EndRemoval(const RemovalWatch& watch, PDEVICE_OBJECT device, PIRP irp, NTST
     if (!deleted) IoViolation(kRemoveNotDeleted, Bits(routine), Bits(irp), Bits(device));
   }
   if (watch.minor == kSurpriseRemoval) {
-    if (!attached) IoViolation(kSurpriseDetached, Bits(routine), Bits(irp), Bits(device));
     if (deleted) IoViolation(kSurpriseDeleted, Bits(routine), Bits(irp), Bits(device));
+    if (!attached) IoViolation(kSurpriseDetached, Bits(routine), Bits(irp), Bits(device));
   }
   ObfDereferenceObject(device);
 }

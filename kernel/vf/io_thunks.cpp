@@ -63,6 +63,9 @@ void CheckReturn(ULONG_PTR routine, PIRP irp, NTSTATUS status, const Flight& fli
     if (!flight.marked_pending) IoViolation(kPendingUnmarked, routine, Bits(irp), shown);
     return;
   }
+  // Somebody forgot to return what the driver below returned.
+  if (flight.lower_pending && status != STATUS_PENDING)
+    IoViolation(kNeitherCompletedNorPassed, routine, Bits(irp), 0);
   if (flight.marked_pending && status != STATUS_PENDING)
     IoViolation(kMarkedNotReturned, routine, Bits(irp), shown);
   if (flight.fate == kCompleted && !flight.marked_pending && status != flight.completed_status)
@@ -138,6 +141,7 @@ NTSTATUS FASTCALL VerifierIofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
   CheckForwarded(DeviceObject, Irp, caller);
   const SentRequest sent = LookAtSent(Irp);
   const NTSTATUS status = ForcePending(DeviceObject, Irp);
+  if (status == STATUS_PENDING && IsOn(DRIVER_VERIFIER_IO_CHECKING)) NotePendingBelow(Irp);
   CheckSent(sent, Irp, status, caller);
   return status;
 }

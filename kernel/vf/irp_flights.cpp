@@ -41,6 +41,7 @@ Flight* EnterFlight(PIRP irp, PDEVICE_OBJECT device) {
               stack->MinorFunction,
               0,
               false,
+              false,
               irp->IoStatus.Status,
               irp->IoStatus.Information,
               STATUS_SUCCESS,
@@ -83,8 +84,17 @@ void NoteFate(PIRP irp, UCHAR fate) {
     if (flight.fate == 0 && flight.location == own && fate == kCompleted)
       flight.marked_pending = IsMarkedPending(irp);
     flight.fate |= fate;
+    // Whoever waited for the driver below and completes the request himself need not return its status.
+    if (fate == kCompleted && flight.location == irp->CurrentLocation &&
+        flight.thread == KeGetCurrentThread())
+      flight.lower_pending = false;
     if (fate == kCompleted) flight.completed_status = irp->IoStatus.Status;
   }
+}
+
+void NotePendingBelow(PIRP irp) {
+  ke::SpinGuard guard(&g_lock);
+  if (auto* flight = const_cast<Flight*>(FindLocked(irp))) flight->lower_pending = true;
 }
 
 bool IsBeneath(PIRP irp) {

@@ -15,6 +15,7 @@ struct Flight {
   UCHAR major, minor;
   UCHAR fate;
   bool marked_pending;  // when it was completed or passed on
+  bool lower_pending;   // IoCallDriver returned STATUS_PENDING
   NTSTATUS status;      // on the way in
   ULONG_PTR information;
   NTSTATUS completed_status;
@@ -30,6 +31,8 @@ bool FindFlight(PIRP irp, Flight* found);
 bool IsInFlight(PIRP irp);
 // Each call that has it learns what happens to it.
 void NoteFate(PIRP irp, UCHAR fate);
+// The innermost call of this thread that had the IRP; the IRP itself may be gone.
+void NotePendingBelow(PIRP irp);
 // The IRP is with a driver below the one whose dispatch routine runs here.
 bool IsBeneath(PIRP irp);
 

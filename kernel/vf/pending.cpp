@@ -77,7 +77,7 @@ bool IsChosen(PIRP irp) {
   if (irp->CurrentLocation == irp->StackCount + 1 &&
       IoGetNextIrpStackLocation(irp)->CompletionRoutine == nullptr && irp->UserIosb == nullptr)
     return false;
-  return __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 2 == 0;
+  return __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 2 == 1;
 }
 
 }  // namespace
