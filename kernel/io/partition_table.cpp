@@ -253,7 +253,8 @@ NTSTATUS ReadLayout(PDEVICE_OBJECT device, DriveLayout** result) {
 /// Reads a disk's partition table (a master boot record with its chain of extended partitions, or a GUID
 /// partition table, its copy where the first is damaged) into new memory that the caller frees with
 /// ExFreePool. The disk's driver is asked for its geometry and for the sectors. Returns:
-/// STATUS_BAD_MASTER_BOOT_RECORD, STATUS_DISK_CORRUPT_ERROR, the driver's status. IRQL: PASSIVE_LEVEL.
+/// STATUS_BAD_MASTER_BOOT_RECORD, STATUS_DISK_CORRUPT_ERROR, the driver's status.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
 /// Source: WDK ntddk/IoReadPartitionTableEx.
 NT_EXPORT(IoReadPartitionTableEx, nt::Exactly(PASSIVE_LEVEL), Full, "IoPartitionTable.*");

@@ -225,7 +225,9 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, ULONG Environment, PKKE
 
 /// Queues an APC to its thread. Returns FALSE if it is queued already or the thread has ended. One for user
 /// mode ends an alertable wait in user mode with STATUS_USER_APC; its normal routine runs in ring 3, called
-/// by ntdll!KiUserApcDispatcher. IRQL: <= DISPATCH_LEVEL. Differs from NT: none.
+/// by ntdll!KiUserApcDispatcher.
+/// IRQL: <= DISPATCH_LEVEL.
+/// Differs from NT: none.
 /// Source: not documented by Microsoft; signature as drivers declare it.
 NT_EXPORT(KeInsertQueueApc, nt::AtMost(DISPATCH_LEVEL), Full, "KeApc.* UserApc.*");
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2,

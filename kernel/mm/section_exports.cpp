@@ -238,7 +238,8 @@ extern "C" NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE Proces
 /// rest. An image is mapped whole, with its sections' protections, and relocated where it is not at its
 /// preferred base. Returns: STATUS_IMAGE_NOT_AT_BASE then, STATUS_SECTION_PROTECTION for a view that may do
 /// more than the section, STATUS_CONFLICTING_ADDRESSES, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE,
-/// STATUS_NO_MEMORY. IRQL: PASSIVE_LEVEL.
+/// STATUS_NO_MEMORY.
+/// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none; CommitSize commits nothing that is not committed already, and InheritDisposition is
 /// for processes made by cloning, which there are not.
 /// Source: WDK wdm/ZwMapViewOfSection.

@@ -302,7 +302,10 @@ extern "C" {
 
 /// Reads registry values by a table: into buffers, or through the caller's routine, which gets expanded text
 /// as REG_SZ. A direct read without a check of the type from a hive that is not the system's is bug check
-/// 0x139 (9). IRQL: PASSIVE_LEVEL. Differs from NT: none. Source: WDK wdm/RtlQueryRegistryValues.
+/// 0x139 (9).
+/// IRQL: PASSIVE_LEVEL.
+/// Differs from NT: none.
+/// Source: WDK wdm/RtlQueryRegistryValues.
 NT_EXPORT(RtlQueryRegistryValues, nt::Exactly(PASSIVE_LEVEL), Full, "RtlRegistry.*");
 NTSTATUS NTAPI RtlQueryRegistryValues(ULONG RelativeTo, PCWSTR Path, PRTL_QUERY_REGISTRY_TABLE QueryTable,
                                       PVOID Context, PVOID Environment) {
