@@ -176,9 +176,9 @@ class VaRegion {
   ULONG64 Reserve(ULONG64 pages, ULONG64 alignment_pages = 1);  // address, 0 when none is left
   void Release(ULONG64 va, ULONG64 pages);
   enum class Match { kWhole, kNotReserved, kInside, kWrongSize };
-  // How a range compares with the reservations; *actual: pages of the reservation at `va`.
-  Match Compare(ULONG64 va, ULONG64 pages, ULONG64* actual);
-  // The reservation is on its way out: nothing can be compared with it any more.
+  // How a range compares with the reservations; *mapped: pages of the reservation at `va` that are mapped.
+  Match Compare(ULONG64 va, ULONG64 pages, ULONG64* mapped);
+  // The reservation, whose pages are unmapped, is on its way out: nothing can be compared with it any more.
   void Close(ULONG64 va);
   bool Contains(ULONG64 va) const { return va - base_ < pages_ * kPageSize; }
   bool IsReserved(ULONG64 va) const { return Contains(va) && !bitmap_.IsFree((va - base_) / kPageSize); }

@@ -109,10 +109,10 @@ void VaRegion::Close(ULONG64 va) {
   starts_[index / 64] &= ~(1ull << (index % 64));
 }
 
-VaRegion::Match VaRegion::Compare(ULONG64 va, ULONG64 pages, ULONG64* actual) {
+VaRegion::Match VaRegion::Compare(ULONG64 va, ULONG64 pages, ULONG64* mapped) {
   const ULONG64 index = (va - base_) / kPageSize;
   const auto starts = [this](ULONG64 at) { return (starts_[at / 64] >> (at % 64) & 1) != 0; };
-  *actual = 0;
+  *mapped = 0;
   ke::SpinGuard guard(&lock_);
   if (!Contains(va) || bitmap_.IsFree(index)) return Match::kNotReserved;
   if (!starts(index)) {
@@ -124,9 +124,10 @@ VaRegion::Match VaRegion::Compare(ULONG64 va, ULONG64 pages, ULONG64* actual) {
   }
   ULONG64 end = index + 1;
   while (end < pages_ && !bitmap_.IsFree(end) && !starts(end)) ++end;
-  *actual = end - index;
-  // Behind it may lie what is left of another one: more is not wrong for sure.
-  return *actual < pages ? Match::kWrongSize : Match::kWhole;
+  // Behind it may lie what is left of another one, which is not mapped and, under the lock, nobody reserves
+  // anew: only what is mapped counts.
+  while (*mapped < end - index && Load(PteOf(va) + *mapped).u.Hard.Valid != 0) ++*mapped;
+  return end - index < pages ? Match::kWrongSize : Match::kWhole;
 }
 
 void VaRegion::Release(ULONG64 va, ULONG64 pages) {
@@ -254,8 +255,8 @@ bool DrainRetired() {
 }
 
 void CheckSystemPtes(ULONG64 va, ULONG64 pages) {
-  ULONG64 actual = 0;
-  const auto match = g_system_pte_region.Compare(va, pages, &actual);
+  ULONG64 mapped = 0;
+  const auto match = g_system_pte_region.Compare(va, pages, &mapped);
   if (match == VaRegion::Match::kNotReserved && !g_system_pte_region.Contains(va)) {
     KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x302, va, 0, 0);
   }
@@ -264,16 +265,15 @@ void CheckSystemPtes(ULONG64 va, ULONG64 pages) {
   if (!mapped_there) KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x303, va, pages, 0);
   if (match == VaRegion::Match::kInside) KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x304, va, pages, 0);
   // The reservation's last page is mapped, and the page after what is released is not.
-  ULONG64 mapped = 0;
-  while (mapped < actual && Load(PteOf(va) + mapped).u.Hard.Valid != 0) ++mapped;
   if (match == VaRegion::Match::kWrongSize || mapped != pages) {
     KeBugCheckEx(SYSTEM_PTE_MISUSE, 0x305, va, pages, mapped);
   }
 }
 
 void RetireRange(VaRegion& region, ULONG64 va, ULONG64 pages, FreePagesToo free_pages) {
+  const PFN_NUMBER chain = Unmap(va, pages, free_pages);
   region.Close(va);
-  Queue({&region, va, pages, Unmap(va, pages, free_pages)});
+  Queue({&region, va, pages, chain});
 }
 
 void RetirePoolRange(ULONG64 va, ULONG64 pages, Protection protection) {
