@@ -242,29 +242,42 @@ struct KeyName {  // KEY_NAME_INFORMATION
   WCHAR Name[1];
 };
 
-// Whether only the system writes to the hive of a key.
-bool IsTrusted(HANDLE key) {
+bool IsTrustedName(const UNICODE_STRING& name) {
   static constexpr const WCHAR* kHives[] = {L"\\REGISTRY\\MACHINE\\HARDWARE",
                                             L"\\REGISTRY\\MACHINE\\SOFTWARE", L"\\REGISTRY\\MACHINE\\SYSTEM",
                                             L"\\REGISTRY\\MACHINE\\SECURITY", L"\\REGISTRY\\MACHINE\\SAM"};
+  for (const WCHAR* text : kHives) {
+    UNICODE_STRING hive;
+    RtlInitUnicodeString(&hive, text);
+    if (RtlPrefixUnicodeString(&hive, &name, TRUE) &&
+        (name.Length == hive.Length || name.Buffer[hive.Length / sizeof(WCHAR)] == L'\\'))
+      return true;
+  }
+  return false;
+}
+
+// Whether only the system writes to the hive of a key. Fails where the key's name cannot be had.
+NTSTATUS FindTrust(HANDLE key, bool* trusted) {
   ULONG bytes = 0;
   (void)ZwQueryKey(key, KeyNameInformation, nullptr, 0, &bytes);
   auto* name = static_cast<KeyName*>(ExAllocatePoolWithTag(PagedPool, bytes + 1, kTag));
-  if (name == nullptr) return false;
-  bool trusted = false;
-  if (NT_SUCCESS(ZwQueryKey(key, KeyNameInformation, name, bytes, &bytes))) {
-    const UNICODE_STRING whole = {static_cast<USHORT>(name->NameLength),
-                                  static_cast<USHORT>(name->NameLength), name->Name};
-    for (const WCHAR* text : kHives) {
-      UNICODE_STRING hive;
-      RtlInitUnicodeString(&hive, text);
-      const ULONG end = hive.Length / sizeof(WCHAR);
-      trusted |= RtlPrefixUnicodeString(&hive, &whole, TRUE) &&
-                 (whole.Length == hive.Length || whole.Buffer[end] == L'\\');
-    }
+  if (name == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  const NTSTATUS status = ZwQueryKey(key, KeyNameInformation, name, bytes, &bytes);
+  if (NT_SUCCESS(status)) {
+    const auto length = static_cast<USHORT>(name->NameLength);
+    *trusted = IsTrustedName({length, length, name->Name});
   }
   ExFreePoolWithTag(name, kTag);
-  return trusted;
+  return status;
+}
+
+// A direct read without a check of the type: whoever can write there could overrun the driver's buffer.
+NTSTATUS CheckUntypedRead(HANDLE key) {
+  constexpr ULONG kUnsafeRegistryAccess = 9;  // FAST_FAIL_UNSAFE_REGISTRY_ACCESS
+  bool trusted = false;
+  const NTSTATUS status = FindTrust(key, &trusted);
+  if (NT_SUCCESS(status) && !trusted) __fastfail(kUnsafeRegistryAccess);
+  return status;
 }
 
 NTSTATUS QueryEntry(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE top, Key* current, const Call& call) {
@@ -285,10 +298,10 @@ NTSTATUS QueryEntry(const RTL_QUERY_REGISTRY_TABLE& entry, HANDLE top, Key* curr
   }
   const bool direct = (entry.Flags & RTL_QUERY_REGISTRY_DIRECT) != 0;
   if (direct && (entry.Name == nullptr || entry.QueryRoutine != nullptr)) return STATUS_INVALID_PARAMETER;
-  constexpr ULONG kUnsafeRegistryAccess = 9;  // FAST_FAIL_UNSAFE_REGISTRY_ACCESS
-  if (direct && (entry.Flags & RTL_QUERY_REGISTRY_TYPECHECK) == 0 && current->handle != nullptr &&
-      !IsTrusted(current->handle))
-    __fastfail(kUnsafeRegistryAccess);
+  if (direct && (entry.Flags & RTL_QUERY_REGISTRY_TYPECHECK) == 0 && current->handle != nullptr) {
+    const NTSTATUS status = CheckUntypedRead(current->handle);
+    if (!NT_SUCCESS(status)) return status;
+  }
   if (!direct && entry.QueryRoutine == nullptr) return STATUS_SUCCESS;  // a TOPKEY entry alone
   if ((entry.Flags & RTL_QUERY_REGISTRY_NOVALUE) != 0)
     return CallRoutine(entry, nullptr, REG_NONE, nullptr, 0, call.context);
