@@ -26,30 +26,31 @@ constexpr GUID kChangeSize = {0x3a1625be, 0xad03, 0x49f1, {0x8e, 0xf8, 0x6b, 0xb
 constexpr GUID kBackgroundFormat = {
     0xa2e5fc86, 0xd5cd, 0x4038, {0xb2, 0xe3, 0x44, 0x45, 0x06, 0x5c, 0x23, 0x77}};
 
-// By FSRTL_VOLUME_*. Who has the volume open must have heard of a lock or dismount, and closed its handles,
-// before the file system looks for open files: these are delivered before the routine returns.
-struct VolumeEvent {
-  const GUID* guid;
-  bool waits;
-};
-constexpr VolumeEvent kEvents[] = {
-    {nullptr, false},
-    {&GUID_IO_VOLUME_DISMOUNT, true},
-    {&GUID_IO_VOLUME_DISMOUNT_FAILED, true},
-    {&GUID_IO_VOLUME_LOCK, true},
-    {&GUID_IO_VOLUME_LOCK_FAILED, true},
-    {&GUID_IO_VOLUME_UNLOCK, true},
-    {&GUID_IO_VOLUME_MOUNT, false},
-    {&kNeedChkdsk, false},
-    {&kWormNearFull, false},
-    {&kWearingOut, false},
-    {&kForceClosed, false},
-    {&kMakeCompat, false},
-    {&kPreparingEject, false},
-    {&kChangeSize, false},
-    {&kBackgroundFormat, false},
+// By FSRTL_VOLUME_*.
+constexpr const GUID* kEvents[] = {
+    nullptr,
+    &GUID_IO_VOLUME_DISMOUNT,
+    &GUID_IO_VOLUME_DISMOUNT_FAILED,
+    &GUID_IO_VOLUME_LOCK,
+    &GUID_IO_VOLUME_LOCK_FAILED,
+    &GUID_IO_VOLUME_UNLOCK,
+    &GUID_IO_VOLUME_MOUNT,
+    &kNeedChkdsk,
+    &kWormNearFull,
+    &kWearingOut,
+    &kForceClosed,
+    &kMakeCompat,
+    &kPreparingEject,
+    &kChangeSize,
+    &kBackgroundFormat,
 };
 static_assert(RTL_NUMBER_OF(kEvents) == FSRTL_VOLUME_BACKGROUND_FORMAT + 1);
+
+// A lock or dismount is announced so that those who have the volume open close their handles: they have heard
+// of it before the file system looks for open files.
+bool IsAnnouncement(ULONG code) {
+  return code == FSRTL_VOLUME_LOCK || code == FSRTL_VOLUME_DISMOUNT;
+}
 
 // The same for an answer that must come whole.
 NTSTATUS Ask(PDEVICE_OBJECT device, ULONG code, PVOID input, ULONG input_bytes, PVOID output,
@@ -85,7 +86,8 @@ NTSTATUS SendControl(PDEVICE_OBJECT device, ULONG code, PVOID input, ULONG input
 }  // namespace fsrtl
 
 /// Tells those who registered for the device of a volume of an event (FSRTL_VOLUME_...), with a notification
-/// of the caller's own, whose Event is filled in.
+/// of the caller's own, whose Event is filled in. A lock or dismount is told before the routine returns,
+/// other events in order by a worker.
 /// Returns: STATUS_INVALID_PARAMETER for an unknown code; why the volume's device is not found.
 /// IRQL: PASSIVE_LEVEL.
 /// Differs from NT: none.
@@ -97,8 +99,8 @@ extern "C" NTSTATUS NTAPI FsRtlNotifyVolumeEventEx(PFILE_OBJECT FileObject, ULON
   PDEVICE_OBJECT pdo;
   NTSTATUS status = IoGetRelatedTargetDevice(FileObject, &pdo);
   if (!NT_SUCCESS(status)) return status;
-  Event->Event = *fsrtl::kEvents[EventCode].guid;
-  status = fsrtl::kEvents[EventCode].waits
+  Event->Event = *fsrtl::kEvents[EventCode];
+  status = fsrtl::IsAnnouncement(EventCode)
                ? IoReportTargetDeviceChange(pdo, Event)
                : IoReportTargetDeviceChangeAsynchronous(pdo, Event, nullptr, nullptr);
   ObfDereferenceObject(pdo);

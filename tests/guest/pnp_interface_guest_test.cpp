@@ -259,26 +259,28 @@ NT_TEST(FsRtlVolumeEvents, TellWhoRegisteredForTheDevice) {
   PVOID entry;
   NT_ASSERT_SUCCESS(IoRegisterPlugPlayNotification(EventCategoryTargetDeviceChange, 0, file, nt_test::driver,
                                                    HearVolume, &heard, &entry));
+  LONG told = 0;
   // Who holds the volume has heard of these when the file system goes on.
+  NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, FSRTL_VOLUME_DISMOUNT));
+  NT_EXPECT_EQ(heard.count, ++told);
+  NT_EXPECT_TRUE(Same(heard.last, GUID_IO_VOLUME_DISMOUNT));
+  NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, FSRTL_VOLUME_LOCK));
+  NT_EXPECT_EQ(heard.count, ++told);
+  NT_EXPECT_TRUE(Same(heard.last, GUID_IO_VOLUME_LOCK));
   const struct {
     ULONG code;
     const GUID* guid;
-  } kAtOnce[] = {{FSRTL_VOLUME_DISMOUNT, &GUID_IO_VOLUME_DISMOUNT},
-                 {FSRTL_VOLUME_DISMOUNT_FAILED, &GUID_IO_VOLUME_DISMOUNT_FAILED},
-                 {FSRTL_VOLUME_LOCK, &GUID_IO_VOLUME_LOCK},
-                 {FSRTL_VOLUME_LOCK_FAILED, &GUID_IO_VOLUME_LOCK_FAILED},
-                 {FSRTL_VOLUME_UNLOCK, &GUID_IO_VOLUME_UNLOCK}};
-  LONG told = 0;
-  for (const auto& event : kAtOnce) {
+  } kLater[] = {{FSRTL_VOLUME_DISMOUNT_FAILED, &GUID_IO_VOLUME_DISMOUNT_FAILED},
+                {FSRTL_VOLUME_LOCK_FAILED, &GUID_IO_VOLUME_LOCK_FAILED},
+                {FSRTL_VOLUME_UNLOCK, &GUID_IO_VOLUME_UNLOCK},
+                {FSRTL_VOLUME_MOUNT, &GUID_IO_VOLUME_MOUNT}};
+  for (const auto& event : kLater) {
     NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, event.code));
-    NT_EXPECT_EQ(heard.count, ++told);
+    ++told;
+    WaitFor([&] { return heard.count == told; });
     NT_EXPECT_TRUE(Same(heard.last, *event.guid));
     NT_EXPECT_TRUE(heard.file == nullptr && heard.name_offset == -1);
   }
-  NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, FSRTL_VOLUME_MOUNT));
-  WaitFor([&] { return heard.count == told + 1; });
-  NT_EXPECT_TRUE(Same(heard.last, GUID_IO_VOLUME_MOUNT));
-  ++told;
   for (ULONG code = FSRTL_VOLUME_NEEDS_CHKDSK; code <= FSRTL_VOLUME_BACKGROUND_FORMAT; ++code) {
     const GUID before = heard.last;
     NT_EXPECT_SUCCESS(FsRtlNotifyVolumeEvent(file, code));
