@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Boots a machine with a random number of processors and runs the whole guest suite in it, one driver after the other in a
-random order, so that what one leaves behind meets the next. Prints its seed.
+random order, so that what one leaves behind meets the next. Half of the machines have a PCI bus with a device, for the tests that
+need them. Prints its seed.
 
 usage: random_boots.py --boots N [--cpus-at-most M] [--seed S]
 """
@@ -15,13 +16,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
 import harness  # noqa: E402
 
 
+NEEDS_DEVICE = {"pci_guest_tests": "edu"}  # as tests/guest/CMakeLists.txt says
+
+
 class Boot:
-    def __init__(self, cpus):
+    def __init__(self, cpus, devices):
         self.sandbox = harness.Sandbox()
         self.machine = self.sandbox.root / "state/bugcheck/machines/default"
         self.trouble = []
         self.drivers = 0
-        self.expect("up", "--cpus", cpus)
+        self.expect("up", "--cpus", cpus, *(word for device in devices for word in ("--device", device)))
 
     def expect(self, *arguments):
         """One command of the program; a failure is kept. Returns whether it succeeded."""
@@ -63,9 +67,9 @@ class Boot:
         return text
 
 
-def one_boot(cpus, drivers):
+def one_boot(cpus, devices, drivers):
     """(trouble, tests that passed)"""
-    boot = Boot(cpus)
+    boot = Boot(cpus, devices)
     for driver in drivers:
         if boot.trouble or not boot.run_driver(driver):
             break
@@ -91,9 +95,11 @@ def main():
     failures = 0
     for boot in range(options.boots):
         cpus = chance.randint(1, options.cpus_at_most)
-        order = chance.sample(drivers, len(drivers))
-        trouble, passed = one_boot(cpus, order)
-        print(f"boot {boot}: {cpus} processors: {passed} tests passed{', FAILED' if trouble else ''}", flush=True)
+        devices = chance.choice(([], ["edu"]))
+        able = [driver for driver in drivers if NEEDS_DEVICE.get(driver.stem) in (None, *devices)]
+        order = chance.sample(able, len(able))
+        trouble, passed = one_boot(cpus, devices, order)
+        print(f"boot {boot}: {cpus} processors{', edu' if devices else ''}: {passed} tests passed{', FAILED' if trouble else ''}", flush=True)
         if trouble:
             failures += 1
             print("order: " + " ".join(driver.stem for driver in order), *trouble, sep="\n", flush=True)
