@@ -173,6 +173,9 @@ const arch::Gate* KiInterruptTable();
 VOID KiInitializeExtendedState();
 VOID KiStartUserExtendedState(PKTHREAD thread);  // the state with which a program begins
 
+// ---- service_call.cpp: the routine of a service of ring 3; null: there is none of this number ----
+PVOID KiSystemServiceRoutine(ULONG number);
+
 // ---- user_mode.cpp: the current thread's program. PASSIVE_LEVEL ----
 // The program's handler (ntdll.dll) gets the exception, or the process ends.
 VOID KiDispatchUserException(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_FRAME trap,

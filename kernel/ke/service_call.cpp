@@ -20,6 +20,10 @@ VOID KeSetUserServices(const KeUserService* table, ULONG count) {
   __atomic_store_n(&service_count, count, __ATOMIC_RELEASE);
 }
 
+PVOID KiSystemServiceRoutine(ULONG number) {
+  return number < service_count ? services[number].routine : nullptr;
+}
+
 // From KiSystemCall64: the routine and its arguments in kernel memory.
 NTSTATUS KiPrepareSystemService(PKTRAP_FRAME trap, PKSERVICE_REQUEST request) {
   const ULONG64 number = trap->Rax & 0xFFFFFFFF;

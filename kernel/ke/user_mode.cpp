@@ -169,10 +169,10 @@ NTSTATUS KiRaiseExceptionService(const EXCEPTION_RECORD* given, const CONTEXT* g
 VOID KiCheckSystemServiceExit(PKTRAP_FRAME) {
   PKTHREAD thread = KeCurrentThread();
   const KIRQL irql = KeGetCurrentIrql();
-  if (irql != PASSIVE_LEVEL) KeBugCheckEx(kIrqlGtZeroAtSystemService, thread->SystemCallNumber, irql, 0, 0);
-  if (thread->CombinedApcDisable == 0 && thread->ApcStateIndex == 0) return;
-  KeBugCheckEx(APC_INDEX_MISMATCH, thread->SystemCallNumber, thread->ApcStateIndex,
-               thread->CombinedApcDisable, 0);
+  if (irql == PASSIVE_LEVEL && thread->CombinedApcDisable == 0 && thread->ApcStateIndex == 0) return;
+  const auto service = reinterpret_cast<ULONG_PTR>(KiSystemServiceRoutine(thread->SystemCallNumber));
+  if (irql != PASSIVE_LEVEL) KeBugCheckEx(kIrqlGtZeroAtSystemService, service, irql, 0, 0);
+  KeBugCheckEx(APC_INDEX_MISMATCH, service, thread->ApcStateIndex, thread->CombinedApcDisable, 0);
 }
 
 [[noreturn]] VOID KeEnterUserMode(ULONG64 rip, ULONG64 rsp, ULONG64 rcx, ULONG64 rdx) {

@@ -141,4 +141,16 @@ TEST(KitPrograms, ManyComeAndGoAndLeaveNothing) {
   }
 }
 
+TEST(KitPrograms, AServiceThatComesBackAtRaisedIrqlIsBugCheck4A) {
+  auto machine = Boot();
+  ASSERT_TRUE(machine);
+  BUGCHECK_ASSERT_OK(machine->Load(RETURNS_RAISED_SYS));
+  Start(*machine, "asks.exe", "ask");
+  const auto stop = machine->WaitForBugCheck();
+  ASSERT_TRUE(stop.has_value());
+  EXPECT_EQ(stop->code, 0x4Au) << stop->text();
+  EXPECT_EQ(stop->parameters[1], 2u);  // DISPATCH_LEVEL
+  EXPECT_EQ(stop->name, "IRQL_GT_ZERO_AT_SYSTEM_SERVICE");
+}
+
 }  // namespace

@@ -102,6 +102,21 @@ static void Registers(void) {
   }
 }
 
+/* Asks the driver behind \\.\Driver for something. */
+static void Ask(void) {
+  static WCHAR path[] = L"\\??\\Driver";
+  UNICODE_STRING name = {sizeof(path) - sizeof(WCHAR), sizeof(path), path};
+  OBJECT_ATTRIBUTES attributes;
+  IO_STATUS_BLOCK iosb;
+  HANDLE file;
+  NTSTATUS status;
+  InitializeObjectAttributes(&attributes, &name, OBJ_CASE_INSENSITIVE, NULL, NULL);
+  status = NtOpenFile(&file, SYNCHRONIZE, &attributes, &iosb, 0, FILE_SYNCHRONOUS_IO_NONALERT);
+  if (NT_SUCCESS(status))
+    status = NtDeviceIoControlFile(file, NULL, NULL, NULL, &iosb, 0x222000, NULL, 0, NULL, 0);
+  NtTerminateProcess(USER_CURRENT_PROCESS, status);
+}
+
 static void Finish(void) {
   NtTerminateProcess(USER_CURRENT_PROCESS, 42);
 }
@@ -113,7 +128,7 @@ static const struct {
     {L"spin", Spin},     {L"services", CallServices}, {L"fault", TouchNothing},    {L"kernel", TouchKernel},
     {L"break", Break},   {L"failfast", FailFast},     {L"privileged", Privileged}, {L"illegal", Illegal},
     {L"divide", Divide}, {L"badstack", BadStack},     {L"noaddress", NoAddress},   {L"noservice", NoService},
-    {L"flags", Flags},   {L"exit", Finish},           {L"registers", Registers},
+    {L"flags", Flags},   {L"exit", Finish},           {L"registers", Registers},   {L"ask", Ask},
 };
 
 static BOOLEAN EndsWith(const UNICODE_STRING* text, const WCHAR* word) {
