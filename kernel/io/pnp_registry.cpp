@@ -114,7 +114,12 @@ NTSTATUS Key::Create(HANDLE root, PUNICODE_STRING path, ACCESS_MASK access, bool
     Close();
     part.Length = static_cast<USHORT>(at * sizeof(WCHAR));
     attributes = Attributes(root, &part);
-    status = ZwCreateKey(&handle_, access, &attributes, 0, nullptr, options, nullptr);
+    // A key above may get persistent ones below it too, so it stays where it can.
+    const bool last = part.Length == path->Length;
+    status = ZwCreateKey(&handle_, access, &attributes, 0, nullptr, last ? options : REG_OPTION_NON_VOLATILE,
+                         nullptr);
+    if (status == STATUS_CHILD_MUST_BE_VOLATILE)
+      status = ZwCreateKey(&handle_, access, &attributes, 0, nullptr, REG_OPTION_VOLATILE, nullptr);
   }
   return status;
 }

@@ -137,6 +137,13 @@ bool NextKey(HANDLE key, ULONG index, Name* name) {
   return found && NT_SUCCESS(name->Status());
 }
 
+// Whether the instance key is of a device of this run.
+bool IsPresent(PCUNICODE_STRING name, PCUNICODE_STRING instance) {
+  Name path;
+  path.Append(L"ROOT\\").Append(name).Append(L"\\").Append(instance);
+  return NT_SUCCESS(path.Status()) && FindNode(path.Get()) != nullptr;
+}
+
 // One instance key of an earlier run of the machine.
 void AddKnownDevice(PCUNICODE_STRING name, HANDLE instance) {
   Value hardware_ids, service;
@@ -270,6 +277,7 @@ NTSTATUS AddRootDevicesOfRegistry(PDEVICE_OBJECT, PVOID) {
       Name instance_name;
       Key instance;
       if (!NextKey(device.get(), j, &instance_name)) break;
+      if (IsPresent(name.Get(), instance_name.Get())) continue;
       if (NT_SUCCESS(instance.Open(device.get(), instance_name.Get(), KEY_READ)))
         AddKnownDevice(name.Get(), instance.get());
     }

@@ -16,9 +16,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
 import harness  # noqa: E402
 
 
-NEEDS_DEVICE = {"pci_guest_tests": "edu"}  # as tests/guest/CMakeLists.txt says
-
-
 class Boot:
     def __init__(self, cpus, devices):
         self.sandbox = harness.Sandbox()
@@ -87,17 +84,16 @@ def main():
     parser.add_argument("--cpus-at-most", type=int, default=16)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     options = parser.parse_args()
-    drivers = sorted(harness.GUEST.glob("*_guest_tests.sys"))
-    if not drivers:
+    if not harness.guest_suites():
         sys.exit(f"no guest tests in {harness.GUEST}")
-    print(f"seed {options.seed}, {len(drivers)} drivers")
+    print(f"seed {options.seed}, {len(harness.guest_suites())} drivers")
     chance = random.Random(options.seed)
     failures = 0
     for boot in range(options.boots):
         cpus = chance.randint(1, options.cpus_at_most)
         devices = chance.choice(([], ["edu"]))
-        able = [driver for driver in drivers if NEEDS_DEVICE.get(driver.stem) in (None, *devices)]
-        order = chance.sample(able, len(able))
+        drivers = harness.guest_suites(devices)
+        order = chance.sample(drivers, len(drivers))
         trouble, passed = one_boot(cpus, devices, order)
         print(f"boot {boot}: {cpus} processors{', edu' if devices else ''}: {passed} tests passed{', FAILED' if trouble else ''}", flush=True)
         if trouble:

@@ -57,6 +57,17 @@ class Devices(harness.SystemTest):
         self.bugcheck("up", "--cpus", "2", expect=0)
         self.assertIn(r"ROOT\TOYBUS\0000 (toybus): started", self.shell("devnode"))
 
+    def test_kept_device_beside_a_bus_that_the_machine_has(self):
+        self.bugcheck("up", "--cpus", "2", "--device", "edu", expect=0)
+        self.bugcheck("sc", "create", "toybus", "type=", "kernel", "binPath=", GUEST / "toybus.sys", expect=0)
+        self.bugcheck("devnode", "add", r"ROOT\Toybus", "toybus", expect=0)
+        for _ in range(2):
+            self.bugcheck("down", expect=0)
+            self.bugcheck("up", "--cpus", "2", "--device", "edu", expect=0)
+            text = self.bugcheck("devnode", expect=0).stdout
+            self.assertIn(r"ROOT\TOYBUS\0000 (toybus): started", text)
+            self.assertEqual(text.count(r"ROOT\PNP0A08"), 1, text)
+
     def test_sleep_and_wake(self):
         self.up("toybus")
         self.assertIn("asleep (S3)", self.shell(r"devnode add ROOT\Toybus toybus", "power sleep", "power"))

@@ -19,6 +19,14 @@ GUEST = BUILD / "guest"
 EXIT_CLEAN, EXIT_INTERNAL, EXIT_USAGE, EXIT_BUGCHECK, EXIT_HANG, EXIT_NOT_LOADED, EXIT_LEFT_BEHIND = range(7)
 SKIPPED = 77
 
+# Suites of guest tests that need a device of the machine's, as tests/guest/CMakeLists.txt says.
+NEEDS_DEVICE = {"pci_guest_tests": "edu"}
+
+
+def guest_suites(devices=()):
+    """The guest test drivers that a machine with these devices can run."""
+    return [suite for suite in sorted(GUEST.glob("*_guest_tests.sys")) if NEEDS_DEVICE.get(suite.stem) in (None, *devices)]
+
 
 def skip(reason):
     print(f"skipped: {reason}")

@@ -145,7 +145,7 @@ class LowMemory(unittest.TestCase):
             self.skipTest("--suites")
         failed = self.starve("fail-pool=1", 2).failed
         reached = set()
-        for suite in sorted(GUEST.glob("*_guest_tests.sys")):
+        for suite in harness.guest_suites():
             run = Run(self, suite, "watch-pool=1", 2, any_end=True)
             reached |= run.sites
             print(f"{suite.stem}: {len(run.sites)} call sites, never failed: "
