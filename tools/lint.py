@@ -128,9 +128,9 @@ def check_tidy(build):
 
 
 def check_headers(build):
-    """Each header compiles alone, included twice, with the flags of a source of the same folder: of its own one, else of
+    """Each header compiles alone, included twice, with the flags of some source of the same folder: of its own one, else of
     its module, the flags of the side (guest or host) that the module is for before those of its tests."""
-    by_folder = {}
+    by_folder = {}  # folder: its sources' different flags
 
     def foreign(item):
         return (GUEST_TARGET in item[1]) == item[0].startswith(str(SOURCE / "host"))
@@ -138,20 +138,22 @@ def check_headers(build):
     for source, arguments in sorted(commands(build).items(), key=foreign):
         if source.endswith(".cpp") and source.startswith(str(SOURCE)):
             parts = pathlib.Path(source).relative_to(SOURCE).parts
-            by_folder.setdefault(parts[:-1], arguments)
-            by_folder.setdefault(parts[:2], arguments)
+            for key in {parts[:-1], parts[:2]}:
+                flags = compiler_flags(arguments)
+                if flags not in by_folder.setdefault(key, []):
+                    by_folder[key].append(flags)
 
     def one(name):
         parts = pathlib.Path(name).parts
-        candidates = [by_folder[key] for key in (parts[:-1], parts[:2]) if key in by_folder] or \
-                     [by_folder[key] for key in by_folder if key[0] == parts[0]]
+        candidates = next((by_folder[key] for key in (parts[:-1], parts[:2]) if key in by_folder), None) or \
+                     [flags for key in by_folder if key[0] == parts[0] for flags in by_folder[key][:1]]
         if not candidates:
             return ""
-        flags = compiler_flags(candidates[0])
         text = f'#include "{SOURCE / name}"\n#include "{SOURCE / name}"\n'
-        result = run(["clang++-19", *flags, "-fsyntax-only", "-Wno-everything", "-x", "c++", "-"], input=text)
-        if result.returncode == 0:
-            return ""
+        for flags in candidates:
+            result = run(["clang++-19", *flags, "-fsyntax-only", "-Wno-everything", "-x", "c++", "-"], input=text)
+            if result.returncode == 0:
+                return ""
         first = next((line for line in result.stderr.splitlines() if "error:" in line), result.stderr[:200])
         return f"{name}: does not compile alone: {first}"
 
