@@ -113,15 +113,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
 NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation, ULONG Length,
                        FILE_INFORMATION_CLASS FileInformationClass) {
   const io::ClassRule rule = io::FileQueryRule(FileInformationClass);
-  NTSTATUS status = io::CheckRule(rule, Length);
-  if (NT_SUCCESS(status)) status = io::ProbeCallerWrite(IoStatusBlock, sizeof(*IoStatusBlock), sizeof(ULONG));
-  if (NT_SUCCESS(status)) status = io::ProbeCallerWrite(FileInformation, Length, rule.alignment);
+  NTSTATUS status = io::CheckQuery(rule, IoStatusBlock, FileInformation, Length);
   if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  status = io::BeginService(FileHandle, nullptr, &service);
+  status = io::BeginService(rule, FileHandle, &service);
   if (status != STATUS_SUCCESS) return status;
-  if ((rule.access & service.granted) != rule.access)
-    return io::AbandonService(&service, STATUS_ACCESS_DENIED);
   OwnAnswer answer;
   if (const ULONG size = AnswerQuery(&service, FileInformationClass, &answer); size != 0) {
     status = io::CopyToCaller(FileInformation, &answer, size);
@@ -328,17 +324,12 @@ NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID Fi
                      FILE_INFORMATION_CLASS FileInformationClass) {
   const io::ClassRule rule = io::FileSetRule(FileInformationClass);
   io::CapturedBuffer captured;
-  NTSTATUS status = io::CheckRule(rule, Length);
-  if (NT_SUCCESS(status)) status = io::ProbeCallerWrite(IoStatusBlock, sizeof(*IoStatusBlock), sizeof(ULONG));
-  if (NT_SUCCESS(status)) status = io::ProbeCallerRead(FileInformation, Length, rule.alignment);
-  if (NT_SUCCESS(status)) status = captured.Capture(FileInformation, Length);
+  NTSTATUS status = io::CheckSet(rule, IoStatusBlock, FileInformation, Length, &captured);
   if (NT_SUCCESS(status) && HasTarget(FileInformationClass)) status = CheckRename(captured.get(), Length);
   if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  status = io::BeginService(FileHandle, nullptr, &service);
+  status = io::BeginService(rule, FileHandle, &service);
   if (status != STATUS_SUCCESS) return status;
-  if ((rule.access & service.granted) != rule.access)
-    return io::AbandonService(&service, STATUS_ACCESS_DENIED);
   if (ApplySet(&service, FileInformationClass, captured.get(), &status)) {
     if (!NT_SUCCESS(status)) return io::AbandonService(&service, status);
     return io::FinishWithoutIrp(&service, IoStatusBlock, {{status}, 0});

@@ -119,4 +119,32 @@ ClassRule VolumeSetRule(FS_INFORMATION_CLASS information_class) {
   return Find(kVolumeSets, static_cast<ULONG>(information_class));
 }
 
+namespace {
+
+NTSTATUS CheckRule(const ClassRule& rule, PIO_STATUS_BLOCK iosb, ULONG length) {
+  if (rule.minimum == 0) return STATUS_INVALID_INFO_CLASS;
+  if (length < rule.minimum) return STATUS_INFO_LENGTH_MISMATCH;
+  return ProbeCallerWrite(iosb, sizeof(*iosb), sizeof(ULONG));
+}
+
+}  // namespace
+
+NTSTATUS CheckQuery(const ClassRule& rule, PIO_STATUS_BLOCK iosb, PVOID buffer, ULONG length) {
+  const NTSTATUS status = CheckRule(rule, iosb, length);
+  return NT_SUCCESS(status) ? ProbeCallerWrite(buffer, length, rule.alignment) : status;
+}
+
+NTSTATUS CheckSet(const ClassRule& rule, PIO_STATUS_BLOCK iosb, PVOID buffer, ULONG length,
+                  CapturedBuffer* captured) {
+  NTSTATUS status = CheckRule(rule, iosb, length);
+  if (NT_SUCCESS(status)) status = ProbeCallerRead(buffer, length, rule.alignment);
+  return NT_SUCCESS(status) ? captured->Capture(buffer, length) : status;
+}
+
+NTSTATUS BeginService(const ClassRule& rule, HANDLE handle, FileService* service) {
+  const NTSTATUS status = BeginService(handle, nullptr, service);
+  if (status != STATUS_SUCCESS || (rule.access & service->granted) == rule.access) return status;
+  return AbandonService(service, STATUS_ACCESS_DENIED);
+}
+
 }  // namespace io

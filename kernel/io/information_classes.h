@@ -3,7 +3,8 @@
 // needs.
 #pragma once
 
-#include "nt/ntos.h"
+#include "io_internal.h"
+#include "user_mode.h"
 
 namespace io {
 
@@ -18,10 +19,13 @@ ClassRule FileSetRule(FILE_INFORMATION_CLASS information_class);
 ClassRule VolumeQueryRule(FS_INFORMATION_CLASS information_class);
 ClassRule VolumeSetRule(FS_INFORMATION_CLASS information_class);
 
-// The checks that need no file: STATUS_INVALID_INFO_CLASS, STATUS_INFO_LENGTH_MISMATCH.
-inline NTSTATUS CheckRule(const ClassRule& rule, ULONG length) {
-  if (rule.minimum == 0) return STATUS_INVALID_INFO_CLASS;
-  return length < rule.minimum ? STATUS_INFO_LENGTH_MISMATCH : STATUS_SUCCESS;
-}
+// The checks that need no file, of the class, the length and a program's addresses. A query's buffer is
+// probed, a set's is captured. STATUS_INVALID_INFO_CLASS, STATUS_INFO_LENGTH_MISMATCH, and what the probes
+// and the capture say.
+NTSTATUS CheckQuery(const ClassRule& rule, PIO_STATUS_BLOCK iosb, PVOID buffer, ULONG length);
+NTSTATUS CheckSet(const ClassRule& rule, PIO_STATUS_BLOCK iosb, PVOID buffer, ULONG length,
+                  CapturedBuffer* captured);
+// BeginService, and STATUS_ACCESS_DENIED for a handle without the rule's access.
+NTSTATUS BeginService(const ClassRule& rule, HANDLE handle, FileService* service);
 
 }  // namespace io

@@ -52,15 +52,11 @@ extern "C" DECLSPEC_NOINLINE NTSTATUS NTAPI
 NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FsInformation,
                              ULONG Length, FS_INFORMATION_CLASS FsInformationClass) {
   const io::ClassRule rule = io::VolumeQueryRule(FsInformationClass);
-  NTSTATUS status = io::CheckRule(rule, Length);
-  if (NT_SUCCESS(status)) status = io::ProbeCallerWrite(IoStatusBlock, sizeof(*IoStatusBlock), sizeof(ULONG));
-  if (NT_SUCCESS(status)) status = io::ProbeCallerWrite(FsInformation, Length, rule.alignment);
+  NTSTATUS status = io::CheckQuery(rule, IoStatusBlock, FsInformation, Length);
   if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  status = io::BeginService(FileHandle, nullptr, &service);
+  status = io::BeginService(rule, FileHandle, &service);
   if (status != STATUS_SUCCESS) return status;
-  if ((rule.access & service.granted) != rule.access)
-    return io::AbandonService(&service, STATUS_ACCESS_DENIED);
   if (FsInformationClass == FileFsDeviceInformation)
     return AnswerDevice(&service, FsInformation, IoStatusBlock);
   if (FsInformationClass == FileFsDriverPathInformation)
@@ -95,16 +91,11 @@ NtSetVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PV
                            ULONG Length, FS_INFORMATION_CLASS FsInformationClass) {
   const io::ClassRule rule = io::VolumeSetRule(FsInformationClass);
   io::CapturedBuffer captured;
-  NTSTATUS status = io::CheckRule(rule, Length);
-  if (NT_SUCCESS(status)) status = io::ProbeCallerWrite(IoStatusBlock, sizeof(*IoStatusBlock), sizeof(ULONG));
-  if (NT_SUCCESS(status)) status = io::ProbeCallerRead(FsInformation, Length, rule.alignment);
-  if (NT_SUCCESS(status)) status = captured.Capture(FsInformation, Length);
+  NTSTATUS status = io::CheckSet(rule, IoStatusBlock, FsInformation, Length, &captured);
   if (!NT_SUCCESS(status)) return status;
   io::FileService service;
-  status = io::BeginService(FileHandle, nullptr, &service);
+  status = io::BeginService(rule, FileHandle, &service);
   if (status != STATUS_SUCCESS) return status;
-  if ((rule.access & service.granted) != rule.access)
-    return io::AbandonService(&service, STATUS_ACCESS_DENIED);
   PIO_STACK_LOCATION stack =
       io::PrepareIrp(&service, IoStatusBlock, nullptr, nullptr, IRP_MJ_SET_VOLUME_INFORMATION);
   if (stack == nullptr) return io::AbandonService(&service, STATUS_INSUFFICIENT_RESOURCES);
