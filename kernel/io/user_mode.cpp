@@ -1,27 +1,11 @@
 #include "user_mode.h"
 
 #include "io_internal.h"
+#include "ke/user_mode.h"
 
-// The guarded routines have no objects with destructors (docs/hacking.md), and a nop behind the last call of
-// each __try.
 namespace {
 
-// ULONG64 arithmetic: a range that wraps around is no user range.
-bool IsUserRange(const VOID* address, SIZE_T bytes) {
-  const auto first = reinterpret_cast<ULONG_PTR>(address);
-  return first + bytes >= first && first + bytes <= MmUserProbeAddress;
-}
-
-DECLSPEC_NOINLINE NTSTATUS CopyGuarded(PVOID to, const VOID* from, SIZE_T bytes) {
-  __try {
-    RtlCopyMemory(to, from, bytes);
-    __asm__ volatile("nop");
-  } __except (EXCEPTION_EXECUTE_HANDLER) {
-    return static_cast<NTSTATUS>(_exception_code());
-  }
-  return STATUS_SUCCESS;
-}
-
+// No objects with destructors (docs/hacking.md), and a nop behind the last call of the __try.
 DECLSPEC_NOINLINE NTSTATUS ProbeGuarded(PVOID address, SIZE_T bytes, ULONG alignment, BOOLEAN write) {
   __try {
     if (write) {
@@ -55,7 +39,7 @@ NTSTATUS CopyFromCaller(PVOID to, const VOID* from, SIZE_T bytes) {
     RtlCopyMemory(to, from, bytes);
     return STATUS_SUCCESS;
   }
-  return IsUserRange(from, bytes) ? CopyGuarded(to, from, bytes) : STATUS_ACCESS_VIOLATION;
+  return KeCopyFromUser(to, from, bytes);
 }
 
 NTSTATUS CopyToCaller(PVOID to, const VOID* from, SIZE_T bytes) {
@@ -67,7 +51,7 @@ NTSTATUS CopyToRequestor(KPROCESSOR_MODE mode, PVOID to, const VOID* from, SIZE_
     RtlCopyMemory(to, from, bytes);
     return STATUS_SUCCESS;
   }
-  return IsUserRange(to, bytes) ? CopyGuarded(to, from, bytes) : STATUS_ACCESS_VIOLATION;
+  return KeCopyToUser(to, from, bytes);
 }
 
 CapturedBuffer::~CapturedBuffer() {

@@ -77,7 +77,7 @@ bool DivisorIsZero(const Instruction& instruction, const ULONG64* gpr, bool user
     if (size < 8) value &= (1ull << (8 * size)) - 1;
   } else {
     const auto* address = reinterpret_cast<const void*>(OperandAddress(instruction, modrm, gpr));
-    if (user) return KeCopyFromUser(&value, address, size) && value == 0;
+    if (user) return NT_SUCCESS(KeCopyFromUser(&value, address, size)) && value == 0;
     RtlCopyMemory(&value, address, size);
   }
   return value == 0;
@@ -165,7 +165,7 @@ VOID KiPreprocessFault(PEXCEPTION_RECORD record, PCONTEXT context, KPROCESSOR_MO
   const ULONG_PTR to_page_end = PAGE_SIZE - (context->Rip & (PAGE_SIZE - 1));
   const auto* at = reinterpret_cast<const UCHAR*>(context->Rip);
   const SIZE_T first = to_page_end < 16 ? to_page_end : 16;
-  if (!KeCopyFromUser(code, at, first)) return;
+  if (!NT_SUCCESS(KeCopyFromUser(code, at, first))) return;
   if (first < 16) (void)KeCopyFromUser(code + first, at + first, 16 - first);
   Refine(record, context, code, true);
 }

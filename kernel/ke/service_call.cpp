@@ -35,8 +35,8 @@ NTSTATUS KiPrepareSystemService(PKTRAP_FRAME trap, PKSERVICE_REQUEST request) {
   request->Arguments[2] = trap->R8, request->Arguments[3] = trap->R9;
   if (service.arguments <= kInRegisters) return STATUS_SUCCESS;
   const auto* more = reinterpret_cast<const VOID*>(trap->Rsp + kHome);
-  return KeCopyFromUser(&request->Arguments[kInRegisters], more,
-                        (service.arguments - kInRegisters) * sizeof(ULONG64))
+  return NT_SUCCESS(KeCopyFromUser(&request->Arguments[kInRegisters], more,
+                                   (service.arguments - kInRegisters) * sizeof(ULONG64)))
              ? STATUS_SUCCESS
              : STATUS_ACCESS_VIOLATION;
 }

@@ -28,19 +28,21 @@ static_assert(FIELD_OFFSET(ExceptionStack, record) == 0x4F0 && sizeof(ExceptionS
 // What KiUserApcDispatcher finds at rsp: its arguments are in the context's home fields.
 constexpr SIZE_T kApcStackBytes = sizeof(CONTEXT) + 0x20 + 0x30;
 
+// A range that wraps around is no user range.
 bool IsUserRange(const VOID* address, SIZE_T bytes) {
   const auto first = reinterpret_cast<ULONG_PTR>(address);
   return first + bytes >= first && first + bytes <= MmUserProbeAddress;
 }
 
-DECLSPEC_NOINLINE BOOLEAN CopyGuarded(PVOID to, const VOID* from, SIZE_T bytes) {
+// No objects with destructors (docs/hacking.md), and a nop behind the last call of the __try.
+DECLSPEC_NOINLINE NTSTATUS CopyGuarded(PVOID to, const VOID* from, SIZE_T bytes) {
   __try {
     RtlCopyMemory(to, from, bytes);
     __asm__ volatile("nop");
   } __except (EXCEPTION_EXECUTE_HANDLER) {
-    return FALSE;
+    return static_cast<NTSTATUS>(_exception_code());
   }
-  return TRUE;
+  return STATUS_SUCCESS;
 }
 
 void LeadTo(PKTRAP_FRAME trap, KeUserEntry entry, ULONG64 stack) {
@@ -92,8 +94,8 @@ void EndForStack(PCONTEXT context, ULONG64 address) {
 
 DECLSPEC_NOINLINE bool PushException(const EXCEPTION_RECORD* record, const CONTEXT* context, ULONG64 stack) {
   auto* at = reinterpret_cast<ExceptionStack*>(stack);
-  return KeCopyToUser(&at->context, context, sizeof(*context)) &&
-         KeCopyToUser(&at->record, record, sizeof(*record));
+  return NT_SUCCESS(KeCopyToUser(&at->context, context, sizeof(*context))) &&
+         NT_SUCCESS(KeCopyToUser(&at->record, record, sizeof(*record)));
 }
 
 }  // namespace
@@ -104,12 +106,12 @@ VOID KeSetUserModeHooks(const KeUserModeHooks* given) {
   hooks = given;
 }
 
-BOOLEAN KeCopyFromUser(PVOID to, const VOID* from, SIZE_T bytes) {
-  return IsUserRange(from, bytes) && CopyGuarded(to, from, bytes);
+NTSTATUS KeCopyFromUser(PVOID to, const VOID* from, SIZE_T bytes) {
+  return IsUserRange(from, bytes) ? CopyGuarded(to, from, bytes) : STATUS_ACCESS_VIOLATION;
 }
 
-BOOLEAN KeCopyToUser(PVOID to, const VOID* from, SIZE_T bytes) {
-  return IsUserRange(to, bytes) && CopyGuarded(to, from, bytes);
+NTSTATUS KeCopyToUser(PVOID to, const VOID* from, SIZE_T bytes) {
+  return IsUserRange(to, bytes) ? CopyGuarded(to, from, bytes) : STATUS_ACCESS_VIOLATION;
 }
 
 // KiExitToUser, when the thread has something to do before. PASSIVE_LEVEL, interrupts enabled.
@@ -128,7 +130,7 @@ VOID KiEnterUserApc(PKTRAP_FRAME trap, PKEXCEPTION_FRAME frame, PKNORMAL_ROUTINE
   registers.P3Home = reinterpret_cast<ULONG64>(argument2);
   registers.P4Home = reinterpret_cast<ULONG64>(routine);
   const ULONG64 stack = Below(trap->Rsp, kApcStackBytes);
-  if (!KeCopyToUser(reinterpret_cast<PVOID>(stack), &registers, sizeof(registers)))
+  if (!NT_SUCCESS(KeCopyToUser(reinterpret_cast<PVOID>(stack), &registers, sizeof(registers))))
     EndForStack(&registers, stack);
   LeadTo(trap, KeUserApcEntry, stack);
 }
@@ -144,7 +146,7 @@ VOID KiDispatchUserException(PEXCEPTION_RECORD record, PCONTEXT context, PKTRAP_
 // NtContinue: the program goes on with a context; test_alert: after the APCs that wait for it.
 NTSTATUS KiContinueService(const CONTEXT* given, ULONG64 test_alert, ULONG64, PKEXCEPTION_FRAME frame) {
   CONTEXT context;
-  if (!KeCopyFromUser(&context, given, sizeof(context))) return STATUS_ACCESS_VIOLATION;
+  if (!NT_SUCCESS(KeCopyFromUser(&context, given, sizeof(context)))) return STATUS_ACCESS_VIOLATION;
   if ((test_alert & 0xFF) != 0) KeTestAlertThread(UserMode);
   ContextToUserFrames(KeCurrentThread()->TrapFrame, frame, context);
   return STATUS_SUCCESS;
@@ -155,8 +157,8 @@ NTSTATUS KiRaiseExceptionService(const EXCEPTION_RECORD* given, const CONTEXT* g
                                  ULONG64 first_chance, PKEXCEPTION_FRAME frame) {
   EXCEPTION_RECORD record;
   CONTEXT context;
-  if (!KeCopyFromUser(&record, given, sizeof(record)) ||
-      !KeCopyFromUser(&context, given_context, sizeof(context)))
+  if (!NT_SUCCESS(KeCopyFromUser(&record, given, sizeof(record))) ||
+      !NT_SUCCESS(KeCopyFromUser(&context, given_context, sizeof(context))))
     return STATUS_ACCESS_VIOLATION;
   if (record.NumberParameters > EXCEPTION_MAXIMUM_PARAMETERS) return STATUS_INVALID_PARAMETER;
   PKTRAP_FRAME trap = KeCurrentThread()->TrapFrame;

@@ -192,8 +192,8 @@ const NtdllEntries& EntriesOfNtdll() {
 ULONG HeaderField(PVOID base, ULONG offset) {
   ULONG header = 0, value = 0;
   const auto* bytes = static_cast<const UCHAR*>(base);
-  if (!KeCopyFromUser(&header, bytes + 0x3C, sizeof(header)) ||
-      !KeCopyFromUser(&value, bytes + header + offset, sizeof(value)))
+  if (!NT_SUCCESS(KeCopyFromUser(&header, bytes + 0x3C, sizeof(header))) ||
+      !NT_SUCCESS(KeCopyFromUser(&value, bytes + header + offset, sizeof(value))))
     return 0;
   return value;
 }

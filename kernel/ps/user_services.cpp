@@ -65,10 +65,12 @@ struct Range {
   PVOID base;
   SIZE_T size;
   bool Capture(PVOID* user_base, PSIZE_T user_size) {
-    return KeCopyFromUser(&base, user_base, sizeof(base)) && KeCopyFromUser(&size, user_size, sizeof(size));
+    return NT_SUCCESS(KeCopyFromUser(&base, user_base, sizeof(base))) &&
+           NT_SUCCESS(KeCopyFromUser(&size, user_size, sizeof(size)));
   }
   NTSTATUS Answer(PVOID* user_base, PSIZE_T user_size) const {
-    return KeCopyToUser(user_base, &base, sizeof(base)) && KeCopyToUser(user_size, &size, sizeof(size))
+    return NT_SUCCESS(KeCopyToUser(user_base, &base, sizeof(base))) &&
+                   NT_SUCCESS(KeCopyToUser(user_size, &size, sizeof(size)))
                ? STATUS_SUCCESS
                : STATUS_ACCESS_VIOLATION;
   }
@@ -102,19 +104,19 @@ NTSTATUS NtProtectVirtualMemory(HANDLE process, PVOID* base, PSIZE_T size, ULONG
   if (!NT_SUCCESS(target.status())) return target.status();
   const NTSTATUS status = ZwProtectVirtualMemory(target.handle(), &range.base, &range.size, protect, &before);
   if (!NT_SUCCESS(status)) return status;
-  if (!KeCopyToUser(old, &before, sizeof(before))) return STATUS_ACCESS_VIOLATION;
+  if (!NT_SUCCESS(KeCopyToUser(old, &before, sizeof(before)))) return STATUS_ACCESS_VIOLATION;
   return range.Answer(base, size);
 }
 
 NTSTATUS NtDelayExecution(BOOLEAN alertable, const LARGE_INTEGER* interval) {
   LARGE_INTEGER captured;
-  if (!KeCopyFromUser(&captured, interval, sizeof(captured))) return STATUS_ACCESS_VIOLATION;
+  if (!NT_SUCCESS(KeCopyFromUser(&captured, interval, sizeof(captured)))) return STATUS_ACCESS_VIOLATION;
   return KeDelayExecutionThread(UserMode, alertable, &captured);
 }
 
 NTSTATUS NtWaitForSingleObject(HANDLE handle, BOOLEAN alertable, const LARGE_INTEGER* timeout) {
   LARGE_INTEGER captured;
-  if (timeout != nullptr && !KeCopyFromUser(&captured, timeout, sizeof(captured)))
+  if (timeout != nullptr && !NT_SUCCESS(KeCopyFromUser(&captured, timeout, sizeof(captured))))
     return STATUS_ACCESS_VIOLATION;
   PVOID object;
   NTSTATUS status = ObReferenceObjectByHandle(handle, SYNCHRONIZE, nullptr, UserMode, &object, nullptr);

@@ -59,7 +59,7 @@ ULONG64 PutFirstContext(PETHREAD thread, ULONG64 start) {
   context.EFlags = 0x202;
   context.MxCsr = context.FltSave.MxCsr = kMxCsr;
   const ULONG64 place = (top - 0x100 - sizeof(context)) & ~ULONG64{15};
-  return KeCopyToUser(reinterpret_cast<PVOID>(place), &context, sizeof(context)) ? place : 0;
+  return NT_SUCCESS(KeCopyToUser(reinterpret_cast<PVOID>(place), &context, sizeof(context))) ? place : 0;
 }
 
 void NotifyImages(PEPROCESS process) {

@@ -26,10 +26,10 @@ struct KeUserService {
 };
 VOID KeSetUserServices(const KeUserService* services, ULONG count);
 
-// Copies between kernel memory and what a program says are addresses of the current process; FALSE where they
-// are not. PASSIVE_LEVEL.
-BOOLEAN KeCopyFromUser(PVOID to, const VOID* from, SIZE_T bytes);
-BOOLEAN KeCopyToUser(PVOID to, const VOID* from, SIZE_T bytes);
+// Copies between kernel memory and what a program says are addresses of the current process. Where they are
+// not: STATUS_ACCESS_VIOLATION, or the fault's own status. PASSIVE_LEVEL.
+NTSTATUS KeCopyFromUser(PVOID to, const VOID* from, SIZE_T bytes);
+NTSTATUS KeCopyToUser(PVOID to, const VOID* from, SIZE_T bytes);
 
 // Leaves the kernel for the program of the current thread, whose Teb is set. PASSIVE_LEVEL.
 [[noreturn]] VOID KeEnterUserMode(ULONG64 rip, ULONG64 rsp, ULONG64 rcx, ULONG64 rdx);
